@@ -1,0 +1,123 @@
+"""The clipper: which clips are cut from a video, and how they are grouped for tracking and decoding.
+
+`plan` works on the header alone and never opens a file. A clip's place on the video's single sampling grid decides its
+id, its window and its chunk, so nothing about one video ever changes another's plan, and choosing fewer clips never
+renames the others. The header's frame count is an estimate: a clip that turns out to lie beyond the true end is
+refused as short when it is decoded.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from fractions import Fraction
+
+from video.errors import UnreadableVideo
+from video.types import MAX_WINDOWS_PER_CHUNK, Chunk, Clip, Grid, Video, Window
+
+SAMPLINGS = ("all", "random")
+
+
+@dataclass
+class ClipConfig:
+    """How clips are cut.
+
+    num_frames frames each, every `stride`-th source frame, or `fps` of them a second. The next clip starts `hop`
+    sampled frames after the last one (null: num_frames, so clips do not overlap).
+    """
+
+    num_frames: int = 20
+    stride: int = 4
+    fps: float | None = None
+    hop: int | None = None
+    sampling: str = "all"  # all | random: `per_video` clips of each video, without replacement
+    per_video: int = 10
+    seed: int = 0
+    per_window: int = 1  # consecutive clips tracked in one session: identities last longer, start-up is paid once
+    lead: int = 0  # sampled frames tracked before and after a window, never cropped
+    whole: bool = False  # the whole video as one clip
+    save: bool = False  # also write each clip as an H.264 file
+
+    def __post_init__(self) -> None:
+        for key, least in (("num_frames", 1), ("stride", 1), ("per_video", 1), ("per_window", 1), ("lead", 0)):
+            if getattr(self, key) < least:
+                raise ValueError(f"clip.{key} must be at least {least}, got {getattr(self, key)}")
+        if self.hop is not None and self.hop < 1:
+            raise ValueError(f"clip.hop must be at least 1, or null for clips that do not overlap, got {self.hop}")
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise ValueError(f"clip.fps must be above 0 and at most 1000, got {self.fps}")
+        if self.sampling not in SAMPLINGS:
+            raise ValueError(f"clip.sampling must be one of {', '.join(SAMPLINGS)}, got {self.sampling!r}")
+        if self.sampling == "random" and self.per_window > 1:
+            raise ValueError(
+                f"clip.per_window={self.per_window} needs consecutive clips; use clip.sampling=all or clip.per_window=1"
+            )
+
+    @property
+    def grid(self) -> Grid:
+        if self.fps is not None:
+            return Grid(fps=Fraction(self.fps).limit_denominator(1001))
+        return Grid(stride=self.stride)
+
+
+def plan(video: Video, config: ClipConfig, hours: tuple[float, float] | None = None) -> list[Chunk]:
+    """The chunks of one video, in order.
+
+    hours: keep clips that start within [first, second) o'clock; may wrap midnight. Raises UnreadableVideo when the
+    video cannot give such clips: a rate above its own, no recording time for `hours`, or too short for one clip.
+    """
+    grid = config.grid
+    if grid.fps is not None and grid.fps > video.fps * Fraction(1001, 1000):
+        raise UnreadableVideo(
+            f"{video.name}: clip.fps={config.fps:g} is more than its own {float(video.fps):g} frames a second"
+        )
+    numbered = list(enumerate(_all_clips(video, grid, config)))
+    if hours is not None:
+        numbered = [(k, clip) for k, clip in numbered if _in_hours(clip, hours)]
+    if config.sampling == "random" and len(numbered) > config.per_video:
+        draw = random.Random(f"{config.seed}/{video.fingerprint}")
+        numbered = sorted(draw.sample(numbered, config.per_video), key=lambda pair: pair[0])
+    return _chunks(video, grid, _windows(numbered, config), config)
+
+
+def _all_clips(video: Video, grid: Grid, config: ClipConfig) -> list[Clip]:
+    available = grid.positions(video)
+    if config.whole:
+        return [Clip(video, grid, 0, available)]
+    if available < config.num_frames:
+        raise UnreadableVideo(
+            f"{video.name}: shorter than one clip: {available} sampled frames of the {config.num_frames} "
+            f"that clip.num_frames asks for ({video.duration:.1f} s)"
+        )
+    hop = config.hop or config.num_frames
+    return [Clip(video, grid, start, config.num_frames) for start in range(0, available - config.num_frames + 1, hop)]
+
+
+def _in_hours(clip: Clip, hours: tuple[float, float]) -> bool:
+    if clip.video.recorded_at is None:
+        raise UnreadableVideo(
+            f"{clip.video.name}: select.hours needs its recording time, and select.time_pattern finds none in its name"
+        )
+    moment = clip.video.recorded_at + timedelta(seconds=clip.grid.seconds(clip.start, clip.video))
+    hour = moment.hour + moment.minute / 60 + moment.second / 3600
+    first, second = hours
+    return first <= hour < second if first <= second else hour >= first or hour < second
+
+
+def _windows(numbered: Sequence[tuple[int, Clip]], config: ClipConfig) -> list[tuple[int, Window]]:
+    """Windows of consecutive clips. A window is numbered by its place on the grid, not in the list."""
+    groups: dict[int, list[Clip]] = {}
+    for number, clip in numbered:
+        groups.setdefault(number // config.per_window, []).append(clip)
+    return [(number, Window(tuple(clips), config.lead)) for number, clips in groups.items()]
+
+
+def _chunks(video: Video, grid: Grid, windows: Sequence[tuple[int, Window]], config: ClipConfig) -> list[Chunk]:
+    """Chunks with fixed boundaries on the grid; randomly drawn clips lie far apart and share chunks in order."""
+    groups: dict[int, list[Window]] = {}
+    for place, (number, window) in enumerate(windows):
+        at = place if config.sampling == "random" else number
+        groups.setdefault(at // MAX_WINDOWS_PER_CHUNK, []).append(window)
+    return [Chunk(video, grid, tuple(group)) for group in groups.values()]
