@@ -1,0 +1,161 @@
+"""What the sam package takes and gives: prompts and frames in, masks per frame and tracks out.
+
+Boxes are (x0, y0, x1, y1), half-open, in pixels of the source as displayed. A frame number inside a session counts
+the frames that the session was given, from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What to look for. `text` names a class; points (n x 2 source pixels) with labels (1 in, 0 out), a box or a mask
+    name one object on one frame."""
+
+    text: str | None = None
+    frame: int = 0
+    object_id: int | None = None
+    points: tuple[tuple[float, float], ...] = ()
+    labels: tuple[int, ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    mask: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.points) != len(self.labels):
+            raise ValueError(f"every point needs a label, got {len(self.points)} points and {len(self.labels)} labels")
+        if not self.kinds:
+            raise ValueError("a prompt needs a text, points, a box or a mask")
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Which of "text", "points", "box" and "mask" this prompt uses."""
+        given = {"text": self.text, "points": self.points or None, "box": self.box, "mask": self.mask}
+        return frozenset(kind for kind, value in given.items() if value is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFrames:
+    """The frames of one session, all in memory.
+
+    images: T arrays (h, w, 3) uint8 RGB, possibly smaller than the source. indices: (T,) int64 displayed frame numbers
+    in the file. times_s: (T,) float64 seconds. width, height: source pixels; masks come back at this size.
+    video: the video's name, for trackers that read tracks made elsewhere.
+    """
+
+    images: Sequence[NDArray[np.uint8]]
+    indices: NDArray[np.int64]
+    times_s: NDArray[np.float64]
+    width: int
+    height: int
+    video: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """One object's pixels in one frame: a run-length code of its own box only.
+
+    box: (x0, y0, x1, y1) half-open source pixels, tight around the object. counts: COCO's compressed column-major RLE
+    of the box (T.-Y. Lin et al., pycocotools).
+    """
+
+    box: tuple[int, int, int, int]
+    counts: bytes
+
+    @classmethod
+    def encode(cls, mask: NDArray[np.bool_] | NDArray[np.uint8], origin: tuple[int, int] = (0, 0)) -> Mask | None:
+        """Encode a (h, w) mask whose top-left pixel lies at `origin` (x, y) in the source; None if it is empty."""
+        plane = np.ascontiguousarray(mask).view(np.uint8)
+        x, y, w, h = cv2.boundingRect(plane)
+        if w == 0 or h == 0:
+            return None
+        local = np.asfortranarray(plane[y : y + h, x : x + w] != 0, dtype=np.uint8)
+        x, y = x + origin[0], y + origin[1]
+        return cls(box=(x, y, x + w, y + h), counts=coco.encode(local)["counts"])
+
+    @property
+    def rle(self) -> dict[str, object]:
+        """The box-local COCO RLE, as pycocotools takes it."""
+        x0, y0, x1, y1 = self.box
+        return {"size": [y1 - y0, x1 - x0], "counts": self.counts}
+
+    @property
+    def area(self) -> int:
+        """Object pixels."""
+        return int(coco.area(self.rle))
+
+    def decode(self) -> NDArray[np.uint8]:
+        """(y1-y0, x1-x0) uint8, 1 on the object, C-contiguous."""
+        return np.ascontiguousarray(coco.decode(self.rle))
+
+    def full(self, width: int, height: int) -> NDArray[np.uint8]:
+        """(height, width) uint8, 1 on the object."""
+        plane = np.zeros((height, width), np.uint8)
+        x0, y0, x1, y1 = self.box
+        plane[y0:y1, x0:x1] = self.decode()
+        return plane
+
+
+def iou(a: Mask, b: Mask) -> float:
+    """Intersection over union of two masks of one frame, computed on the overlap of their boxes only."""
+    x0, y0 = max(a.box[0], b.box[0]), max(a.box[1], b.box[1])
+    x1, y1 = min(a.box[2], b.box[2]), min(a.box[3], b.box[3])
+    if x0 >= x1 or y0 >= y1:
+        return 0.0
+
+    def part(mask: Mask) -> NDArray[np.uint8]:
+        return mask.decode()[y0 - mask.box[1] : y1 - mask.box[1], x0 - mask.box[0] : x1 - mask.box[0]]
+
+    shared = int(np.count_nonzero(part(a) & part(b)))
+    return shared / (a.area + b.area - shared)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMasks:
+    """The objects seen in one frame of a session: three parallel tuples, object ids unique within the session."""
+
+    frame: int
+    object_ids: tuple[int, ...]
+    masks: tuple[Mask, ...]
+    scores: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.object_ids) == len(self.masks) == len(self.scores):
+            raise ValueError(
+                f"ids, masks and scores go together, got {len(self.object_ids)}, {len(self.masks)}, {len(self.scores)}"
+            )
+        if len(set(self.object_ids)) != len(self.object_ids):
+            raise ValueError(f"object ids repeat within frame {self.frame}: {self.object_ids}")
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One object through one session.
+
+    frames: (n,) int32 session frame numbers where it is visible, ascending. masks: n masks, never empty.
+    boxes: (n, 4) int32, recomputed from the masks. first_score: the tracker's confidence when it first appeared.
+    """
+
+    object_id: int
+    prompt: str
+    frames: NDArray[np.int32]
+    masks: tuple[Mask, ...]
+    first_score: float
+
+    def __post_init__(self) -> None:
+        if not len(self.frames) == len(self.masks) > 0:
+            raise ValueError(f"a track needs one mask per frame, got {len(self.frames)} and {len(self.masks)}")
+
+    @property
+    def boxes(self) -> NDArray[np.int32]:
+        return np.array([m.box for m in self.masks], np.int32)
