@@ -1,0 +1,358 @@
+"""The build: survey, do what is missing, index, split, export, report. Knows the order; does no stage itself.
+
+A derived file (index, export, report) is made again exactly when what it is made from has changed: every one has a
+stamp in `records/index.json`. What the current settings no longer name is removed only after the new build is complete.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from pipeline.config import FROM_DATASET, Settings, dataset_document
+from pipeline.errors import DatasetError
+from pipeline.footage import Footage, survey
+from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes, writing_folder
+from pipeline.ledger import Ledger, record_id
+from pipeline.progress import Progress
+from pipeline.records import ChunkRecord, Failure
+from pipeline.roi import load_regions
+from pipeline.track_store import TrackStore, track_key
+from pipeline.worker import Job, Outcome
+from sam.errors import TrackerUnavailable
+from video.types import digest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a build ended with. seconds: by stage. reused: windows whose tracks were there already."""
+
+    videos: int
+    clips: int
+    crops: int
+    rejected: int
+    failures: int
+    tracked_windows: int
+    reused_windows: int
+    seconds: dict[str, float]
+
+    @property
+    def status(self) -> int:
+        return 3 if self.failures else 0
+
+
+class Build:
+    """One run over one dataset root."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.layout = Layout(settings.out, settings.tracks)
+        self.ledger = Ledger(self.layout)
+        self.store = TrackStore(self.layout)
+        self.seconds: dict[str, float] = {}
+
+    def jobs(self, footage: Footage) -> list[Job]:
+        """Every chunk of this run's settings with the keys of its tracks and its record."""
+        settings = self.settings
+        prompts = () if settings.task == "clip" else settings.prompts
+        identity = self._identity() if prompts else {}
+        made = []
+        for chunk in footage.chunks:
+            keys = tuple(
+                track_key(chunk, prompt, settings.tracker_name, identity, settings.reader)
+                for prompt in settings.prompts
+            )
+            made.append(Job(chunk, keys, record_id(chunk, keys, settings.crop, settings.encode)))
+        return made
+
+    def run(self) -> Summary:
+        """Do what is missing. Raises SourceError, ConfigError, TrackerUnavailable, DiskError, KeyboardInterrupt."""
+        with self._timed("plan"):
+            footage = survey(self.settings, self.ledger)
+            jobs = self.jobs(footage)
+        if not footage.videos and not footage.duplicates:
+            self._all_failed(footage.failures)
+        self._save_settings()
+        outcomes = self._work(jobs)
+        if self.settings.task in ("track", "clip"):
+            return self._summary(footage, outcomes, 0, 0, sum(o.failures for o in outcomes) + len(footage.failures))
+        return self._finish(footage, jobs, outcomes)
+
+    # -- doing --------------------------------------------------------------------------------------------------------
+
+    def _work(self, jobs: Sequence[Job]) -> list[Outcome]:
+        share = [job for job in jobs if self._mine(job)]
+        pending = self._pending(share)
+        done = len(share) - len(pending)
+        if done:
+            log.info("%d of %d chunks are done already", done, len(share))
+        outcomes: list[Outcome] = []
+        with self._timed("work"), Progress(sum(job.chunk.clips for job in pending)) as progress:
+            results = self.settings.executor.run(self.settings, pending)
+            try:
+                for outcome in results:
+                    outcomes.append(outcome)
+                    progress.advance(outcome)
+            finally:
+                results.close()
+        return outcomes
+
+    def _mine(self, job: Job) -> bool:
+        shard = self.settings.shard
+        return int(job.chunk.id, 16) % shard.count == shard.index
+
+    def _pending(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs that have no finished record, or whose record no longer serves."""
+        if self.settings.task in ("track", "clip"):
+            return [job for job in jobs if self.settings.task == "clip" or not all(map(self.store.has, job.track_keys))]
+        state = _read_state(self.layout)
+        if state.get("index") == self._index_stamp(jobs) and self._crops_are_there():
+            failed = set(state.get("failed", ()))
+            return [job for job in jobs if job.record_id in failed and self.settings.retry_failed]
+        from pipeline.worker import unfinished
+
+        sizes, regions = self.layout.crop_sizes(), load_regions(self.settings.roi)
+        return [job for job in jobs if unfinished(self.ledger.read(job.record_id), self.settings, regions, sizes)]
+
+    def _crops_are_there(self) -> bool:
+        if not self.layout.samples.is_file():
+            return False
+        rows = pq.read_table(self.layout.samples, columns=["path", "size_bytes"])
+        sizes = self.layout.crop_sizes()
+        return all(
+            sizes.get(path) == size
+            for path, size in zip(rows["path"].to_pylist(), rows["size_bytes"].to_pylist(), strict=True)
+        )
+
+    # -- finishing ----------------------------------------------------------------------------------------------------
+
+    def _finish(self, footage: Footage, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> Summary:
+        from pipeline.split import split_videos
+
+        wanted = {job.record_id for job in jobs}
+        with self._timed("index"), FileLock(self.layout.lock):
+            self._still_ours()
+            while True:
+                stamp = self._index_stamp(jobs)
+                if _read_state(self.layout).get("index") != stamp or not self.layout.samples.is_file():
+                    splits = split_videos(footage.clips_by_video(), self.settings.split, self.layout)
+                    failed = self._index(footage, jobs, splits)
+                    _write_state(self.layout, index=stamp, failed=sorted(failed))
+                if self._index_stamp(jobs) == stamp:
+                    break  # no other shard has finished a chunk meanwhile
+            missing = wanted - set(self.layout.record_files())
+            if not missing:
+                self._remove_superseded(wanted)
+            self._derive(outcomes)
+        if missing:
+            log.info("%d of %d chunks are still to be done by other shards or a rerun", len(missing), len(wanted))
+        counts = [
+            pq.read_metadata(p).num_rows for p in (self.layout.samples, self.layout.rejected, self.layout.failures)
+        ]
+        return self._summary(footage, outcomes, *counts)
+
+    def _index(self, footage: Footage, jobs: Sequence[Job], splits: dict[str, str]) -> set[str]:
+        """Rebuild the parquet files; returns the records that hold failures."""
+        from pipeline import index
+
+        failed: set[str] = set()
+
+        def records() -> Iterator[ChunkRecord]:
+            for job in jobs:
+                record = self.ledger.read(job.record_id)
+                if record is not None:
+                    if record.failures:
+                        failed.add(record.id)
+                    yield record
+
+        settings = self.settings
+        filters = [f for f in settings.filters.values() if f.enabled]
+        index.build(
+            records(),
+            filters,
+            load_regions(settings.roi),
+            splits,
+            settings.crop.size,
+            footage.duplicates,
+            footage.failures,
+        ).write(self.layout)
+        return failed
+
+    def _derive(self, outcomes: Sequence[Outcome]) -> None:
+        """Exports and report, where the index or their own settings changed."""
+        export(self.settings, self.layout)
+        report(self.settings, self.layout, self.seconds | _stage_seconds(outcomes))
+
+    def _index_stamp(self, jobs: Sequence[Job]) -> str:
+        """Changes with anything the index is made from: records, filters, region, splits, fractions."""
+        settings = self.settings
+        files = self.layout.record_files()
+        records = [
+            (job.record_id, stat.st_size, stat.st_mtime_ns)
+            for job in jobs
+            if (entry := files.get(job.record_id)) is not None and (stat := entry.stat())
+        ]
+        roi = settings.roi.read_bytes() if settings.roi else b""
+        filters = {name: asdict(options) for name, options in settings.filters.items()}
+        return digest(records, filters, roi, asdict(settings.split), settings.document if not jobs else "")
+
+    def _remove_superseded(self, wanted: set[str]) -> None:
+        """Records, crops, clips and tracks that the current settings do not name."""
+        for record in set(self.layout.record_files()) - wanted:
+            self.ledger.remove(record)
+        keep: set[str] = set()
+        for row in pq.read_table(self.layout.samples, columns=["path", "variants"]).to_pylist():
+            keep.add(row["path"])
+            keep.update(v["path"] for v in row["variants"])
+        removed = [path for path in self.layout.crop_sizes() if path not in keep]
+        for path in removed:
+            crop = self.layout.root / path
+            crop.unlink(missing_ok=True)
+            if not any(crop.parent.iterdir()):
+                crop.parent.rmdir()
+        if removed:
+            log.info("removed %d crops that the current settings no longer make", len(removed))
+        remove_stale_parts(self.layout.root)
+        if not self.settings.keep_tracks:
+            shutil.rmtree(self.layout.tracks, ignore_errors=True)
+
+    # -- settings -----------------------------------------------------------------------------------------------------
+
+    def _identity(self) -> dict[str, Any]:
+        """What the tracker says about itself; where it is missing, what it said when the tracks were made."""
+        settings = self.settings
+        assert settings.tracker is not None
+        remembered = self.store.remembered_identity(settings.tracker_name, settings.tracker)
+        if settings.task in FROM_DATASET and remembered is not None:
+            return remembered
+        try:
+            tracker = settings.tracker.build()
+            return tracker.identity() | {"max_side": tracker.max_side, "context": tracker.context}
+        except TrackerUnavailable:
+            if remembered is None:
+                raise
+            log.info("tracker=%s is not installed here: its stored tracks are used", settings.tracker_name)
+            return remembered
+
+    def _save_settings(self) -> None:
+        with disk_errors(self.layout.dataset_yaml):
+            self.layout.root.mkdir(parents=True, exist_ok=True)
+            self.layout.records.mkdir(parents=True, exist_ok=True)
+        document = dataset_document(self.settings).encode()
+        if self.settings.task == "build" and _read(self.layout.dataset_yaml) != document:
+            write_bytes(self.layout.dataset_yaml, document)
+        if self.settings.tracker is not None and self.settings.task != "clip":
+            self.store.remember_identity(self.settings.tracker_name, self.settings.tracker, self._identity())
+        write_bytes(self.layout.records / "settings", self.settings.digest.encode())
+
+    def _still_ours(self) -> None:
+        if _read(self.layout.records / "settings") != self.settings.digest.encode():
+            raise DatasetError(
+                f"another run with other settings has taken over {self.layout.root}: "
+                "give each setting its own out=..., and run this command again"
+            )
+
+    def _all_failed(self, failures: Sequence[Failure]) -> None:
+        from video.errors import SourceError
+
+        shown = "; ".join(f.error if f.video in f.error else f"{f.video}: {f.error}" for f in failures[:5])
+        more = f"; and {len(failures) - 5} more" if len(failures) > 5 else ""
+        raise SourceError(f"none of the {len(failures)} videos can be used: {shown}{more}")
+
+    def _summary(
+        self, footage: Footage, outcomes: Sequence[Outcome], crops: int, rejected: int, failures: int
+    ) -> Summary:
+        return Summary(
+            videos=len(footage.videos),
+            clips=footage.clips,
+            crops=crops,
+            rejected=rejected,
+            failures=failures,
+            tracked_windows=sum(o.tracked for o in outcomes),
+            reused_windows=sum(o.reused for o in outcomes),
+            seconds=self.seconds | _stage_seconds(outcomes),
+        )
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = time.perf_counter() - began
+
+
+def export(settings: Settings, layout: Layout) -> list[str]:
+    """Write the exports whose samples or options changed; returns their names."""
+    samples = _samples_stamp(layout)
+    table = None
+    written = []
+    for name, options in settings.exports.items():
+        target = layout.exports / name
+        stamp = digest(samples, asdict(options), settings.link)
+        if _read_state(layout).get(f"export.{name}") == stamp and target.is_dir():
+            continue
+        table = pq.read_table(layout.samples) if table is None else table
+        layout.exports.mkdir(parents=True, exist_ok=True)
+        with writing_folder(target) as part:
+            options.write(table, layout.root, part, settings.link)
+        _write_state(layout, **{f"export.{name}": stamp})
+        written.append(name)
+    return written
+
+
+def report(settings: Settings, layout: Layout, seconds: dict[str, float]) -> None:
+    """Write the report if the index changed."""
+    from pipeline.report.render import write_report
+
+    stamp = digest(_samples_stamp(layout), settings.digest)
+    if _read_state(layout).get("report") == stamp and layout.report.is_file():
+        return
+    write_report(layout.root, layout.report, settings=settings.values, timings=seconds)
+    _write_state(layout, report=stamp)
+
+
+def _samples_stamp(layout: Layout) -> str:
+    """The index as it is on disk; raises DatasetError when there is none."""
+    files = [layout.samples, layout.rejected, layout.failures]
+    if not all(f.is_file() for f in files):
+        raise DatasetError(f"{layout.root} has no samples.parquet: build the dataset first, with task=build")
+    return digest(*(f.read_bytes() for f in files))
+
+
+def _stage_seconds(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for outcome in outcomes:
+        for stage, seconds in outcome.seconds.items():
+            total[stage] = total.get(stage, 0.0) + seconds
+    return total
+
+
+def _read_state(layout: Layout) -> dict[str, Any]:
+    try:
+        state = orjson.loads(layout.index_state.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _write_state(layout: Layout, **changes: Any) -> None:
+    write_bytes(layout.index_state, orjson.dumps(_read_state(layout) | changes, option=orjson.OPT_INDENT_2))
+
+
+def _read(path: Any) -> bytes:
+    try:
+        return bytes(path.read_bytes())
+    except OSError:
+        return b""

@@ -1,0 +1,148 @@
+"""The command line around Hydra: arguments in, messages and exit statuses out.
+
+0 everything done. 2 the configuration or the input is wrong. 3 finished, but something failed. 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Self
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.config import plain
+from pipeline.errors import DatasetError, DiskError, PipelineError
+from sam.errors import TrackerError
+from video.errors import VideoError
+
+if TYPE_CHECKING:
+    from pipeline.build import Summary
+
+WRONG, FAILED, INTERRUPTED = 2, 3, 130
+EXPECTED = (PipelineError, TrackerError, VideoError, HydraException, OmegaConfBaseException)
+
+
+def prepare_arguments(arguments: Sequence[str]) -> list[str]:
+    """Under -m, name each job's folder after what is swept alone; elsewhere the arguments as they are."""
+    if not {"-m", "--multirun"} & set(arguments):
+        return list(arguments)
+    parser = OverridesParser.create()
+    constant = []
+    for word in arguments:
+        if "=" in word and not word.startswith("-"):
+            try:
+                override = parser.parse_override(word)
+            except OverrideParseException:
+                continue  # Hydra says what is wrong with it
+            if not override.is_sweep_override():
+                constant.append(override.get_key_element().lstrip("+~"))
+    names = ",".join(f'"{name}"' for name in constant)
+    return [*arguments, f"hydra.job.config.override_dirname.exclude_keys=[{names}]"]
+
+
+class Statuses:
+    """The statuses and summaries of the jobs of this run."""
+
+    def __init__(self) -> None:
+        self._jobs: list[tuple[str | None, int, Summary | None]] = []
+
+    @property
+    def last(self) -> int:
+        return self._jobs[-1][1] if self._jobs else 0
+
+    def add(self, sweep: str | None, status: int, summary: Summary | None) -> None:
+        self._jobs.append((sweep, status, summary))
+
+    @contextmanager
+    def catching(self, sweep: str | None) -> Iterator[None]:
+        """One job's error ends that job alone; the others of a sweep still run."""
+        try:
+            yield
+        except Exception as error:
+            self.add(sweep, explain(error, sweep), None)
+
+    def interrupted(self) -> int:
+        print("Interrupted. Run the same command again to continue; what is done stays done.", file=sys.stderr)
+        return INTERRUPTED
+
+    def finish(self) -> int:
+        """Print a sweep's summary table; returns the worst status."""
+        if len(self._jobs) > 1:
+            print(_table(self._jobs))
+        return max((status for _, status, _ in self._jobs), default=0)
+
+
+class Interrupt:
+    """Ends like Ctrl-C when the job is told to stop (SIGTERM), so that a preempted job cleans up too."""
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGTERM, self._stop)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    @staticmethod
+    def _stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+
+def explain(error: Exception, sweep: str | None = None) -> int:
+    """Print one clear message for an error; returns its exit status. An error nobody expected keeps its traceback."""
+    where = f"{sweep}: " if sweep else ""
+    if isinstance(error, OverrideParseException):
+        print(f"{where}{_grammar(error)}", file=sys.stderr)
+    elif isinstance(error, EXPECTED):
+        print(f"{where}{plain(error)}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+        return FAILED
+    return FAILED if isinstance(error, DiskError | DatasetError) else WRONG
+
+
+def _grammar(error: OverrideParseException) -> str:
+    """Hydra's grammar refused a value: show the quoted form that works."""
+    word = error.override
+    key, _, value = word.partition("=")
+    quoted = value.strip("'\"").replace('"', '\\"')
+    reason = next((line for line in str(error).splitlines() if line.strip()), "")
+    return (
+        f"{word!r} cannot be read ({reason.strip()}).\n"
+        f"Quote the value for Hydra inside quotes for the shell:  '{key}=\"{quoted}\"'"
+    )
+
+
+def _table(jobs: Sequence[tuple[str | None, int, Summary | None]]) -> str:
+    """A sweep's datasets side by side."""
+    head = ("job", "status", "videos", "clips", "crops", "rejected", "failed", "tracked", "reused")
+    rows: list[tuple[str, ...]] = [head]
+    for sweep, status, s in jobs:
+        counts = (
+            (s.videos, s.clips, s.crops, s.rejected, s.failures, s.tracked_windows, s.reused_windows)
+            if s is not None
+            else ("-",) * 7
+        )
+        rows.append((sweep or "", str(status), *map(str, counts)))
+    widths = [max(len(row[n]) for row in rows) for n in range(len(head))]
+    lines = [
+        "  ".join(
+            cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def shell_word(path: Path | str) -> str:
+    """A path as it can be typed after `key=`."""
+    text = str(path)
+    return text if re.fullmatch(r"[\w./~:-]+", text) else f"'\"{text}\"'"

@@ -1,0 +1,397 @@
+"""The settings: every key with its type and default, and `load`, which turns a composed config into checked values.
+
+The defaults live in the dataclasses here and in the packages they configure; `conf/` holds presets only. Only this
+file and `main.py` know Hydra and OmegaConf: everything behind `load` gets plain dataclasses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.errors import ConfigError
+from pipeline.executors.executor import executors
+from pipeline.exports.export import LINKS, exports
+from pipeline.extractor import CropConfig
+from pipeline.filters.filter import filters
+from sam.tracker import TrackerConfig, trackers
+from video.clipper import ClipConfig
+from video.encoder import EncodeConfig
+
+TASKS = {
+    "build": "plan, track, crop, filter, split, export, report (the default)",
+    "plan": "what a build would do and need; writes nothing",
+    "preview": "a few windows across the videos and prompts in one page, to choose a prompt before days of work",
+    "clip": "only cut the clips into H.264 files under clips/",
+    "track": "only track; crop later, or on another machine",
+    "crop": "only crop, from tracks that are already there",
+    "export": "only write the exports of a finished dataset",
+    "report": "only write the report of a finished dataset",
+    "demo": "generate footage with known truth, build a dataset from it, and score the tracks",
+}
+FROM_DATASET = frozenset({"crop", "export", "report"})  # these start from out/dataset.yaml
+READERS = ("pyav", "decord")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class SelectConfig:
+    """Which videos, hours and regions are used."""
+
+    include: Any = None  # glob or list of globs on the path relative to the source
+    exclude: Any = None
+    hours: Any = None  # [6, 18]: clips recorded from 6:00 to 18:00; may wrap midnight
+    time_pattern: str | None = None  # strptime pattern that finds the recording time in the file name
+    roi: str | None = None  # JSON file of polygons to keep or ignore, per camera pattern
+
+
+@dataclass
+class TracksConfig:
+    """Where the content-addressed tracks lie."""
+
+    path: str | None = None  # null: <out>/tracks, under -m the sweep's
+    keep: bool = True  # false: removed once the crops are made
+
+
+@dataclass
+class SplitConfig:
+    """Which videos stay together, and the shares of train, val and test."""
+
+    by: str = "video"  # video | folder | a regular expression whose first group names the group, on the video's name
+    fractions: Any = (0.8, 0.1, 0.1)
+    assign: dict[str, str] = field(default_factory=dict)  # glob on the video's name -> train, val or test
+
+    def __post_init__(self) -> None:
+        shares = list(self.fractions) if isinstance(self.fractions, list | tuple | ListConfig) else None
+        if shares is None or len(shares) != 3 or any(not isinstance(s, int | float) or s < 0 for s in shares):
+            raise ValueError(f"split.fractions must be three shares [train,val,test], got {self.fractions}")
+        if abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"split.fractions must add up to 1, got {shares} = {sum(shares):g}")
+        for pattern, split in self.assign.items():
+            if split not in SPLITS:
+                raise ValueError(f"split.assign.{pattern} must be one of {', '.join(SPLITS)}, got {split!r}")
+
+
+@dataclass
+class ShardConfig:
+    """Which share of the work this run takes; shards may run at once on one `out`."""
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or not 0 <= self.index < self.count:
+            raise ValueError(f"shard.index must be from 0 to shard.count-1, got {self.index} of {self.count}")
+
+
+@dataclass
+class DemoConfig:
+    """The generated footage of task=demo."""
+
+    footage: str = "demo/footage"
+    videos: int = 3
+    seconds: float = 60.0
+    seed: int = 7
+
+
+def _options(name: str, registry: Mapping[str, type[Any]]) -> type[Any]:
+    members = [(key, options, field(default_factory=options)) for key, options in registry.items()]
+    return make_dataclass(name, members)
+
+
+FiltersConfig = _options("FiltersConfig", filters())
+ExportConfig = make_dataclass("ExportConfig", [("link", str, "hard")], bases=(_options("Exports", exports()),))
+
+
+@dataclass
+class Config:
+    """Every key. `load` fills in what the task needs and refuses what is missing."""
+
+    task: str = "build"
+    videos: Any = None
+    prompt: Any = None
+    out: str = "dataset"
+    select: SelectConfig = field(default_factory=SelectConfig)
+    tracks: TracksConfig = field(default_factory=TracksConfig)
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    tracker: Any = None
+    reader: str = "pyav"
+    crop: CropConfig = field(default_factory=CropConfig)
+    encode: EncodeConfig = field(default_factory=EncodeConfig)
+    filters: FiltersConfig = field(default_factory=FiltersConfig)  # type: ignore[valid-type]
+    split: SplitConfig = field(default_factory=SplitConfig)
+    exports: Any = ("videofolder",)
+    export: ExportConfig = field(default_factory=ExportConfig)  # type: ignore[valid-type]
+    executor: Any = MISSING
+    shard: ShardConfig = field(default_factory=ShardConfig)
+    demo: DemoConfig = field(default_factory=DemoConfig)
+    retry_failed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A checked config. Paths are absolute; `videos`, `prompts` and `exports` are tuples."""
+
+    task: str
+    videos: tuple[str, ...]
+    prompts: tuple[str, ...]
+    out: Path
+    tracks: Path
+    keep_tracks: bool
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    hours: tuple[float, float] | None
+    time_pattern: str | None
+    roi: Path | None
+    clip: ClipConfig
+    tracker_name: str
+    tracker: TrackerConfig | None
+    reader: str
+    crop: CropConfig
+    encode: EncodeConfig
+    filters: Mapping[str, Any]
+    split: SplitConfig
+    exports: Mapping[str, Any]
+    link: str
+    executor: Any
+    shard: ShardConfig
+    demo: DemoConfig
+    retry_failed: bool
+    document: str  # the whole config as YAML
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The whole config as plain dicts, lists and scalars."""
+        values = OmegaConf.to_container(OmegaConf.create(self.document))
+        assert isinstance(values, dict)
+        return {str(key): value for key, value in values.items()}
+
+    @property
+    def digest(self) -> str:
+        """Changes with anything that decides the dataset; not with shards, executors or the task."""
+        kept = self.values
+        for key in ("task", "executor", "shard", "retry_failed", "out", "tracks", "demo"):
+            kept.pop(key, None)
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def register() -> None:
+    """Put the schema and every tracker and executor where Hydra finds them."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for name, entry in trackers().items():
+        store.store(group="tracker", name=name, node=entry.config)
+    for name, options in executors().items():
+        store.store(group="executor", name=name, node=options)
+    store.store(group="hydra/help", name="clipcrop", node={"app_name": "clipcrop", "template": help_text()})
+
+
+def help_text() -> str:
+    """What `--help` prints: the tasks, the registries and where the keys are listed."""
+
+    def rows(entries: Mapping[str, str]) -> str:
+        return "\n".join(f"  {name:<12} {text}" for name, text in entries.items())
+
+    def first_line(options: type[Any]) -> str:
+        return (options.__doc__ or "").strip().splitlines()[0]
+
+    return f"""Turn long videos into per-object video datasets.
+
+  python main.py videos=/data/barn prompt=cow out=/data/cows tracker=NAME
+  python main.py -m videos=/data/barn prompt=cow,calf crop.size=112,224 out=/data/cows tracker=NAME
+  python main.py experiment=demo
+
+task=
+{rows(TASKS)}
+tracker=
+{rows({name: entry.help for name, entry in trackers().items()})}
+filters.NAME.enabled=true|false, filters.NAME.KEY=
+{rows({name: first_line(options) for name, options in filters().items()})}
+exports=[NAME,...], export.NAME.KEY=
+{rows({name: first_line(options) for name, options in exports().items()})}
+
+Every key with its value:   python main.py --cfg job
+Presets (conf/ groups):     $APP_CONFIG_GROUPS
+Shell completion:           eval "$(python main.py -sc install=bash)"
+"""
+
+
+def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[str] = ()) -> Settings:
+    """Check a composed config once, before any video or model is opened; raises ConfigError.
+
+    sweep_folder: under -m, what distinguishes this job: its dataset root is `<out>/<sweep_folder>`.
+    overrides: the command line's `key=value` words, laid over `out/dataset.yaml` for tasks that work on a dataset.
+    """
+    task = str(cfg.task)
+    if task not in TASKS:
+        raise ConfigError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
+    base = _absolute(str(cfg.out))
+    out = base / re.sub(r"[^\w.,=+@-]+", "_", sweep_folder) if sweep_folder else base
+    if task in FROM_DATASET:
+        cfg = _from_dataset(cfg, out, overrides)
+        cfg.task, cfg.out = task, str(out)
+    document = OmegaConf.to_yaml(cfg, resolve=True)
+    try:
+        config = OmegaConf.to_object(cfg)
+    except (ValueError, TypeError, OmegaConfBaseException) as error:
+        raise ConfigError(plain(error)) from error
+    assert isinstance(config, Config)
+    _require(config)
+    tracks = _absolute(config.tracks.path) if config.tracks.path else base / "tracks"
+    return Settings(
+        task=task,
+        videos=tuple(str(Path(v).expanduser()) if "://" not in v else v for v in _texts("videos", config.videos)),
+        prompts=_prompts(config.prompt),
+        out=out,
+        tracks=tracks,
+        keep_tracks=config.tracks.keep,
+        include=_texts("select.include", config.select.include),
+        exclude=_texts("select.exclude", config.select.exclude),
+        hours=_hours(config.select.hours),
+        time_pattern=config.select.time_pattern,
+        roi=_absolute(config.select.roi) if config.select.roi else None,
+        clip=config.clip,
+        tracker_name=_tracker_name(config.tracker),
+        tracker=config.tracker,
+        reader=_one_of("reader", config.reader, READERS),
+        crop=config.crop,
+        encode=config.encode,
+        filters={name: getattr(config.filters, name) for name in filters()},
+        split=config.split,
+        exports={name: getattr(config.export, name) for name in _exports(config.exports)},
+        link=_one_of("export.link", getattr(config.export, "link"), LINKS),  # noqa: B009 - a generated class
+        executor=config.executor,
+        shard=config.shard,
+        demo=config.demo,
+        retry_failed=config.retry_failed,
+        document=document,
+    )
+
+
+def _from_dataset(cfg: DictConfig, out: Path, overrides: Sequence[str]) -> DictConfig:
+    """The settings a dataset was made with, with the command line on top."""
+    saved_at = out / "dataset.yaml"
+    if not saved_at.is_file():
+        raise ConfigError(
+            f"task={cfg.task} works on a dataset, and there is no {saved_at}: build one first with "
+            f"python main.py videos=... out={out}"
+        )
+    saved = OmegaConf.load(saved_at)
+    assert isinstance(saved, DictConfig)
+    name = saved.pop("tracker_name", None)
+    base = OmegaConf.structured(Config)
+    entry = trackers().get(name) if name else None
+    if entry is not None:
+        base.tracker = OmegaConf.structured(entry.config)
+    base.executor = cfg.executor
+    try:
+        merged = OmegaConf.merge(base, saved)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{saved_at} does not fit this version: {plain(error)}") from error
+    assert isinstance(merged, DictConfig)
+    for override in overrides:
+        key = override.split("=", 1)[0].lstrip("+~")
+        if key in ("experiment", "task", "out"):
+            continue
+        OmegaConf.update(merged, key, OmegaConf.select(cfg, key), merge=not key.startswith("tracker"), force_add=True)
+    return merged
+
+
+def _require(config: Config) -> None:
+    """Refuse a config that lacks what its task needs; all missing keys in one message."""
+    needs_videos = config.task in ("build", "plan", "preview", "clip", "track")
+    needs_tracker = config.task in ("build", "plan", "preview", "track", "crop", "demo")
+    missing = []
+    if needs_videos and not config.videos:
+        missing.append("videos=... (a file, folder, glob or list file)")
+    if needs_tracker and config.tracker is None:
+        missing.append(f"tracker=... (one of {', '.join(trackers())})")
+    if needs_tracker and not config.prompt:
+        missing.append("prompt=... (what to track, such as cow; with tracker=motion and tracker=file only a label)")
+    if missing:
+        raise ConfigError(f"task={config.task} needs " + " and ".join(missing))
+
+
+def _tracker_name(tracker: Any) -> str:
+    if tracker is None:
+        return ""
+    for name, entry in trackers().items():
+        if type(tracker) is entry.config:
+            return name
+    raise ConfigError(f"tracker must be one of {', '.join(trackers())}, got {tracker!r}")
+
+
+def _texts(key: str, value: Any) -> tuple[str, ...]:
+    """A scalar or a list of texts, as a tuple."""
+    if value is None:
+        return ()
+    values = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(v, str | int | float) for v in values):
+        raise ConfigError(f"{key} must be a text or a list of texts, got {value!r}")
+    return tuple(str(v) for v in values)
+
+
+def _prompts(value: Any) -> tuple[str, ...]:
+    prompts = tuple(" ".join(p.split()) for p in _texts("prompt", value))
+    if any(not p for p in prompts):
+        raise ConfigError(f"prompt must not be empty, got {value!r}")
+    repeated = sorted({p for p in prompts if prompts.count(p) > 1})
+    if repeated:
+        raise ConfigError(f"prompt names {', '.join(repeated)} more than once: {value!r}")
+    return prompts
+
+
+def _exports(value: Any) -> tuple[str, ...]:
+    names = _texts("exports", value)
+    for name in names:
+        _one_of("exports", name, tuple(exports()))
+    return names
+
+
+def _hours(value: Any) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    numbers = value if isinstance(value, list | tuple) else [value]
+    if len(numbers) != 2 or not all(isinstance(h, int | float) and 0 <= h <= 24 for h in numbers):
+        raise ConfigError(f"select.hours must be two hours of the day such as [6,18], got {value!r}")
+    if numbers[0] == numbers[1]:
+        raise ConfigError(f"select.hours must span some time, got {value!r}")
+    return float(numbers[0]), float(numbers[1])
+
+
+def _one_of(key: str, value: str, choices: Sequence[str]) -> str:
+    if value not in choices:
+        raise ConfigError(f"{key} must be one of {', '.join(choices)}, got {value!r}")
+    return value
+
+
+def _absolute(path: str) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+def plain(error: BaseException) -> str:
+    """The first line of an OmegaConf or validation error, without its machinery."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    where = [line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")]
+    text = re.sub(r"^Error instantiating '[\w.]+' : ", "", lines[0]) if lines else type(error).__name__
+    return f"{where[0]}: {text}" if where and where[0] and where[0] not in text else text
+
+
+def dataset_document(settings: Settings) -> str:
+    """What `dataset.yaml` holds: the config and the tracker's name, readable by `load` again."""
+    return f"# The settings this dataset was made with.\n{settings.document}tracker_name: {settings.tracker_name}\n"
+
+
+def replace(settings: Settings, **changes: Any) -> Settings:
+    """A copy of the settings with some fields changed."""
+    return dataclasses.replace(settings, **changes)

@@ -1,0 +1,33 @@
+"""The local executor: this process, one chunk after another, with threads for decoding, cropping and encoding."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.executors.executor import executor
+
+if TYPE_CHECKING:
+    from pipeline.config import Settings
+    from pipeline.worker import Job, Outcome
+
+
+@executor("local")
+@dataclass
+class Local:
+    """This process: one thread runs the tracker, `workers` threads crop and encode (null: one per core)."""
+
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"executor.workers must be at least 1, or null for one per core, got {self.workers}")
+
+    def run(self, settings: Settings, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        from pipeline.worker import Worker
+
+        with Worker(settings, self.workers or len(os.sched_getaffinity(0))) as worker:
+            for job in jobs:
+                yield worker.process(job)

@@ -1,0 +1,76 @@
+"""The export protocol and registry. An export is one file here: a decorated dataclass whose fields are its options.
+
+    @dataset_export("videofolder")
+    @dataclass
+    class VideoFolder:
+        \"\"\"Hugging Face VideoFolder: <split>/metadata.jsonl beside the videos.\"\"\"
+
+        def write(self, samples: pa.Table, root: Path, target: Path, link: str) -> None: ...
+
+An export is one pass over the committed samples. It never decodes, tracks or crops.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import pyarrow as pa
+
+import pipeline.exports
+from pipeline.errors import ConfigError
+
+LINKS = ("hard", "copy", "symlink")
+
+
+class Export(Protocol):
+    """Writes one format."""
+
+    def write(self, samples: pa.Table, root: Path, target: Path, link: str) -> None:
+        """Write the samples (schema `pipeline.index.SAMPLES`; paths relative to `root`) into the empty folder `target`,
+        and check what was written; raises DatasetError when the check fails. link: one of LINKS."""
+        ...
+
+
+Options = TypeVar("Options")
+REGISTRY: dict[str, type[Any]] = {}
+
+
+def dataset_export(name: str) -> Callable[[type[Options]], type[Options]]:
+    """Register an export's dataclass under `exports=[<name>]` and `export.<name>.*`."""
+
+    def register(options: type[Options]) -> type[Options]:
+        if name in REGISTRY:
+            raise ValueError(f"export {name!r} is registered twice")
+        REGISTRY[name] = options
+        return options
+
+    return register
+
+
+def exports() -> dict[str, type[Any]]:
+    """Every export by name, in alphabetical order."""
+    for module in pkgutil.iter_modules(pipeline.exports.__path__):
+        importlib.import_module(f"pipeline.exports.{module.name}")
+    return dict(sorted(REGISTRY.items()))
+
+
+def place(source: Path, target: Path, link: str) -> None:
+    """Make `source` appear at `target`: a hard link (copied where the file system has none), a copy, or a symlink."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if link == "symlink":
+        target.symlink_to(os.path.relpath(source, target.parent))
+    elif link == "copy":
+        shutil.copyfile(source, target)
+    elif link == "hard":
+        try:
+            os.link(source, target)
+        except OSError:  # another disk, or a file system without hard links
+            shutil.copyfile(source, target)
+    else:
+        raise ConfigError(f"export.link must be one of {', '.join(LINKS)}, got {link!r}")

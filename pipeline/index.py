@@ -1,0 +1,172 @@
+"""The index: samples, rejected and failures as parquet, rebuilt from the records at any time.
+
+It takes the records of the current settings only, judges every object with the filters, joins the splits, and writes
+sorted rows, so that equal records and settings give equal bytes. It never reads a video and never writes a crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.filters.filter import Filter, Refusal
+from pipeline.layout import Layout, writing
+from pipeline.records import ChunkRecord, Failure, Figures, Rejection, Sample
+from pipeline.roi import Regions
+
+FIGURES = tuple(f.name for f in fields(Figures))
+
+SAMPLES = pa.schema(
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("video", pa.string(), nullable=False),
+        pa.field("video_fingerprint", pa.string(), nullable=False),
+        pa.field("recorded_at", pa.string()),
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("window_id", pa.string(), nullable=False),
+        pa.field("track_key", pa.string(), nullable=False),
+        pa.field("tracker", pa.string(), nullable=False),
+        pa.field("object_id", pa.int32(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("first_score", pa.float32(), nullable=False),
+        pa.field("start_frame", pa.int64(), nullable=False),
+        pa.field("stride", pa.int32()),
+        pa.field("num_frames", pa.int32(), nullable=False),
+        pa.field("fps", pa.float64(), nullable=False),
+        pa.field("frame_indices", pa.list_(pa.int64()), nullable=False),
+        pa.field("timestamps_s", pa.list_(pa.float64()), nullable=False),
+        pa.field("boxes", pa.list_(pa.list_(pa.int32())), nullable=False),
+        pa.field("crop_windows", pa.list_(pa.list_(pa.int32())), nullable=False),
+        pa.field("visible", pa.list_(pa.bool_()), nullable=False),
+        pa.field("source_width", pa.int32(), nullable=False),
+        pa.field("source_height", pa.int32(), nullable=False),
+        pa.field("size", pa.int32(), nullable=False),
+        pa.field("background", pa.string(), nullable=False),
+        pa.field("variants", pa.list_(pa.struct([("background", pa.string()), ("path", pa.string())])), nullable=False),
+        pa.field("degraded", pa.bool_(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        *(pa.field(name, pa.float32(), nullable=False) for name in FIGURES),
+    ]
+)
+REJECTED = pa.schema(
+    [
+        pa.field("video", pa.string(), nullable=False),
+        pa.field("clip_id", pa.string()),
+        pa.field("sample_id", pa.string()),
+        pa.field("object_id", pa.int32()),
+        pa.field("prompt", pa.string()),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("threshold", pa.float64()),
+    ]
+)
+FAILURES = pa.schema(
+    [
+        pa.field("video", pa.string(), nullable=False),
+        pa.field("clip_id", pa.string()),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("error", pa.string(), nullable=False),
+    ]
+)
+
+
+def judge(sample: Sample, filters: Sequence[Filter], regions: Regions) -> Refusal | None:
+    """The first reason not to keep this object, or None: a pure function of the row."""
+    if sample.duplicate_of is not None:
+        return Refusal("duplicate_of_prompt", float(sample.duplicate_of), None)
+    in_roi = regions.share(sample.video, sample.boxes)
+    for each in filters:
+        refusal = each.refuse(sample.figures, in_roi)
+        if refusal is not None:
+            return refusal
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The three tables in memory, before they are written."""
+
+    samples: pa.Table
+    rejected: pa.Table
+    failures: pa.Table
+
+    def write(self, layout: Layout) -> None:
+        for table, path in (
+            (self.samples, layout.samples),
+            (self.rejected, layout.rejected),
+            (self.failures, layout.failures),
+        ):
+            with writing(path) as part:
+                pq.write_table(table, part, compression="zstd")
+
+
+def build(
+    records: Iterable[ChunkRecord],
+    filters: Sequence[Filter],
+    regions: Regions,
+    split_of: Mapping[str, str],
+    size: int,
+    rejections: Sequence[Rejection] = (),
+    failures: Sequence[Failure] = (),
+) -> Index:
+    """Join records, filters and splits.
+
+    split_of: split by video name. size: crop side, pixels. rejections, failures: of whole videos.
+    """
+    kept: list[dict[str, Any]] = []
+    refused = list(rejections)
+    failed = list(failures)
+    for record in records:
+        refused += record.short
+        failed += record.failures
+        for sample in record.samples:
+            reason = judge(sample, filters, regions)
+            if reason is not None:
+                refused.append(_rejection(sample, reason))
+            elif sample.files:
+                kept.append(_row(sample, split_of[sample.video], size))
+    kept.sort(key=lambda row: (row["video"], row["start_frame"], row["clip_id"], row["prompt"], row["object_id"]))
+    refused.sort(key=lambda r: (r.video, r.clip_id or "", r.object_id or 0, r.prompt or "", r.reason))
+    failed.sort(key=lambda f: (f.video, f.clip_id or "", f.stage))
+    return Index(
+        samples=pa.Table.from_pylist(kept, schema=SAMPLES),
+        rejected=pa.Table.from_pylist([asdict(r) for r in refused], schema=REJECTED),
+        failures=pa.Table.from_pylist([asdict(f) for f in failed], schema=FAILURES),
+    )
+
+
+def _rejection(sample: Sample, refusal: Refusal) -> Rejection:
+    return Rejection(
+        video=sample.video,
+        clip_id=sample.clip_id,
+        sample_id=sample.sample_id,
+        object_id=sample.object_id,
+        prompt=sample.prompt,
+        reason=refusal.reason,
+        value=refusal.value,
+        threshold=refusal.threshold,
+    )
+
+
+def _row(sample: Sample, split: str, size: int) -> dict[str, Any]:
+    main, *others = sample.files
+    row = {name: getattr(sample, name) for name in SAMPLES.names if hasattr(sample, name)}
+    row |= {name: getattr(sample.figures, name) for name in FIGURES}
+    row |= {
+        "path": main.path,
+        "split": split,
+        "visible": sample.visible,
+        "size": size,
+        "background": main.background,
+        "variants": [{"background": f.background, "path": f.path} for f in others],
+        "sha256": main.sha256,
+        "size_bytes": main.size,
+    }
+    return row

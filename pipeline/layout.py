@@ -1,0 +1,213 @@
+"""Every path under the dataset root, and atomic writes: the only place that spells a path.
+
+A file appears under its final name complete or not at all: it is written beside it under a temporary name ending in
+`.part`, flushed to disk, and renamed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import DiskError
+
+STALE_PART_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths of one dataset. `tracks` may lie elsewhere, shared between datasets."""
+
+    root: Path
+    tracks: Path
+
+    @property
+    def dataset_yaml(self) -> Path:
+        return self.root / "dataset.yaml"
+
+    @property
+    def crops(self) -> Path:
+        return self.root / "crops"
+
+    @property
+    def clips(self) -> Path:
+        return self.root / "clips"
+
+    @property
+    def records(self) -> Path:
+        return self.root / "records"
+
+    @property
+    def video_records(self) -> Path:
+        return self.records / "videos"
+
+    @property
+    def index_state(self) -> Path:
+        """What the index, the exports and the report were last made from."""
+        return self.records / "index.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.records / "index.lock"
+
+    @property
+    def samples(self) -> Path:
+        return self.root / "samples.parquet"
+
+    @property
+    def rejected(self) -> Path:
+        return self.root / "rejected.parquet"
+
+    @property
+    def failures(self) -> Path:
+        return self.root / "failures.parquet"
+
+    @property
+    def splits(self) -> Path:
+        return self.root / "splits.parquet"
+
+    @property
+    def exports(self) -> Path:
+        return self.root / "exports"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report" / "index.html"
+
+    @property
+    def preview(self) -> Path:
+        return self.root / "preview" / "index.html"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    def record(self, record_id: str) -> Path:
+        return self.records / record_id[:2] / f"{record_id}.json"
+
+    def video_record(self, key: str) -> Path:
+        return self.video_records / f"{key}.json"
+
+    def track_file(self, key: str) -> Path:
+        return self.tracks / key[:2] / f"{key}.parquet"
+
+    def tracker_identity(self, key: str) -> Path:
+        return self.tracks / "trackers" / f"{key}.json"
+
+    def crop(self, clip_id: str, sample_id: str, variant: str | None = None) -> Path:
+        name = f"{sample_id}.mp4" if variant is None else f"{sample_id}.{variant}.mp4"
+        return self.crops / clip_id / name
+
+    def clip(self, clip_id: str) -> Path:
+        return self.clips / f"{clip_id}.mp4"
+
+    def relative(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def record_files(self) -> dict[str, os.DirEntry[str]]:
+        """Every chunk record on disk by id."""
+        found: dict[str, os.DirEntry[str]] = {}
+        for shelf in _scan(self.records):
+            if shelf.is_dir() and len(shelf.name) == 2:
+                for entry in _scan(shelf.path):
+                    if entry.name.endswith(".json"):
+                        found[entry.name.removesuffix(".json")] = entry
+        return found
+
+    def crop_sizes(self) -> dict[str, int]:
+        """Size in bytes of every finished file under crops/, by path relative to the root."""
+        sizes: dict[str, int] = {}
+        for folder in _scan(self.crops):
+            if folder.is_dir():
+                for entry in _scan(folder.path):
+                    if not entry.name.endswith(".part"):
+                        sizes[f"crops/{folder.name}/{entry.name}"] = entry.stat().st_size
+        return sizes
+
+
+def _scan(folder: Path | str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda e: e.name)
+    except FileNotFoundError:
+        return []
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; on success flush it to disk and rename it to `path`, else remove it.
+
+    Raises DiskError when the disk is full or the folder cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            with open(part, "rb+") as written:
+                os.fsync(written.fileno())
+            os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file atomically."""
+    with writing(path) as part:
+        part.write_bytes(data)
+
+
+@contextmanager
+def writing_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it replaces the folder at `path`, else it is removed."""
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with disk_errors(path):
+            part.mkdir(parents=True)
+            yield part
+            old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old.part")
+            if path.exists():
+                os.replace(path, old)
+            os.replace(part, path)
+            shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn "no space", "read-only" and "permission denied" into a DiskError that names the folder and the fix."""
+    try:
+        yield
+    except OSError as error:
+        folder = path.parent
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskError(
+                f"no space left in {folder}: free some space and run the same command to continue"
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise DiskError(
+                f"{folder} cannot be written ({error.strerror}): choose a writable folder with out=..., "
+                "or give yourself write access, and run the same command again"
+            ) from error
+        raise
+
+
+def remove_stale_parts(folder: Path) -> int:
+    """Remove temporary files that a killed run left more than an hour ago; returns how many."""
+    removed = 0
+    for part in folder.rglob(".*.part"):
+        try:
+            if time.time() - part.stat().st_mtime > STALE_PART_S:
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
+                removed += 1
+        except FileNotFoundError:  # its own run has just finished it
+            continue
+    return removed

@@ -1,0 +1,94 @@
+"""The ledger: one atomic JSON file per finished chunk and per probed video. What has no record is done again.
+
+JSON files survive network drives, where cluster jobs meet and where databases corrupt. A file that cannot be read
+counts as absent, so a damaged record costs one chunk and no more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+import orjson
+
+from pipeline.layout import Layout, write_bytes
+from pipeline.records import ChunkRecord
+from video.types import Chunk, Video, digest
+
+log = logging.getLogger(__name__)
+
+
+def record_id(chunk: Chunk, track_keys: Sequence[str], crop: object, encode: object) -> str:
+    """The id of a chunk's record: its windows, its tracks, and every setting that changes a crop's bytes."""
+    return digest("record", chunk.id, tuple(track_keys), asdict(crop), asdict(encode), length=24)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoEntry:
+    """What probing one file gave: a video, or the reason why it cannot be used."""
+
+    video: Video | None
+    error: str | None
+
+
+class Ledger:
+    """Reads and writes records under one layout."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def read(self, record: str) -> ChunkRecord | None:
+        """The record, or None when it is absent or damaged."""
+        path = self._layout.record(record)
+        try:
+            return ChunkRecord.from_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("%s is not a readable record (%s): its chunk is done again", path, error)
+            return None
+
+    def write(self, record: ChunkRecord) -> None:
+        write_bytes(self._layout.record(record.id), record.to_json())
+
+    def remove(self, record: str) -> None:
+        self._layout.record(record).unlink(missing_ok=True)
+
+    def known_video(self, path: str, name: str, time_pattern: str | None) -> VideoEntry | None:
+        """What probing this file gave when it had the size and modification time it has now."""
+        try:
+            raw = orjson.loads(self._layout.video_record(_video_key(path, name, time_pattern)).read_bytes())
+            stat = os.stat(path)
+            if raw["stat"] != [stat.st_size, stat.st_mtime_ns]:
+                return None
+            return VideoEntry(_video_from(raw["video"]) if raw["video"] else None, raw["error"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def remember_video(self, path: str, name: str, time_pattern: str | None, entry: VideoEntry) -> None:
+        stat = os.stat(path)
+        raw = {
+            "stat": [stat.st_size, stat.st_mtime_ns],
+            "video": _video_raw(entry.video) if entry.video else None,
+            "error": entry.error,
+        }
+        write_bytes(self._layout.video_record(_video_key(path, name, time_pattern)), orjson.dumps(raw))
+
+
+def _video_key(path: str, name: str, time_pattern: str | None) -> str:
+    return digest("video", path, name, time_pattern)
+
+
+def _video_raw(video: Video) -> dict[str, Any]:
+    recorded = video.recorded_at.isoformat() if video.recorded_at else None
+    return asdict(video) | {"fps": [video.fps.numerator, video.fps.denominator], "recorded_at": recorded}
+
+
+def _video_from(raw: dict[str, Any]) -> Video:
+    recorded = datetime.fromisoformat(raw["recorded_at"]) if raw["recorded_at"] else None
+    return Video(**raw | {"fps": Fraction(*raw["fps"]), "recorded_at": recorded})

@@ -1,0 +1,70 @@
+"""task=plan: what a build would do and need. Reads headers and the ledger; writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipeline.build import Build
+from pipeline.config import Settings
+from pipeline.footage import survey
+from pipeline.layout import Layout
+from pipeline.ledger import Ledger
+from pipeline.records import ChunkRecord
+from pipeline.split import planned_splits
+
+
+def plan(settings: Settings) -> tuple[int, str]:
+    """The exit status of a build that stopped here, and the plan as text."""
+    layout = Layout(settings.out, settings.tracks)
+    build = Build(replace(settings, task="build"))
+    ledger = Ledger(layout)
+    footage = survey(settings, None)
+    jobs = build.jobs(footage)
+    on_disk = layout.record_files()
+    done = [job for job in jobs if job.record_id in on_disk]
+    keys = {key: len(job.chunk.windows) for job in jobs for key in job.track_keys}
+    stored = {key for key in keys if build.store.has(key)}
+    frames = sum(len(w.positions) for job in jobs for w in job.chunk.windows)
+    hours = sum(video.duration for video in footage.videos) / 3600
+    rows = [
+        ("videos", f"{len(footage.videos)} ({hours:.2f} hours)"),
+        ("cannot be used", str(len(footage.failures))),
+        ("duplicates", str(len(footage.duplicates))),
+        ("clips", f"{footage.clips} of {settings.clip.num_frames} frames"),
+        ("prompts", ", ".join(settings.prompts)),
+        ("to track", f"{sum(n for k, n in keys.items() if k not in stored)} windows"),
+        ("frames", f"{frames} to decode"),
+        ("tracks reused", f"{sum(keys[k] for k in stored)} windows"),
+        ("chunks done", f"{len(done)} of {len(jobs)}"),
+        ("splits", _splits(settings, layout, footage.clips_by_video())),
+        ("exports", ", ".join(settings.exports) or "none"),
+        ("out", str(settings.out)),
+    ]
+    rows += _measured([r for job in done if (r := ledger.read(job.record_id)) is not None], footage.clips)
+    lines = [f"{name + ':':<16} {value}" for name, value in rows]
+    lines += [f"unusable: {f.error if f.video in f.error else f'{f.video}: {f.error}'}" for f in footage.failures]
+    return (0 if footage.videos else 2), "\n".join(lines)
+
+
+def _splits(settings: Settings, layout: Layout, clips: dict[str, int]) -> str:
+    counts = {split: 0 for split in ("train", "val", "test")}
+    for name, split in planned_splits(clips, settings.split, layout).items():
+        counts[split] += clips[name]
+    return ", ".join(f"{split} {count} clips" for split, count in counts.items())
+
+
+def _measured(records: list[ChunkRecord], clips: int) -> list[tuple[str, str]]:
+    """What the chunks that are done promise for the whole."""
+    seen = sum(len(record.clips) for record in records)
+    if not seen:
+        return [
+            ("crops, disk", "unknown until a first chunk is done: run a part with shard.count=100, then plan again")
+        ]
+    files = [f for record in records for sample in record.samples for f in sample.files]
+    crops = sum(bool(sample.files) for record in records for sample in record.samples)
+    per_clip = crops / seen
+    size = sum(f.size for f in files) / seen * clips
+    return [
+        ("crops", f"about {per_clip * clips:.0f} ({per_clip:.1f} a clip so far)"),
+        ("disk", f"about {size / 2**30:.2f} GiB"),
+    ]

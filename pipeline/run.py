@@ -1,0 +1,114 @@
+"""Run one task with checked settings; keep its log, settings and timings under `runs/<time>/`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pipeline.config import Settings
+from pipeline.layout import Layout, disk_errors, write_bytes
+
+if TYPE_CHECKING:
+    from pipeline.build import Summary
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | None]:
+    """Run the task; returns its exit status, and a build's summary. Raises the errors of the three packages."""
+    if settings.task == "plan":
+        from pipeline.plan import plan
+
+        status, text = plan(settings)
+        print(text)
+        return status, None
+    layout = Layout(settings.out, settings.tracks)
+    with recorded(settings, layout, overrides) as folder:
+        if settings.task == "preview":
+            from pipeline.preview import preview
+
+            return preview(settings, layout), None
+        if settings.task in ("export", "report"):
+            return _derive(settings, layout), None
+        if settings.task == "demo":
+            from pipeline.demo import demo
+
+            summary = demo(settings)
+        else:
+            from pipeline.build import Build
+
+            summary = Build(settings).run()
+            _announce(settings, summary, layout)
+        write_bytes(folder / "timings.json", orjson.dumps(summary.seconds, option=orjson.OPT_INDENT_2))
+    return summary.status, summary
+
+
+def _derive(settings: Settings, layout: Layout) -> int:
+    from pipeline.build import export, report
+
+    if settings.task == "export":
+        written = export(settings, layout)
+        for name in settings.exports:
+            log.info("%s %s", layout.exports / name, "written" if name in written else "is up to date")
+    else:
+        report(settings, layout, {})
+        log.info("report: %s", layout.report)
+    return 0
+
+
+def _announce(settings: Settings, summary: Summary, layout: Layout) -> None:
+    if summary.reused_windows and not summary.tracked_windows:
+        log.info("tracks: reused, nothing was tracked")
+    elif summary.tracked_windows:
+        log.info("tracks: %d windows tracked, %d reused", summary.tracked_windows, summary.reused_windows)
+    if settings.task == "track":
+        log.info("tracks in %s; crop them with task=build and the same settings", settings.tracks)
+    elif settings.task == "clip":
+        log.info("clips in %s", layout.clips)
+    else:
+        log.info(
+            "%d crops of %d clips from %d videos in %s; %d refused; report: %s",
+            summary.crops, summary.clips, summary.videos, settings.out, summary.rejected, layout.report,
+        )  # fmt: skip
+    if summary.failures:
+        _name_failures(layout, summary.failures)
+
+
+def _name_failures(layout: Layout, count: int) -> None:
+    log.warning("%d failures; a rerun tries them again", count)
+    if not layout.failures.is_file():
+        return
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(layout.failures).to_pylist()
+    for row in rows[:10]:
+        log.warning("failed: %s %s: %s", row["video"], row["stage"], row["error"])
+    if len(rows) > 10:
+        log.warning("... and %d more in %s", len(rows) - 10, layout.failures)
+
+
+@contextmanager
+def recorded(settings: Settings, layout: Layout, overrides: Sequence[str]) -> Iterator[Path]:
+    """Keep config, overrides and log of this run under `runs/<time>/`."""
+    folder = layout.runs / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{os.getpid()}"
+    write_bytes(folder / "config.yaml", settings.document.encode())
+    write_bytes(folder / "overrides.txt", "".join(f"{o}\n" for o in overrides).encode())
+    with disk_errors(folder / "log.txt"):
+        handler = logging.FileHandler(folder / "log.txt")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield folder
+    except BaseException as error:
+        log.debug("stopped by %s", type(error).__name__)
+        raise
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()

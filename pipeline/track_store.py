@@ -1,0 +1,176 @@
+"""The content-addressed tracks: one parquet file per chunk and prompt, under a key of all that decides the masks.
+
+Equal keys mean interchangeable tracks, whatever the crop, filter, split or export settings, so a dataset is cropped
+again without tracking, on a machine without the tracker. It never tracks and never reads a video.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline.layout import Layout, write_bytes, writing
+from sam.types import Mask, Track
+from video.types import Chunk, Clip
+
+FORMAT = 1
+ROWS = pa.schema(
+    [
+        pa.field("window", pa.int32(), nullable=False),
+        pa.field("object_id", pa.int32(), nullable=False),
+        pa.field("frame", pa.int32(), nullable=False),
+        pa.field("box", pa.list_(pa.int32(), 4), nullable=False),
+        pa.field("counts", pa.binary(), nullable=False),
+        pa.field("first_score", pa.float32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowTracks:
+    """What one session found for one prompt.
+
+    positions: (T,) int64 grid positions of the session's frames, ascending; damaged frames may be missing. indices:
+    (T,) int64 displayed frame numbers in the file. times_s: (T,) float64 seconds from the first displayed frame.
+    corrupt: session frames that the decoder flagged. error: why tracking failed, None if it did not.
+    """
+
+    window_id: str
+    positions: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    times_s: NDArray[np.float64]
+    corrupt: tuple[int, ...]
+    tracks: tuple[Track, ...]
+    degraded: bool = False
+    error: str | None = None
+
+    def frames_of(self, clip: Clip) -> range:
+        """The session frames that lie in a clip: all of its frames, or fewer where the video ends or is damaged."""
+        first, last = np.searchsorted(self.positions, [clip.start, clip.stop])
+        return range(int(first), int(last))
+
+
+def track_key(chunk: Chunk, prompt: str, tracker: str, identity: Mapping[str, Any], reader: str) -> str:
+    """The key of the tracks of one chunk and prompt.
+
+    The fingerprint, the grid and the positions fix every frame and its time; `identity` is all the tracker says about
+    itself. Never in it: device, batch, workers, memory, path.
+    """
+    parts = {
+        "format": FORMAT,
+        "fingerprint": chunk.video.fingerprint,
+        "rotation": chunk.video.rotation,
+        "grid": str(chunk.grid),
+        "windows": [(w.id, w.start, w.stop) for w in chunk.windows],
+        "reader": reader,
+        "prompt": prompt,
+        "tracker": tracker,
+        "identity": identity,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class TrackStore:
+    """Reads and writes tracks under one layout."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def has(self, key: str) -> bool:
+        return self._layout.track_file(key).is_file()
+
+    def write(self, key: str, prompt: str, windows: Sequence[WindowTracks]) -> None:
+        """Store the tracks of a chunk's windows, in order. Equal tracks give equal bytes."""
+        rows = [
+            {
+                "window": w,
+                "object_id": track.object_id,
+                "frame": int(frame),
+                "box": mask.box,
+                "counts": mask.counts,
+                "first_score": track.first_score,
+            }
+            for w, window in enumerate(windows)
+            for track in window.tracks
+            for frame, mask in zip(track.frames, track.masks, strict=True)
+        ]
+        head = {
+            "format": FORMAT,
+            "prompt": prompt,
+            "windows": [
+                {
+                    "id": w.window_id,
+                    "positions": w.positions.tolist(),
+                    "indices": w.indices.tolist(),
+                    "times_s": w.times_s.tolist(),
+                    "corrupt": w.corrupt,
+                    "degraded": w.degraded,
+                    "error": w.error,
+                }
+                for w in windows
+            ],
+        }
+        schema = ROWS.with_metadata({b"tracks": orjson.dumps(head)})
+        with writing(self._layout.track_file(key)) as part:
+            pq.write_table(pa.Table.from_pylist(rows, schema=schema), part, compression="zstd")
+
+    def read(self, key: str) -> dict[str, WindowTracks]:
+        """The stored tracks by window id; raises FileNotFoundError when there are none."""
+        table = pq.read_table(self._layout.track_file(key))
+        head = orjson.loads(table.schema.metadata[b"tracks"])
+        tracks: list[list[Track]] = [[] for _ in head["windows"]]
+        rows = table.to_pylist()
+        for (window, object_id), group in groupby(rows, key=lambda row: (row["window"], row["object_id"])):
+            seen = list(group)
+            tracks[window].append(
+                Track(
+                    object_id=object_id,
+                    prompt=head["prompt"],
+                    frames=np.array([row["frame"] for row in seen], np.int32),
+                    masks=tuple(Mask(tuple(row["box"]), row["counts"]) for row in seen),
+                    first_score=seen[0]["first_score"],
+                )
+            )
+        return {
+            w["id"]: WindowTracks(
+                window_id=w["id"],
+                positions=np.array(w["positions"], np.int64),
+                indices=np.array(w["indices"], np.int64),
+                times_s=np.array(w["times_s"], np.float64),
+                corrupt=tuple(w["corrupt"]),
+                tracks=tuple(found),
+                degraded=w["degraded"],
+                error=w["error"],
+            )
+            for w, found in zip(head["windows"], tracks, strict=True)
+        }
+
+    def remove(self, key: str) -> None:
+        self._layout.track_file(key).unlink(missing_ok=True)
+
+    def remember_identity(self, tracker: str, options: object, identity: Mapping[str, Any]) -> None:
+        """Note what the tracker said about itself, for machines that crop its tracks without having it."""
+        write_bytes(self._identity_path(tracker, options), orjson.dumps(identity, option=orjson.OPT_SORT_KEYS))
+
+    def remembered_identity(self, tracker: str, options: object) -> dict[str, Any] | None:
+        """What `remember_identity` noted for these options, or None."""
+        try:
+            identity = orjson.loads(self._identity_path(tracker, options).read_bytes())
+        except FileNotFoundError:
+            return None
+        assert isinstance(identity, dict)
+        return identity
+
+    def _identity_path(self, tracker: str, options: Any) -> Any:
+        shape = json.dumps([tracker, asdict(options)], sort_keys=True, default=str)
+        return self._layout.tracker_identity(hashlib.sha256(shape.encode()).hexdigest()[:16])

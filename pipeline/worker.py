@@ -1,0 +1,396 @@
+"""The worker: chunk -> record. The only place where the stages meet.
+
+decode (ahead) -> track -> measure -> extract and encode (threads) -> commit. A worker writes crops and tracks under
+temporary names, renames them, and writes the chunk's record last, so a chunk is done exactly when its record is there.
+It is idempotent: what is already on disk is not made again. Pixels and masks never leave it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import Settings
+from pipeline.errors import DatasetError
+from pipeline.extractor import render_crop
+from pipeline.feed import Fed, FrameFeed
+from pipeline.index import judge
+from pipeline.layout import Layout, writing
+from pipeline.ledger import Ledger
+from pipeline.measure import Draft, Measure, is_short
+from pipeline.records import ChunkRecord, CropFile, Failure, Rejection
+from pipeline.roi import Regions, load_regions
+from pipeline.track_store import TrackStore, WindowTracks
+from sam.errors import TrackerError, TrackerUnavailable
+from sam.session import SAMSession
+from sam.tracker import Tracker
+from sam.types import Prompt, SessionFrames, Track
+from video.encoder import encode
+from video.errors import VideoError
+from video.reader import VideoReader, open_reader
+from video.types import Chunk, Clip, Video, Window
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT_BYTES = 512 * 2**20
+TRUNCATED_BELOW = 0.98  # a file that ends before this share of what its header promises was cut off
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One chunk to do: where its tracks are stored (one key per prompt) and the id its record gets."""
+
+    chunk: Chunk
+    track_keys: tuple[str, ...]
+    record_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What doing a job came to. tracked, reused: windows x prompts. seconds: by stage, as waited for."""
+
+    record_id: str
+    clips: int
+    crops: int
+    failures: int
+    tracked: int
+    reused: int
+    seconds: dict[str, float]
+
+
+@dataclass(slots=True)
+class _State:
+    """One window on its way through the stages. known: per prompt; None has to be tracked."""
+
+    window: Window
+    known: list[WindowTracks | None]
+    drafts: list[Draft] = field(default_factory=list)
+    crops: list[Future[tuple[CropFile, ...]] | None] = field(default_factory=list)  # one per draft
+    span: range = range(0)  # grid positions to decode
+
+    @property
+    def found(self) -> list[WindowTracks]:
+        return [w for w in self.known if w is not None]
+
+    @property
+    def untracked(self) -> bool:
+        return None in self.known
+
+
+class Worker:
+    """Processes chunks one after another; holds the tracker, an open video and the encoder threads between them."""
+
+    def __init__(self, settings: Settings, threads: int) -> None:
+        self._settings = settings
+        self._layout = Layout(settings.out, settings.tracks)
+        self._ledger = Ledger(self._layout)
+        self._store = TrackStore(self._layout)
+        self._regions = load_regions(settings.roi)
+        self._threads = threads
+        self._stack = ExitStack()
+        self._reader: tuple[str, VideoReader] | None = None
+        self._tracker: Tracker | None = None
+        self._prepared = ""
+        self._seconds: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
+        self._stack.callback(self._pool.shutdown, wait=True, cancel_futures=True)
+        self._stack.callback(self._close_reader)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._tracker = None
+        self._stack.close()
+
+    def process(self, job: Job) -> Outcome:
+        """Do one chunk and commit it. Raises DiskError, TrackerUnavailable or DatasetError."""
+        self._seconds = {}
+        before = self._ledger.read(job.record_id)
+        measure = Measure(self._settings, self._regions, self._made(before))
+        states = self._states(job, measure)
+        to_track = sum(state.known.count(None) for state in states)
+        failures = self._stream(job, states, measure)
+        if to_track:
+            self._keep_tracks(job, states)
+        record = self._record(job, states, failures)
+        if self._settings.task not in ("track", "clip"):
+            self._ledger.write(record)
+        return Outcome(
+            record_id=job.record_id,
+            clips=job.chunk.clips,
+            crops=sum(bool(s.files) for s in record.samples),
+            failures=len(record.failures),
+            tracked=to_track,
+            reused=len(states) * len(job.track_keys) - to_track,
+            seconds=self._seconds,
+        )
+
+    # -- before decoding ----------------------------------------------------------------------------------------------
+
+    def _made(self, record: ChunkRecord | None) -> dict[str, tuple[CropFile, ...]]:
+        """The crops of an earlier record that are still on disk."""
+        samples = record.samples if record else ()
+        return {s.sample_id: s.files for s in samples if s.files and all(self._is_there(f) for f in s.files)}
+
+    def _is_there(self, file: CropFile) -> bool:
+        try:
+            return (self._layout.root / file.path).stat().st_size == file.size
+        except FileNotFoundError:
+            return False
+
+    def _states(self, job: Job, measure: Measure) -> list[_State]:
+        """Each window with its stored tracks; where all are there, also with its drafts."""
+        stored = [self._store.read(key) if self._store.has(key) else {} for key in job.track_keys]
+        states = []
+        for window in job.chunk.windows:
+            state = _State(window, [self._usable(tracks.get(window.id)) for tracks in stored])
+            if state.untracked and self._settings.task == "crop":
+                raise DatasetError(
+                    f"{job.chunk.video.name}: there are no stored tracks for all of it under {self._settings.tracks}; "
+                    "run task=track with the same settings first, on a machine that has the tracker"
+                )
+            if not state.untracked:
+                state.drafts = measure.drafts(window, state.found, job.track_keys)
+            state.span = self._span(state)
+            states.append(state)
+        return states
+
+    def _usable(self, stored: WindowTracks | None) -> WindowTracks | None:
+        again = self._settings.retry_failed and self._settings.task != "crop"
+        return None if stored is not None and stored.error is not None and again else stored
+
+    def _span(self, state: _State) -> range:
+        """The grid positions that have to be decoded for this window; empty when everything is there."""
+        if state.untracked:
+            return state.window.positions
+        clips = {c.id: c for c in state.window.clips if self._saves(c)}
+        if self._settings.task != "track":
+            clips |= {draft.clip.id: draft.clip for draft in state.drafts if draft.wanted}
+        return range(min(c.start for c in clips.values()), max(c.stop for c in clips.values())) if clips else range(0)
+
+    def _saves(self, clip: Clip) -> bool:
+        wanted = self._settings.clip.save or self._settings.task == "clip"
+        return wanted and self._settings.task != "track" and not self._layout.clip(clip.id).is_file()
+
+    # -- the stream ---------------------------------------------------------------------------------------------------
+
+    def _stream(self, job: Job, states: list[_State], measure: Measure) -> list[Failure]:
+        """Pass every window through decode, track, crop; returns what could not be decoded."""
+        video = job.chunk.video
+        flying: deque[tuple[int, list[Future[Any]]]] = deque()
+        failures: list[Failure] = []
+        try:
+            if any(state.untracked for state in states):
+                self._load_tracker(video)
+            side = self._tracker.max_side if self._tracker else None
+            spans = [state.span for state in states if state.span]
+            with ExitStack() as stack:
+                feed = stack.enter_context(FrameFeed(self._open(video), job.chunk.grid, spans, side)) if spans else None
+                for state in states:
+                    with self._timed("decode"):
+                        frames = feed.take(state.span) if feed and state.span else []
+                    if state.untracked:
+                        self._track(job, state, frames, measure)
+                    flying.append((sum(fed.frame.rgb.nbytes for fed in frames), self._crop(state, frames)))
+                    self._settle(flying, IN_FLIGHT_BYTES)
+        except VideoError as error:
+            self._close_reader()
+            failures = [
+                Failure(video.name, clip.id, "decode", _reason(error))
+                for state in states
+                if state.untracked
+                for clip in state.window.clips
+            ] or [Failure(video.name, None, "decode", _reason(error))]
+        self._settle(flying, 0)
+        return failures
+
+    def _settle(self, flying: deque[tuple[int, list[Future[Any]]]], limit: int) -> None:
+        """Wait until the frames that crops are still being made from take no more than `limit` bytes."""
+        with self._timed("crop"):
+            while flying and (sum(size for size, _ in flying) > limit or all(f.done() for f in flying[0][1])):
+                for future in flying.popleft()[1]:
+                    error = future.exception()
+                    if error is not None and not isinstance(error, ValueError | VideoError):
+                        raise error
+
+    # -- tracking -----------------------------------------------------------------------------------------------------
+
+    def _load_tracker(self, video: Video) -> None:
+        with self._timed("load"):
+            if self._tracker is None:
+                assert self._settings.tracker is not None
+                self._tracker = self._stack.enter_context(self._settings.tracker.build())
+            if self._tracker.context and self._prepared != video.fingerprint:
+                self._tracker.prepare(self._open(video).spread(self._tracker.context, self._tracker.max_side))
+                self._prepared = video.fingerprint
+
+    def _track(self, job: Job, state: _State, frames: Sequence[Fed], measure: Measure) -> None:
+        with self._timed("track"):
+            for p, prompt in enumerate(self._settings.prompts):
+                if state.known[p] is None:
+                    state.known[p] = self._track_prompt(job.chunk.video, state.window, frames, prompt)
+        state.drafts = measure.drafts(state.window, state.found, job.track_keys)
+
+    def _track_prompt(self, video: Video, window: Window, frames: Sequence[Fed], prompt: str) -> WindowTracks:
+        assert self._tracker is not None
+        positions = np.array([fed.frame.position for fed in frames], np.int64)
+        indices = np.array([fed.frame.index for fed in frames], np.int64)
+        times_s = np.array([fed.frame.time_s for fed in frames], np.float64)
+        corrupt = tuple(n for n, fed in enumerate(frames) if fed.frame.corrupt)
+        tracks: list[Track] = []
+        error = None
+        if frames:
+            small = [fed.small for fed in frames]
+            seen = SessionFrames(small, indices, times_s, video.width, video.height, video.name)
+            try:
+                with SAMSession(self._tracker, seen) as session:
+                    session.add_prompt(Prompt(text=prompt))
+                    tracks = session.tracks()
+            except TrackerUnavailable:
+                raise
+            except (TrackerError, RuntimeError, ValueError) as failure:
+                log.warning("%s from %.1f s: tracking failed: %s", video.name, times_s[0], _reason(failure))
+                error = _reason(failure)
+        return WindowTracks(window.id, positions, indices, times_s, corrupt, tuple(tracks), error=error)
+
+    def _keep_tracks(self, job: Job, states: Sequence[_State]) -> None:
+        """Store the tracks, unless decoding stopped half-way: a key promises all windows of its chunk."""
+        for p, (key, prompt) in enumerate(zip(job.track_keys, self._settings.prompts, strict=True)):
+            done = [state.known[p] for state in states]
+            if all(w is not None for w in done):
+                self._store.write(key, prompt, [w for w in done if w is not None])
+
+    # -- cropping -----------------------------------------------------------------------------------------------------
+
+    def _crop(self, state: _State, frames: Sequence[Fed]) -> list[Future[Any]]:
+        """Hand every wanted crop of the window, and every clip to save, to the encoder threads."""
+        if self._settings.task == "track":
+            return []
+        rgb = {fed.frame.position: fed.frame.rgb for fed in frames}
+        for draft in state.drafts:
+            pictures = [rgb[p] for p in range(draft.clip.start, draft.clip.stop) if p in rgb] if draft.wanted else []
+            state.crops.append(self._pool.submit(self._write_crop, draft, pictures) if draft.wanted else None)
+        futures: list[Future[Any]] = [future for future in state.crops if future is not None]
+        for clip in state.window.clips:
+            pictures = [rgb[p] for p in range(clip.start, clip.stop) if p in rgb]
+            if len(pictures) == clip.num_frames and self._saves(clip):
+                futures.append(self._pool.submit(self._save_clip, clip, pictures))
+        return futures
+
+    def _write_crop(self, draft: Draft, frames: Sequence[NDArray[np.uint8]]) -> tuple[CropFile, ...]:
+        sample, files = draft.sample, []
+        for n, (background, crop) in enumerate(render_crop(draft.placement, frames, self._settings.crop).items()):
+            path = self._layout.crop(sample.clip_id, sample.sample_id, background if n else None)
+            with writing(path) as part:
+                square, exact = (self._settings.crop.size,) * 2, background == "mask"
+                done = encode(part, crop, sample.fps, self._settings.encode, size=square, exact_luma=exact)
+            files.append(CropFile(background, self._layout.relative(path), done.sha256, done.bytes))
+        return tuple(files)
+
+    def _save_clip(self, clip: Clip, frames: Sequence[NDArray[np.uint8]]) -> None:
+        """Write the clip's own frames as H.264; an odd last row or column is cut, which yuv420p cannot hold."""
+        height, width = (n - n % 2 for n in frames[0].shape[:2])
+        with writing(self._layout.clip(clip.id)) as part:
+            cut = (f[:height, :width] for f in frames)
+            encode(part, cut, clip.rate, self._settings.encode, size=(width, height))
+
+    # -- committing ---------------------------------------------------------------------------------------------------
+
+    def _record(self, job: Job, states: Sequence[_State], failures: list[Failure]) -> ChunkRecord:
+        samples = []
+        short: list[Rejection] = []
+        for state in states:
+            failures += _window_failures(state)
+            short += self._short(state)
+            crops = state.crops or [None] * len(state.drafts)
+            for draft, crop in zip(state.drafts, crops, strict=True):
+                sample = draft.sample
+                try:
+                    sample = replace(sample, files=crop.result()) if crop else sample
+                except (ValueError, VideoError) as error:
+                    failures.append(Failure(sample.video, sample.clip_id, "crop", _reason(error)))
+                samples.append(sample)
+        return ChunkRecord(
+            id=job.record_id,
+            chunk_id=job.chunk.id,
+            video=job.chunk.video.name,
+            clips=tuple(clip.id for w in job.chunk.windows for clip in w.clips),
+            samples=tuple(samples),
+            short=tuple(short),
+            failures=tuple(dict.fromkeys(failures)),
+        )
+
+    def _short(self, state: _State) -> Iterator[Rejection]:
+        """Clips that turned out to have fewer frames than they need."""
+        for found in state.found[:1]:
+            for clip in state.window.clips:
+                frames = found.frames_of(clip)
+                if is_short(clip, frames, self._settings.clip.whole):
+                    name, have, needed = clip.video.name, float(len(frames)), float(clip.num_frames)
+                    yield Rejection(name, clip.id, None, None, None, "short", have, needed)
+
+    # -- the open video -----------------------------------------------------------------------------------------------
+
+    def _open(self, video: Video) -> VideoReader:
+        if self._reader is None or self._reader[0] != video.fingerprint:
+            self._close_reader()
+            reader = open_reader(video, self._settings.reader)
+            self._reader = (video.fingerprint, reader.__enter__())
+        return self._reader[1]
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader[1].__exit__(None, None, None)
+            self._reader = None
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
+
+
+def unfinished(record: ChunkRecord | None, settings: Settings, regions: Regions, crop_sizes: Mapping[str, int]) -> bool:
+    """Whether a chunk with this record has work left: a failure to retry, or an admitted object without its crop.
+
+    crop_sizes: bytes of every crop on disk, by path relative to the dataset root.
+    """
+    if record is None or (record.failures and settings.retry_failed):
+        return True
+    enabled = [f for f in settings.filters.values() if f.enabled]
+    for sample in record.samples:
+        there = sample.files and all(crop_sizes.get(f.path) == f.size for f in sample.files)
+        if not there and judge(sample, enabled, regions) is None:
+            return True
+    return False
+
+
+def _window_failures(state: _State) -> Iterator[Failure]:
+    """Clips of windows that could not be tracked, and a file that ends long before its header says."""
+    for found in state.found:
+        if found.error is not None:
+            for clip in state.window.clips:
+                yield Failure(clip.video.name, clip.id, "track", found.error)
+    for found in state.found[:1]:
+        clip = state.window.clips[-1]
+        promised = min(clip.stop, clip.grid.positions(clip.video))
+        if (found.positions[-1] + 1 if len(found.positions) else 0) < promised * TRUNCATED_BELOW - 1:
+            yield Failure(
+                clip.video.name, None, "decode", f"the file ends before the {clip.video.duration:.1f} s it promises"
+            )
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
