@@ -1,0 +1,49 @@
+# python3 (3.11 to 3.13) and make are all this needs. uv is used when it is installed, else pip.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+ARGS ?=
+
+.PHONY: help setup demo test quick check bench clean
+help:
+	@echo "make demo    set up, generate footage, build a dataset from it, score the tracks"
+	@echo "make test    set up what the tests need, then lint, type-check and run them all"
+	@echo "make quick   the tests that take no more than a few seconds each"
+	@echo "make setup   set up only:  make setup EXTRAS=decord,hf"
+	@echo "make run     python main.py:  make run ARGS='videos=/data/barn prompt=cow tracker=motion out=/data/cows'"
+
+EXTRAS ?=
+setup: $(VENV)/.setup-$(EXTRAS)
+
+$(VENV)/.setup-$(EXTRAS): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@if command -v uv >/dev/null 2>&1; \
+	then uv pip install --quiet --python $(PY) --constraint constraints.txt --editable ".$(if $(EXTRAS),[$(EXTRAS)])"; \
+	else $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".$(if $(EXTRAS),[$(EXTRAS)])"; \
+	fi
+	@touch $@
+
+run: setup
+	@$(PY) main.py $(ARGS)
+
+demo: setup
+	@$(PY) main.py experiment=demo $(ARGS)
+
+test: check
+	@$(PY) -m pytest $(ARGS)
+
+quick: dev
+	@$(PY) -m pytest -m "not slow" $(ARGS)
+
+check: dev
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+.PHONY: dev run
+dev:
+	@$(MAKE) --no-print-directory setup EXTRAS=dev
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info

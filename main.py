@@ -1,0 +1,48 @@
+"""Compose the config, load it, run the task. What each exit status means: docs/usage.md, "Exit status"."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from pipeline.cli import Interrupt, Statuses, explain, prepare_arguments
+from pipeline.config import load, register
+
+statuses = Statuses()
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def job(cfg: DictConfig) -> int:
+    """One job: the only one of a run, or one of a sweep's. Never exits; remembers its status."""
+    from pipeline.run import run
+
+    runtime = HydraConfig.get()
+    sweep = runtime.job.override_dirname if runtime.mode == RunMode.MULTIRUN else None
+    with statuses.catching(sweep):
+        overrides = list(runtime.overrides.task)
+        statuses.add(sweep, *run(load(cfg, sweep, overrides), overrides))
+    return statuses.last
+
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach `explain` instead of Hydra's own exit
+    sys.argv[1:] = prepare_arguments(sys.argv[1:])
+    register()
+    with Interrupt():
+        try:
+            job()
+        except Exception as error:
+            return explain(error)
+        except KeyboardInterrupt:
+            return statuses.interrupted()
+    return statuses.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
