@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from tempfile import TemporaryDirectory
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -32,9 +33,9 @@ def job(cfg: DictConfig) -> int:
 def main() -> int:
     """Run the command line; returns the exit status."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach `explain` instead of Hydra's own exit
-    sys.argv[1:] = prepare_arguments(sys.argv[1:])
     register()
-    with Interrupt():
+    with Interrupt(), TemporaryDirectory(prefix="clipcrop-") as scratch:
+        sys.argv[1:] = prepare_arguments(sys.argv[1:], scratch)
         try:
             job()
         except Exception as error:

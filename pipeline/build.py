@@ -93,7 +93,7 @@ class Build:
 
     def _work(self, jobs: Sequence[Job]) -> list[Outcome]:
         share = [job for job in jobs if self._mine(job)]
-        pending = self._pending(share)
+        pending = self._pending(share, jobs)
         done = len(share) - len(pending)
         if done:
             log.info("%d of %d chunks are done already", done, len(share))
@@ -112,18 +112,21 @@ class Build:
         shard = self.settings.shard
         return int(job.chunk.id, 16) % shard.count == shard.index
 
-    def _pending(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs that have no finished record, or whose record no longer serves."""
-        if self.settings.task in ("track", "clip"):
-            return [job for job in jobs if self.settings.task == "clip" or not all(map(self.store.has, job.track_keys))]
+    def _pending(self, share: Sequence[Job], jobs: Sequence[Job]) -> list[Job]:
+        """The jobs of this run's share that have no finished record, or whose record no longer serves."""
+        if self.settings.task == "clip":
+            return list(share)
+        if self.settings.task == "track":
+            return [job for job in share if not all(map(self.store.has, job.track_keys))]
         state = _read_state(self.layout)
         if state.get("index") == self._index_stamp(jobs) and self._crops_are_there():
-            failed = set(state.get("failed", ()))
-            return [job for job in jobs if job.record_id in failed and self.settings.retry_failed]
+            on_disk = self.layout.record_files()
+            again = set(state.get("failed", ())) if self.settings.retry_failed else set()
+            return [job for job in share if job.record_id not in on_disk or job.record_id in again]
         from pipeline.worker import unfinished
 
         sizes, regions = self.layout.crop_sizes(), load_regions(self.settings.roi)
-        return [job for job in jobs if unfinished(self.ledger.read(job.record_id), self.settings, regions, sizes)]
+        return [job for job in share if unfinished(self.ledger.read(job.record_id), self.settings, regions, sizes)]
 
     def _crops_are_there(self) -> bool:
         if not self.layout.samples.is_file():
@@ -198,14 +201,13 @@ class Build:
         """Changes with anything the index is made from: records, filters, region, splits, fractions."""
         settings = self.settings
         files = self.layout.record_files()
-        records = [
-            (job.record_id, stat.st_size, stat.st_mtime_ns)
-            for job in jobs
-            if (entry := files.get(job.record_id)) is not None and (stat := entry.stat())
-        ]
+        records = []
+        for job in jobs:
+            stat = files[job.record_id].stat() if job.record_id in files else None
+            records.append((job.record_id, stat and (stat.st_size, stat.st_mtime_ns)))
         roi = settings.roi.read_bytes() if settings.roi else b""
         filters = {name: asdict(options) for name, options in settings.filters.items()}
-        return digest(records, filters, roi, asdict(settings.split), settings.document if not jobs else "")
+        return digest(records, filters, roi, asdict(settings.split))
 
     def _remove_superseded(self, wanted: set[str]) -> None:
         """Records, crops, clips and tracks that the current settings do not name."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import signal
 import sys
@@ -16,10 +17,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Self
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config import plain
+from pipeline.config import keys_under, plain
 from pipeline.errors import DatasetError, DiskError, PipelineError
 from sam.errors import TrackerError
 from video.errors import VideoError
@@ -31,8 +32,11 @@ WRONG, FAILED, INTERRUPTED = 2, 3, 130
 EXPECTED = (PipelineError, TrackerError, VideoError, HydraException, OmegaConfBaseException)
 
 
-def prepare_arguments(arguments: Sequence[str]) -> list[str]:
-    """Under -m, name each job's folder after what is swept alone; elsewhere the arguments as they are."""
+def prepare_arguments(arguments: Sequence[str], scratch: str) -> list[str]:
+    """Under -m, name each job's folder after what is swept alone; elsewhere the arguments as they are.
+
+    scratch: a folder for what Hydra writes about a sweep by itself.
+    """
     if not {"-m", "--multirun"} & set(arguments):
         return list(arguments)
     parser = OverridesParser.create()
@@ -46,7 +50,10 @@ def prepare_arguments(arguments: Sequence[str]) -> list[str]:
             if not override.is_sweep_override():
                 constant.append(override.get_key_element().lstrip("+~"))
     names = ",".join(f'"{name}"' for name in constant)
-    return [*arguments, f"hydra.job.config.override_dirname.exclude_keys=[{names}]"]
+    ours = [f"hydra.job.config.override_dirname.exclude_keys=[{names}]"]
+    if not any(word.startswith("hydra.sweep.dir=") for word in arguments):
+        ours.append(f"hydra.sweep.dir={scratch}")
+    return [*arguments, *ours]
 
 
 class Statuses:
@@ -101,6 +108,8 @@ def explain(error: Exception, sweep: str | None = None) -> int:
     where = f"{sweep}: " if sweep else ""
     if isinstance(error, OverrideParseException):
         print(f"{where}{_grammar(error)}", file=sys.stderr)
+    elif isinstance(error, HydraException):
+        print(f"{where}{_composition(error)}", file=sys.stderr)
     elif isinstance(error, EXPECTED):
         print(f"{where}{plain(error)}", file=sys.stderr)
     else:
@@ -119,6 +128,24 @@ def _grammar(error: OverrideParseException) -> str:
         f"{word!r} cannot be read ({reason.strip()}).\n"
         f"Quote the value for Hydra inside quotes for the shell:  '{key}=\"{quoted}\"'"
     )
+
+
+def _composition(error: HydraException) -> str:
+    """Hydra could not compose the config: name the key and what would be right."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return f"{group} must be one of {', '.join(error.options)}, got {choice!r}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    found = re.match(r"Could not override '([\w.]+)'", lines[0])
+    if found is None:
+        return plain(error.__cause__ or error)
+    parent, _, name = found.group(1).rpartition(".")
+    known = keys_under(parent)
+    if not known:
+        return plain(error.__cause__ or error)
+    close = difflib.get_close_matches(name, known, n=1)
+    guess = f": did you mean {f'{parent}.' if parent else ''}{close[0]}?" if close else "."
+    return f"there is no key {found.group(1)}{guess} {parent or 'The config'} has {', '.join(known)}"
 
 
 def _table(jobs: Sequence[tuple[str | None, int, Summary | None]]) -> str:

@@ -387,6 +387,13 @@ def plain(error: BaseException) -> str:
     return f"{where[0]}: {text}" if where and where[0] and where[0] not in text else text
 
 
+def keys_under(parent: str) -> list[str]:
+    """The keys of a section of the config ("" for the top); none where a choice such as the tracker decides them."""
+    node = OmegaConf.structured(Config)
+    section = OmegaConf.select(node, parent) if parent else node
+    return [str(key) for key in section] if isinstance(section, DictConfig) else []
+
+
 def dataset_document(settings: Settings) -> str:
     """What `dataset.yaml` holds: the config and the tracker's name, readable by `load` again."""
     return f"# The settings this dataset was made with.\n{settings.document}tracker_name: {settings.tracker_name}\n"
