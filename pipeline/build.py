@@ -7,25 +7,25 @@ stamp in `records/index.json`. What the current settings no longer name is remov
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import orjson
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from pipeline.config import FROM_DATASET, Settings, dataset_document
+from pipeline.derive import export, read_state, report, write_state
 from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
-from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes, writing_folder
+from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
 from pipeline.ledger import Ledger, record_id
 from pipeline.progress import Progress
 from pipeline.records import ChunkRecord, Failure
 from pipeline.roi import load_regions
+from pipeline.settings import FROM_DATASET, Settings
+from pipeline.split import planned_splits, split_videos
 from pipeline.track_store import TrackStore, track_key
 from pipeline.worker import Job, Outcome
 from sam.errors import TrackerUnavailable
@@ -80,6 +80,7 @@ class Build:
         """Do what is missing. Raises SourceError, ConfigError, TrackerUnavailable, DiskError, KeyboardInterrupt."""
         with self._timed("plan"):
             footage = survey(self.settings, self.ledger)
+            planned_splits(footage.clips_by_video(), self.settings.split, self.layout)  # wrong groups stop it here
             jobs = self.jobs(footage)
         if not footage.videos and not footage.duplicates:
             self._all_failed(footage.failures)
@@ -117,12 +118,13 @@ class Build:
         if self.settings.task == "clip":
             return list(share)
         if self.settings.task == "track":
-            return [job for job in share if not all(map(self.store.has, job.track_keys))]
-        state = _read_state(self.layout)
+            again = self.settings.retry_failed
+            return [job for job in share if not all(self.store.has(key, complete=again) for key in job.track_keys)]
+        state = read_state(self.layout)
         if state.get("index") == self._index_stamp(jobs) and self._crops_are_there():
             on_disk = self.layout.record_files()
-            again = set(state.get("failed", ())) if self.settings.retry_failed else set()
-            return [job for job in share if job.record_id not in on_disk or job.record_id in again]
+            failed = set(state.get("failed", ())) if self.settings.retry_failed else set()
+            return [job for job in share if job.record_id not in on_disk or job.record_id in failed]
         from pipeline.worker import unfinished
 
         sizes, regions = self.layout.crop_sizes(), load_regions(self.settings.roi)
@@ -141,22 +143,23 @@ class Build:
     # -- finishing ----------------------------------------------------------------------------------------------------
 
     def _finish(self, footage: Footage, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> Summary:
-        from pipeline.split import split_videos
-
         wanted = {job.record_id for job in jobs}
         with self._timed("index"), FileLock(self.layout.lock):
             self._still_ours()
             while True:
                 stamp = self._index_stamp(jobs)
-                if _read_state(self.layout).get("index") != stamp or not self.layout.samples.is_file():
+                if read_state(self.layout).get("index") != stamp or not self.layout.samples.is_file():
                     splits = split_videos(footage.clips_by_video(), self.settings.split, self.layout)
                     failed = self._index(footage, jobs, splits)
-                    _write_state(self.layout, index=stamp, failed=sorted(failed))
+                    write_state(self.layout, index=stamp, failed=sorted(failed))
                 if self._index_stamp(jobs) == stamp:
                     break  # no other shard has finished a chunk meanwhile
             missing = wanted - set(self.layout.record_files())
             if not missing:
                 self._remove_superseded(wanted)
+                if not self.settings.keep_tracks:
+                    for key in {key for job in jobs for key in job.track_keys}:
+                        self.store.remove(key)
             self._derive(outcomes)
         if missing:
             log.info("%d of %d chunks are still to be done by other shards or a rerun", len(missing), len(wanted))
@@ -210,7 +213,7 @@ class Build:
         return digest(records, filters, roi, asdict(settings.split))
 
     def _remove_superseded(self, wanted: set[str]) -> None:
-        """Records, crops, clips and tracks that the current settings do not name."""
+        """Remove the records and crops that the current settings do not name."""
         for record in set(self.layout.record_files()) - wanted:
             self.ledger.remove(record)
         keep: set[str] = set()
@@ -226,8 +229,6 @@ class Build:
         if removed:
             log.info("removed %d crops that the current settings no longer make", len(removed))
         remove_stale_parts(self.layout.root)
-        if not self.settings.keep_tracks:
-            shutil.rmtree(self.layout.tracks, ignore_errors=True)
 
     # -- settings -----------------------------------------------------------------------------------------------------
 
@@ -251,7 +252,7 @@ class Build:
         with disk_errors(self.layout.dataset_yaml):
             self.layout.root.mkdir(parents=True, exist_ok=True)
             self.layout.records.mkdir(parents=True, exist_ok=True)
-        document = dataset_document(self.settings).encode()
+        document = self.settings.dataset_document.encode()
         if self.settings.task == "build" and _read(self.layout.dataset_yaml) != document:
             write_bytes(self.layout.dataset_yaml, document)
         if self.settings.tracker is not None and self.settings.task != "clip":
@@ -295,62 +296,12 @@ class Build:
             self.seconds[stage] = time.perf_counter() - began
 
 
-def export(settings: Settings, layout: Layout) -> list[str]:
-    """Write the exports whose samples or options changed; returns their names."""
-    samples = _samples_stamp(layout)
-    table = None
-    written = []
-    for name, options in settings.exports.items():
-        target = layout.exports / name
-        stamp = digest(samples, asdict(options), settings.link)
-        if _read_state(layout).get(f"export.{name}") == stamp and target.is_dir():
-            continue
-        table = pq.read_table(layout.samples) if table is None else table
-        layout.exports.mkdir(parents=True, exist_ok=True)
-        with writing_folder(target) as part:
-            options.write(table, layout.root, part, settings.link)
-        _write_state(layout, **{f"export.{name}": stamp})
-        written.append(name)
-    return written
-
-
-def report(settings: Settings, layout: Layout, seconds: dict[str, float]) -> None:
-    """Write the report if the index changed."""
-    from pipeline.report.render import write_report
-
-    stamp = digest(_samples_stamp(layout), settings.digest)
-    if _read_state(layout).get("report") == stamp and layout.report.is_file():
-        return
-    write_report(layout.root, layout.report, settings=settings.values, timings=seconds)
-    _write_state(layout, report=stamp)
-
-
-def _samples_stamp(layout: Layout) -> str:
-    """The index as it is on disk; raises DatasetError when there is none."""
-    files = [layout.samples, layout.rejected, layout.failures]
-    if not all(f.is_file() for f in files):
-        raise DatasetError(f"{layout.root} has no samples.parquet: build the dataset first, with task=build")
-    return digest(*(f.read_bytes() for f in files))
-
-
 def _stage_seconds(outcomes: Sequence[Outcome]) -> dict[str, float]:
     total: dict[str, float] = {}
     for outcome in outcomes:
         for stage, seconds in outcome.seconds.items():
             total[stage] = total.get(stage, 0.0) + seconds
     return total
-
-
-def _read_state(layout: Layout) -> dict[str, Any]:
-    try:
-        state = orjson.loads(layout.index_state.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
-
-
-def _write_state(layout: Layout, **changes: Any) -> None:
-    write_bytes(layout.index_state, orjson.dumps(_read_state(layout) | changes, option=orjson.OPT_INDENT_2))
 
 
 def _read(path: Any) -> bytes:

@@ -6,9 +6,6 @@ file and `main.py` know Hydra and OmegaConf: everything behind `load` gets plain
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
@@ -16,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import ConfigError
@@ -24,7 +21,9 @@ from pipeline.executors.executor import executors
 from pipeline.exports.export import LINKS, exports
 from pipeline.extractor import CropConfig
 from pipeline.filters.filter import filters
-from sam.tracker import TrackerConfig, trackers
+from pipeline.roi import load_regions
+from pipeline.settings import FROM_DATASET, DemoConfig, Settings, ShardConfig, SplitConfig
+from sam.tracker import trackers
 from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
 
@@ -39,9 +38,7 @@ TASKS = {
     "report": "only write the report of a finished dataset",
     "demo": "generate footage with known truth, build a dataset from it, and score the tracks",
 }
-FROM_DATASET = frozenset({"crop", "export", "report"})  # these start from out/dataset.yaml
 READERS = ("pyav", "decord")
-SPLITS = ("train", "val", "test")
 
 
 @dataclass
@@ -61,47 +58,6 @@ class TracksConfig:
 
     path: str | None = None  # null: <out>/tracks, under -m the sweep's
     keep: bool = True  # false: removed once the crops are made
-
-
-@dataclass
-class SplitConfig:
-    """Which videos stay together, and the shares of train, val and test."""
-
-    by: str = "video"  # video | folder | a regular expression whose first group names the group, on the video's name
-    fractions: Any = (0.8, 0.1, 0.1)
-    assign: dict[str, str] = field(default_factory=dict)  # glob on the video's name -> train, val or test
-
-    def __post_init__(self) -> None:
-        shares = list(self.fractions) if isinstance(self.fractions, list | tuple | ListConfig) else None
-        if shares is None or len(shares) != 3 or any(not isinstance(s, int | float) or s < 0 for s in shares):
-            raise ValueError(f"split.fractions must be three shares [train,val,test], got {self.fractions}")
-        if abs(sum(shares) - 1) > 1e-6:
-            raise ValueError(f"split.fractions must add up to 1, got {shares} = {sum(shares):g}")
-        for pattern, split in self.assign.items():
-            if split not in SPLITS:
-                raise ValueError(f"split.assign.{pattern} must be one of {', '.join(SPLITS)}, got {split!r}")
-
-
-@dataclass
-class ShardConfig:
-    """Which share of the work this run takes; shards may run at once on one `out`."""
-
-    index: int = 0
-    count: int = 1
-
-    def __post_init__(self) -> None:
-        if self.count < 1 or not 0 <= self.index < self.count:
-            raise ValueError(f"shard.index must be from 0 to shard.count-1, got {self.index} of {self.count}")
-
-
-@dataclass
-class DemoConfig:
-    """The generated footage of task=demo."""
-
-    footage: str = "demo/footage"
-    videos: int = 3
-    seconds: float = 60.0
-    seed: int = 7
 
 
 def _options(name: str, registry: Mapping[str, type[Any]]) -> type[Any]:
@@ -136,53 +92,6 @@ class Config:
     shard: ShardConfig = field(default_factory=ShardConfig)
     demo: DemoConfig = field(default_factory=DemoConfig)
     retry_failed: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """A checked config. Paths are absolute; `videos`, `prompts` and `exports` are tuples."""
-
-    task: str
-    videos: tuple[str, ...]
-    prompts: tuple[str, ...]
-    out: Path
-    tracks: Path
-    keep_tracks: bool
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-    hours: tuple[float, float] | None
-    time_pattern: str | None
-    roi: Path | None
-    clip: ClipConfig
-    tracker_name: str
-    tracker: TrackerConfig | None
-    reader: str
-    crop: CropConfig
-    encode: EncodeConfig
-    filters: Mapping[str, Any]
-    split: SplitConfig
-    exports: Mapping[str, Any]
-    link: str
-    executor: Any
-    shard: ShardConfig
-    demo: DemoConfig
-    retry_failed: bool
-    document: str  # the whole config as YAML
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The whole config as plain dicts, lists and scalars."""
-        values = OmegaConf.to_container(OmegaConf.create(self.document))
-        assert isinstance(values, dict)
-        return {str(key): value for key, value in values.items()}
-
-    @property
-    def digest(self) -> str:
-        """Changes with anything that decides the dataset; not with shards, executors or the task."""
-        kept = self.values
-        for key in ("task", "executor", "shard", "retry_failed", "out", "tracks", "demo"):
-            kept.pop(key, None)
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def register() -> None:
@@ -237,6 +146,8 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         raise ConfigError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
     base = _absolute(str(cfg.out))
     out = base / re.sub(r"[^\w.,=+@-]+", "_", sweep_folder) if sweep_folder else base
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"out={out} is a file; the dataset needs a folder")
     if task in FROM_DATASET:
         cfg = _from_dataset(cfg, out, overrides)
         cfg.task, cfg.out = task, str(out)
@@ -248,6 +159,8 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
     assert isinstance(config, Config)
     _require(config)
     tracks = _absolute(config.tracks.path) if config.tracks.path else base / "tracks"
+    roi = _absolute(config.select.roi) if config.select.roi else None
+    load_regions(roi)
     return Settings(
         task=task,
         videos=tuple(str(Path(v).expanduser()) if "://" not in v else v for v in _texts("videos", config.videos)),
@@ -259,7 +172,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         exclude=_texts("select.exclude", config.select.exclude),
         hours=_hours(config.select.hours),
         time_pattern=config.select.time_pattern,
-        roi=_absolute(config.select.roi) if config.select.roi else None,
+        roi=roi,
         clip=config.clip,
         tracker_name=_tracker_name(config.tracker),
         tracker=config.tracker,
@@ -274,6 +187,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         shard=config.shard,
         demo=config.demo,
         retry_failed=config.retry_failed,
+        values=_plain_values(cfg),
         document=document,
     )
 
@@ -305,6 +219,12 @@ def _from_dataset(cfg: DictConfig, out: Path, overrides: Sequence[str]) -> DictC
             continue
         OmegaConf.update(merged, key, OmegaConf.select(cfg, key), merge=not key.startswith("tracker"), force_add=True)
     return merged
+
+
+def _plain_values(cfg: DictConfig) -> dict[str, Any]:
+    values = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
 def _require(config: Config) -> None:
@@ -392,13 +312,3 @@ def keys_under(parent: str) -> list[str]:
     node = OmegaConf.structured(Config)
     section = OmegaConf.select(node, parent) if parent else node
     return [str(key) for key in section] if isinstance(section, DictConfig) else []
-
-
-def dataset_document(settings: Settings) -> str:
-    """What `dataset.yaml` holds: the config and the tracker's name, readable by `load` again."""
-    return f"# The settings this dataset was made with.\n{settings.document}tracker_name: {settings.tracker_name}\n"
-
-
-def replace(settings: Settings, **changes: Any) -> Settings:
-    """A copy of the settings with some fields changed."""
-    return dataclasses.replace(settings, **changes)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.build import Build, Summary
-from pipeline.config import Settings
 from pipeline.footage import survey
+from pipeline.settings import Settings
 from pipeline.track_store import WindowTracks
 from sam.metrics import Score, Truth, TruthMask, evaluate, total
 from sam.types import Mask

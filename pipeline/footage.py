@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from video.source import Found, find, probe, unique
-
-from pipeline.config import Settings
 from pipeline.ledger import Ledger, VideoEntry
 from pipeline.records import Failure, Rejection
+from pipeline.settings import Settings
 from video.clipper import plan
 from video.errors import UnreadableVideo
+from video.source import Found, find, probe, unique
 from video.types import Chunk, Video
 
 PROBES_AT_ONCE = 8

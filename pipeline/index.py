@@ -7,7 +7,7 @@ sorted rows, so that equal records and settings give equal bytes. It never reads
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -15,10 +15,8 @@ import pyarrow.parquet as pq
 
 from pipeline.filters.filter import Filter, Refusal
 from pipeline.layout import Layout, writing
-from pipeline.records import ChunkRecord, Failure, Figures, Rejection, Sample
+from pipeline.records import FIGURES, ChunkRecord, Failure, Rejection, Sample
 from pipeline.roi import Regions
-
-FIGURES = tuple(f.name for f in fields(Figures))
 
 SAMPLES = pa.schema(
     [

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.config import Settings
 from pipeline.duplicates import duplicates
 from pipeline.extractor import Placement, place_object
 from pipeline.index import judge
 from pipeline.records import CropFile, Figures, Sample
 from pipeline.roi import Regions
+from pipeline.settings import Settings
 from pipeline.track_store import WindowTracks
 from sam.types import Track
 from video.types import Clip, Video, Window, digest

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.build import Build
-from pipeline.config import Settings
 from pipeline.footage import survey
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord
+from pipeline.settings import Settings
 from pipeline.split import planned_splits
 
 

@@ -15,9 +15,9 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import Settings
 from pipeline.footage import survey
 from pipeline.layout import Layout, write_bytes
+from pipeline.settings import Settings
 from sam.session import SAMSession
 from sam.tracker import Tracker
 from sam.types import Prompt, SessionFrames, Track

@@ -35,6 +35,9 @@ class Figures:
     corrupt_frames: int
 
 
+FIGURES = tuple(f.name for f in fields(Figures))
+
+
 @dataclass(frozen=True, slots=True)
 class CropFile:
     """One written crop video. path: relative to the dataset root, with forward slashes. size: bytes."""

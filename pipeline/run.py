@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pipeline.config import Settings
+from pipeline.errors import ConfigError, DiskError
 from pipeline.layout import Layout, disk_errors, write_bytes
+from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.build import Summary
@@ -51,7 +52,7 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
 
 
 def _derive(settings: Settings, layout: Layout) -> int:
-    from pipeline.build import export, report
+    from pipeline.derive import export, report
 
     if settings.task == "export":
         written = export(settings, layout)
@@ -98,10 +99,13 @@ def _name_failures(layout: Layout, count: int) -> None:
 def recorded(settings: Settings, layout: Layout, overrides: Sequence[str]) -> Iterator[Path]:
     """Keep config, overrides and log of this run under `runs/<time>/`."""
     folder = layout.runs / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{os.getpid()}"
-    write_bytes(folder / "config.yaml", settings.document.encode())
-    write_bytes(folder / "overrides.txt", "".join(f"{o}\n" for o in overrides).encode())
-    with disk_errors(folder / "log.txt"):
-        handler = logging.FileHandler(folder / "log.txt")
+    try:
+        write_bytes(folder / "config.yaml", settings.document.encode())
+        write_bytes(folder / "overrides.txt", "".join(f"{o}\n" for o in overrides).encode())
+        with disk_errors(folder / "log.txt"):
+            handler = logging.FileHandler(folder / "log.txt")
+    except DiskError as error:  # nothing has been started yet
+        raise ConfigError(f"out={settings.out}: {error}") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     try:

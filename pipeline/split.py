@@ -16,9 +16,9 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import SPLITS, SplitConfig
 from pipeline.errors import ConfigError
 from pipeline.layout import Layout, writing
+from pipeline.settings import SPLITS, SplitConfig
 
 SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("by", "group", "split")])
 

@@ -86,8 +86,12 @@ class TrackStore:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    def has(self, key: str) -> bool:
-        return self._layout.track_file(key).is_file()
+    def has(self, key: str, complete: bool = False) -> bool:
+        """Whether tracks are stored under this key; with `complete`, without a window that failed."""
+        path = self._layout.track_file(key)
+        if not path.is_file():
+            return False
+        return not complete or not any(w["error"] for w in _head(pq.read_schema(path))["windows"])
 
     def write(self, key: str, prompt: str, windows: Sequence[WindowTracks]) -> None:
         """Store the tracks of a chunk's windows, in order. Equal tracks give equal bytes."""
@@ -127,7 +131,7 @@ class TrackStore:
     def read(self, key: str) -> dict[str, WindowTracks]:
         """The stored tracks by window id; raises FileNotFoundError when there are none."""
         table = pq.read_table(self._layout.track_file(key))
-        head = orjson.loads(table.schema.metadata[b"tracks"])
+        head = _head(table.schema)
         tracks: list[list[Track]] = [[] for _ in head["windows"]]
         rows = table.to_pylist()
         for (window, object_id), group in groupby(rows, key=lambda row: (row["window"], row["object_id"])):
@@ -174,3 +178,9 @@ class TrackStore:
     def _identity_path(self, tracker: str, options: Any) -> Any:
         shape = json.dumps([tracker, asdict(options)], sort_keys=True, default=str)
         return self._layout.tracker_identity(hashlib.sha256(shape.encode()).hexdigest()[:16])
+
+
+def _head(schema: pa.Schema) -> dict[str, Any]:
+    head = orjson.loads(schema.metadata[b"tracks"])
+    assert isinstance(head, dict)
+    return head

@@ -19,7 +19,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import Settings
 from pipeline.errors import DatasetError
 from pipeline.extractor import render_crop
 from pipeline.feed import Fed, FrameFeed
@@ -29,11 +28,9 @@ from pipeline.ledger import Ledger
 from pipeline.measure import Draft, Measure, is_short
 from pipeline.records import ChunkRecord, CropFile, Failure, Rejection
 from pipeline.roi import Regions, load_regions
+from pipeline.settings import Settings
 from pipeline.track_store import TrackStore, WindowTracks
-from sam.errors import TrackerError, TrackerUnavailable
-from sam.session import SAMSession
-from sam.tracker import Tracker
-from sam.types import Prompt, SessionFrames, Track
+from pipeline.tracking import Tracking
 from video.encoder import encode
 from video.errors import VideoError
 from video.reader import VideoReader, open_reader
@@ -98,18 +95,17 @@ class Worker:
         self._threads = threads
         self._stack = ExitStack()
         self._reader: tuple[str, VideoReader] | None = None
-        self._tracker: Tracker | None = None
-        self._prepared = ""
+        self._tracking = Tracking(settings)
         self._seconds: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
         self._stack.callback(self._pool.shutdown, wait=True, cancel_futures=True)
         self._stack.callback(self._close_reader)
+        self._stack.enter_context(self._tracking)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._tracker = None
         self._stack.close()
 
     def process(self, job: Job) -> Outcome:
@@ -191,11 +187,14 @@ class Worker:
         failures: list[Failure] = []
         try:
             if any(state.untracked for state in states):
-                self._load_tracker(video)
-            side = self._tracker.max_side if self._tracker else None
+                with self._timed("load"):
+                    self._tracking.prepare(video, lambda: self._open(video))
             spans = [state.span for state in states if state.span]
             with ExitStack() as stack:
-                feed = stack.enter_context(FrameFeed(self._open(video), job.chunk.grid, spans, side)) if spans else None
+                feed = None
+                if spans:
+                    side = self._tracking.max_side
+                    feed = stack.enter_context(FrameFeed(self._open(video), job.chunk.grid, spans, side))
                 for state in states:
                     with self._timed("decode"):
                         frames = feed.take(state.span) if feed and state.span else []
@@ -225,43 +224,12 @@ class Worker:
 
     # -- tracking -----------------------------------------------------------------------------------------------------
 
-    def _load_tracker(self, video: Video) -> None:
-        with self._timed("load"):
-            if self._tracker is None:
-                assert self._settings.tracker is not None
-                self._tracker = self._stack.enter_context(self._settings.tracker.build())
-            if self._tracker.context and self._prepared != video.fingerprint:
-                self._tracker.prepare(self._open(video).spread(self._tracker.context, self._tracker.max_side))
-                self._prepared = video.fingerprint
-
     def _track(self, job: Job, state: _State, frames: Sequence[Fed], measure: Measure) -> None:
         with self._timed("track"):
             for p, prompt in enumerate(self._settings.prompts):
                 if state.known[p] is None:
-                    state.known[p] = self._track_prompt(job.chunk.video, state.window, frames, prompt)
+                    state.known[p] = self._tracking.track(job.chunk.video, state.window, frames, prompt)
         state.drafts = measure.drafts(state.window, state.found, job.track_keys)
-
-    def _track_prompt(self, video: Video, window: Window, frames: Sequence[Fed], prompt: str) -> WindowTracks:
-        assert self._tracker is not None
-        positions = np.array([fed.frame.position for fed in frames], np.int64)
-        indices = np.array([fed.frame.index for fed in frames], np.int64)
-        times_s = np.array([fed.frame.time_s for fed in frames], np.float64)
-        corrupt = tuple(n for n, fed in enumerate(frames) if fed.frame.corrupt)
-        tracks: list[Track] = []
-        error = None
-        if frames:
-            small = [fed.small for fed in frames]
-            seen = SessionFrames(small, indices, times_s, video.width, video.height, video.name)
-            try:
-                with SAMSession(self._tracker, seen) as session:
-                    session.add_prompt(Prompt(text=prompt))
-                    tracks = session.tracks()
-            except TrackerUnavailable:
-                raise
-            except (TrackerError, RuntimeError, ValueError) as failure:
-                log.warning("%s from %.1f s: tracking failed: %s", video.name, times_s[0], _reason(failure))
-                error = _reason(failure)
-        return WindowTracks(window.id, positions, indices, times_s, corrupt, tuple(tracks), error=error)
 
     def _keep_tracks(self, job: Job, states: Sequence[_State]) -> None:
         """Store the tracks, unless decoding stopped half-way: a key promises all windows of its chunk."""

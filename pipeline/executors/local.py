@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.executors.executor import executor
 
 if TYPE_CHECKING:
-    from pipeline.config import Settings
+    from pipeline.settings import Settings
     from pipeline.worker import Job, Outcome
 
 
@@ -28,6 +28,11 @@ class Local:
     def run(self, settings: Settings, jobs: Sequence[Job]) -> Iterator[Outcome]:
         from pipeline.worker import Worker
 
-        with Worker(settings, self.workers or len(os.sched_getaffinity(0))) as worker:
+        with Worker(settings, self.workers or cores()) as worker:
             for job in jobs:
                 yield worker.process(job)
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

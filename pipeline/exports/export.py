@@ -18,12 +18,13 @@ import pkgutil
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pipeline.exports
 from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LINKS = ("hard", "copy", "symlink")
 

@@ -15,14 +15,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-import pyarrow as pa
 
 from pipeline.errors import DatasetError
 from pipeline.exports.export import dataset_export, place
-from pipeline.index import FIGURES
+from pipeline.records import FIGURES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 METADATA = "metadata.jsonl"
 BATCH = 1024

@@ -11,11 +11,13 @@ import importlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.exports.export import dataset_export, place
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SPLITS = ("train", "val", "test")
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import SPLITS, SplitConfig
 from pipeline.errors import ConfigError
 from pipeline.layout import Layout
+from pipeline.settings import SPLITS, SplitConfig
 from pipeline.split import assign, group_of, planned_splits, split_videos
 
 

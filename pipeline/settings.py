@@ -1,0 +1,107 @@
+"""The settings of a run: checked values that everything behind the command line works with.
+
+It knows neither Hydra nor OmegaConf: `pipeline.config.load` makes a `Settings`, and so can a test or a notebook.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.extractor import CropConfig
+from sam.tracker import TrackerConfig
+from video.clipper import ClipConfig
+from video.encoder import EncodeConfig
+
+SPLITS = ("train", "val", "test")
+FROM_DATASET = frozenset({"crop", "export", "report"})  # tasks that start from out/dataset.yaml
+UNDECISIVE = frozenset({"task", "executor", "shard", "retry_failed", "out", "tracks", "demo"})
+
+
+@dataclass
+class SplitConfig:
+    """Which videos stay together, and the shares of train, val and test."""
+
+    by: str = "video"  # video | folder | a regular expression whose first group names the group, on the video's name
+    fractions: Any = (0.8, 0.1, 0.1)
+    assign: dict[str, str] = field(default_factory=dict)  # glob on the video's name -> train, val or test
+
+    def __post_init__(self) -> None:
+        shares = list(self.fractions) if isinstance(self.fractions, list | tuple) else None
+        if shares is None or len(shares) != 3 or any(not isinstance(s, int | float) or s < 0 for s in shares):
+            raise ValueError(f"split.fractions must be three shares [train,val,test], got {self.fractions}")
+        if abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"split.fractions must add up to 1, got {shares} = {sum(shares):g}")
+        for pattern, split in self.assign.items():
+            if split not in SPLITS:
+                raise ValueError(f"split.assign.{pattern} must be one of {', '.join(SPLITS)}, got {split!r}")
+
+
+@dataclass
+class ShardConfig:
+    """Which share of the work this run takes; shards may run at once on one `out`."""
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or not 0 <= self.index < self.count:
+            raise ValueError(f"shard.index must be from 0 to shard.count-1, got {self.index} of {self.count}")
+
+
+@dataclass
+class DemoConfig:
+    """The generated footage of task=demo."""
+
+    footage: str = "demo/footage"
+    videos: int = 3
+    seconds: float = 60.0
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A checked config. Paths are absolute; `videos`, `prompts` and `exports` are tuples."""
+
+    task: str
+    videos: tuple[str, ...]
+    prompts: tuple[str, ...]
+    out: Path
+    tracks: Path
+    keep_tracks: bool
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    hours: tuple[float, float] | None
+    time_pattern: str | None
+    roi: Path | None
+    clip: ClipConfig
+    tracker_name: str
+    tracker: TrackerConfig | None
+    reader: str
+    crop: CropConfig
+    encode: EncodeConfig
+    filters: Mapping[str, Any]
+    split: SplitConfig
+    exports: Mapping[str, Any]
+    link: str
+    executor: Any
+    shard: ShardConfig
+    demo: DemoConfig
+    retry_failed: bool
+    values: Mapping[str, Any]  # the whole config as plain dicts, lists and scalars
+    document: str  # the same as YAML
+
+    @property
+    def digest(self) -> str:
+        """Changes with anything that decides the dataset; not with shards, executors or the task."""
+        kept = {key: value for key, value in self.values.items() if key not in UNDECISIVE}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def dataset_document(self) -> str:
+        """What `dataset.yaml` holds: the config and the tracker's name, readable by `load` again."""
+        return f"# The settings this dataset was made with.\n{self.document}tracker_name: {self.tracker_name}\n"
