@@ -131,7 +131,7 @@ exports=[NAME,...], export.NAME.KEY=
 
 Every key with its value:   python main.py --cfg job
 Presets (conf/ groups):     $APP_CONFIG_GROUPS
-Shell completion:           eval "$(python main.py -sc install=bash)"
+Shell completion:           eval "$$(python main.py -sc install=bash)"
 """
 
 
