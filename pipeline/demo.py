@@ -7,8 +7,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from pipeline.build import Build, Summary
 from pipeline.footage import survey
+from pipeline.report.contact import contact_sheet
 from pipeline.settings import Settings
 from pipeline.track_store import WindowTracks
 from sam.metrics import Score, Truth, TruthMask, evaluate, total
@@ -16,6 +19,8 @@ from sam.types import Mask
 from video.scenes import SceneTruth, load_truth, make_footage
 
 log = logging.getLogger(__name__)
+
+SHOWN = 12
 
 
 def demo(settings: Settings) -> Summary:
@@ -30,11 +35,13 @@ def demo(settings: Settings) -> Summary:
     log.info("tracks against the exact truth: mean mask IoU %.3f, IDF1 %.3f", score.iou, score.idf1)
     python = Path(sys.executable)
     python = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    sheet = _contact_sheet(build)
     print(
         f"""
 {summary.crops} crops of {summary.clips} clips from {summary.videos} videos ({summary.rejected} refused, with reasons)
   dataset   {settings.out}
   report    {build.layout.report}
+  picture   {sheet}
   tracks    mean mask IoU {score.iou:.3f}, IDF1 {score.idf1:.3f} against the generated truth
 
 Next, your own fixed-camera footage:
@@ -43,6 +50,19 @@ Crop again at another size, without tracking:
   {python} main.py task=crop crop.size=112 out={settings.out}"""
     )
     return summary
+
+
+def _contact_sheet(build: Build) -> Path:
+    """A picture of the largest crops that show their object from first to last frame, spread over the videos."""
+    columns = ["video", "path", "side", "visible_share", "truncated"]
+    rows = pq.read_table(build.layout.samples, columns=columns).to_pylist()
+    rows.sort(key=lambda row: (-row["visible_share"], row["truncated"], -row["side"]))
+    videos = sorted({row["video"] for row in rows})
+    each = -(-SHOWN // max(len(videos), 1))
+    chosen = [row for video in videos for row in [r for r in rows if r["video"] == video][:each]][:SHOWN]
+    sheet = build.layout.root / "contact_sheet.jpg"
+    contact_sheet([build.layout.root / row["path"] for row in chosen], sheet, columns=2, frames=6)
+    return sheet
 
 
 def _scores(build: Build) -> list[Score]:
