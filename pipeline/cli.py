@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import signal
 import sys
 import traceback
@@ -45,7 +46,7 @@ def prepare_arguments(arguments: Sequence[str], scratch: str) -> list[str]:
         if "=" in word and not word.startswith("-"):
             try:
                 override = parser.parse_override(word)
-            except OverrideParseException:
+            except HydraException:
                 continue  # Hydra says what is wrong with it
             if not override.is_sweep_override():
                 constant.append(override.get_key_element().lstrip("+~"))
@@ -112,6 +113,8 @@ def explain(error: Exception, sweep: str | None = None) -> int:
         print(f"{where}{_composition(error)}", file=sys.stderr)
     elif isinstance(error, EXPECTED):
         print(f"{where}{plain(error)}", file=sys.stderr)
+    elif isinstance(error, ValueError) and str(error).startswith("Config group override"):  # Hydra's, of tracker=null
+        print(f"{where}tracker, crop, executor and experiment take a name. {error}", file=sys.stderr)
     else:
         traceback.print_exception(error)
         return FAILED
@@ -121,12 +124,15 @@ def explain(error: Exception, sweep: str | None = None) -> int:
 def _grammar(error: OverrideParseException) -> str:
     """Hydra's grammar refused a value: show the quoted form that works."""
     word = error.override
-    key, _, value = word.partition("=")
-    quoted = value.strip("'\"").replace('"', '\\"')
+    key, assigned, value = word.partition("=")
+    if not assigned:
+        return f"{word!r} cannot be read: write key=value, such as videos=/data/barn"
+    # Hydra takes a backslash literally unless a quote follows.
+    quoted = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + m[2].replace('"', '\\"'), value.strip("'\""))
     reason = next((line for line in str(error).splitlines() if line.strip()), "")
+    works = shlex.quote(f'{key}="{quoted}"')
     return (
-        f"{word!r} cannot be read ({reason.strip()}).\n"
-        f"Quote the value for Hydra inside quotes for the shell:  '{key}=\"{quoted}\"'"
+        f"{word!r} cannot be read ({reason.strip()}).\nQuote the value for Hydra inside quotes for the shell:  {works}"
     )
 
 
@@ -139,13 +145,15 @@ def _composition(error: HydraException) -> str:
     found = re.match(r"Could not override '([\w.]+)'", lines[0])
     if found is None:
         return plain(error.__cause__ or error)
-    parent, _, name = found.group(1).rpartition(".")
-    known = keys_under(parent)
-    if not known:
-        return plain(error.__cause__ or error)
-    close = difflib.get_close_matches(name, known, n=1)
-    guess = f": did you mean {f'{parent}.' if parent else ''}{close[0]}?" if close else "."
-    return f"there is no key {found.group(1)}{guess} {parent or 'The config'} has {', '.join(known)}"
+    parts = found.group(1).split(".")
+    for depth, name in enumerate(parts):
+        parent = ".".join(parts[:depth])
+        known = keys_under(parent)
+        if known and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            guess = f": did you mean {'.'.join([*parts[:depth], close[0], *parts[depth + 1 :]])}?" if close else "."
+            return f"there is no key {found.group(1)}{guess} {parent or 'The config'} has {', '.join(known)}"
+    return plain(error.__cause__ or error)
 
 
 def _table(jobs: Sequence[tuple[str | None, int, Summary | None]]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from pipeline.settings import FROM_DATASET, DemoConfig, Settings, ShardConfig, S
 from sam.tracker import trackers
 from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
+from video.types import digest
 
 TASKS = {
     "build": "plan, track, crop, filter, split, export, report (the default)",
@@ -145,20 +146,21 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
     if task not in TASKS:
         raise ConfigError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
     base = _absolute(str(cfg.out))
-    out = base / re.sub(r"[^\w.,=+@-]+", "_", sweep_folder) if sweep_folder else base
+    out = base / _job_folder(sweep_folder) if sweep_folder else base
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out={out} is a file; the dataset needs a folder")
     if task in FROM_DATASET:
         cfg = _from_dataset(cfg, out, overrides)
         cfg.task, cfg.out = task, str(out)
-    document = OmegaConf.to_yaml(cfg, resolve=True)
+    _refuse_added(cfg)
     try:
+        document = OmegaConf.to_yaml(cfg, resolve=True)
         config = OmegaConf.to_object(cfg)
     except (ValueError, TypeError, OmegaConfBaseException) as error:
         raise ConfigError(plain(error)) from error
     assert isinstance(config, Config)
     _require(config)
-    tracks = _absolute(config.tracks.path) if config.tracks.path else base / "tracks"
+    tracks = _absolute(config.tracks.path) if config.tracks.path else _default_tracks(task, base)
     roi = _absolute(config.select.roi) if config.select.roi else None
     load_regions(roi)
     return Settings(
@@ -192,6 +194,19 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
     )
 
 
+def _job_folder(overrides: str) -> str:
+    """The folder of a sweep's job: what distinguishes it, as a name that no other job has."""
+    name = re.sub(r"[^\w.,=+@-]+", "_", overrides)
+    plain_enough = name == overrides and len(name.encode()) <= 200
+    return name if plain_enough else f"{name[:60]}-{digest(overrides, length=8)}"
+
+
+def _default_tracks(task: str, base: Path) -> Path:
+    """Where tracks lie unless said: in the dataset, or for a dataset made by a sweep, beside it."""
+    own, swept = base / "tracks", base.parent / "tracks"
+    return swept if task in FROM_DATASET and not own.is_dir() and swept.is_dir() else own
+
+
 def _from_dataset(cfg: DictConfig, out: Path, overrides: Sequence[str]) -> DictConfig:
     """The settings a dataset was made with, with the command line on top."""
     saved_at = out / "dataset.yaml"
@@ -219,6 +234,21 @@ def _from_dataset(cfg: DictConfig, out: Path, overrides: Sequence[str]) -> DictC
             continue
         OmegaConf.update(merged, key, OmegaConf.select(cfg, key), merge=not key.startswith("tracker"), force_add=True)
     return merged
+
+
+def _refuse_added(node: DictConfig, above: str = "") -> None:
+    """Refuse keys that `+key=value` put beside the known ones: they would do nothing."""
+    kind = OmegaConf.get_type(node)
+    known = [f.name for f in fields(kind)] if is_dataclass(kind) else [str(key) for key in node]
+    for key in map(str, node):
+        if key not in known:
+            section = above.rstrip(".") or "the config"
+            raise ConfigError(f"there is no key {above}{key}: {section} has {', '.join(known)}")
+        if OmegaConf.is_interpolation(node, key) or OmegaConf.is_missing(node, key):
+            continue
+        value = node[key]
+        if isinstance(value, DictConfig):
+            _refuse_added(value, f"{above}{key}.")
 
 
 def _plain_values(cfg: DictConfig) -> dict[str, Any]:

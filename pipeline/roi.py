@@ -72,6 +72,9 @@ def load_regions(path: Path | None) -> Regions:
 def _region(path: Path, pattern: str, value: Any) -> Region:
     if not isinstance(value, dict) or not value or set(value) - {"keep", "ignore"}:
         raise ConfigError(f"select.roi={path}: {pattern!r} must have keep and/or ignore, got {value!r}")
+    for key, polygons in value.items():
+        if not isinstance(polygons, list):
+            raise ConfigError(f"select.roi={path}: {pattern!r}.{key} must be a list of polygons, got {polygons!r}")
     return Region(
         keep=tuple(_polygon(path, pattern, p) for p in value.get("keep", [])),
         ignore=tuple(_polygon(path, pattern, p) for p in value.get("ignore", [])),
@@ -83,7 +86,7 @@ def _polygon(path: Path, pattern: str, points: Any) -> Polygon:
         polygon = np.array(points, np.float32)
     except (TypeError, ValueError):
         polygon = np.empty(0, np.float32)
-    if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3:
+    if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3 or not np.isfinite(polygon).all():
         raise ConfigError(
             f"select.roi={path}: {pattern!r} has a polygon that is not 3 or more [x,y] points: {points!r}"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,17 @@ class SplitConfig:
 
     by: str = "video"  # video | folder | a regular expression whose first group names the group, on the video's name
     fractions: Any = (0.8, 0.1, 0.1)
-    assign: dict[str, str] = field(default_factory=dict)  # glob on the video's name -> train, val or test
+    assign: Any = None  # {glob on the video's name: train, val or test}
 
     def __post_init__(self) -> None:
         shares = list(self.fractions) if isinstance(self.fractions, list | tuple) else None
         if shares is None or len(shares) != 3 or any(not isinstance(s, int | float) or s < 0 for s in shares):
             raise ValueError(f"split.fractions must be three shares [train,val,test], got {self.fractions}")
-        if abs(sum(shares) - 1) > 1e-6:
+        if not abs(sum(shares) - 1) <= 1e-6:
             raise ValueError(f"split.fractions must add up to 1, got {shares} = {sum(shares):g}")
-        for pattern, split in self.assign.items():
+        if self.assign is not None and not isinstance(self.assign, Mapping):
+            raise ValueError(f"split.assign must be patterns and splits such as {{farm3/*: test}}, got {self.assign}")
+        for pattern, split in (self.assign or {}).items():
             if split not in SPLITS:
                 raise ValueError(f"split.assign.{pattern} must be one of {', '.join(SPLITS)}, got {split!r}")
 
@@ -61,6 +63,12 @@ class DemoConfig:
     videos: int = 3
     seconds: float = 60.0
     seed: int = 7
+
+    def __post_init__(self) -> None:
+        if self.videos < 1:
+            raise ValueError(f"demo.videos must be at least 1, got {self.videos}")
+        if not 1 <= self.seconds <= 3600:
+            raise ValueError(f"demo.seconds must be from 1 to 3600, got {self.seconds}")
 
 
 @dataclass(frozen=True, slots=True)

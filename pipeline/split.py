@@ -61,7 +61,7 @@ def assign(
     shares = dict(zip(SPLITS, (float(s) for s in config.fractions), strict=True))
     placed = {group: split for group, split in settled.items() if group in weights}
     for group in weights:
-        fixed = _fixed(group, videos[group], config.assign)
+        fixed = _fixed(group, videos[group], config.assign or {})
         if fixed is not None:
             placed[group] = fixed
     total = sum(weights.values())

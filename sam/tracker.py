@@ -71,7 +71,7 @@ class TrackerEntry:
 
 
 REGISTRY: dict[str, TrackerEntry] = {}
-BACKENDS = ("motion", "file")
+BACKENDS = ("motion", "file", "sam3", "sam3_hf")
 
 
 def tracker(name: str) -> Callable[[type[Config]], type[Config]]:

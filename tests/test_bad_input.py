@@ -191,7 +191,7 @@ def test_a_wrong_setting_is_one_clear_message(arguments: tuple[str, ...], messag
 def test_what_is_missing_comes_in_one_message(go: Run) -> None:
     done = go()
     assert done.status == 2
-    assert all(f"{key}=..." in done.text for key in ("videos", "prompt", "tracker"))
+    assert all(f"{key}=..." in done.text for key in ("videos", "prompt"))
 
 
 def test_a_dataset_task_without_a_dataset_says_how_to_make_one(tmp_path: Path, go: Run) -> None:

@@ -17,7 +17,7 @@ class Size:
     min_side: float = 32
 
     def __post_init__(self) -> None:
-        if self.min_side < 0:
+        if not self.min_side >= 0:
             raise ValueError(f"filters.size.min_side must be 0 or more, got {self.min_side}")
 
     def refuse(self, figures: Figures, in_roi: float) -> Refusal | None:

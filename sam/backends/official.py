@@ -1,0 +1,160 @@
+"""Finding the official SAM3 package: a checkout in `sam3/` at the repository's root, or an installed package.
+
+A folder named `sam3/` beside main.py shadows an editable install of that very folder: Python then imports an empty
+namespace instead of the package inside. `Package.load` puts the checkout itself on the path, so that the package inside
+it is found, and takes an empty namespace out again. Only `load` imports anything, and nothing here changes the
+package's files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sam.backends.access import OTHERS, missing, unavailable
+from sam.errors import TrackerUnavailable
+
+ROOT = Path(__file__).parents[2]
+EXTRA = "sam3"
+VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
+ADVICE = {
+    "pkg_resources": "pip install 'setuptools<82'",
+    "triton": "install a torch built for CUDA, which brings it (https://pytorch.org/get-started/locally)",
+    "cv2": "pip install opencv-python-headless",
+    "skimage": "pip install scikit-image",
+}
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """The official package as found. folder: where its `__init__.py` lies. label: its version, for the identity."""
+
+    folder: Path
+    label: str
+    checkout: bool
+
+    def load(self) -> None:
+        """Import it; raises TrackerUnavailable naming the package it lacks."""
+        if self.checkout and sys.path[:1] != [str(self.folder.parent)]:
+            sys.path.insert(0, str(self.folder.parent))
+        there = sys.modules.get("sam3")
+        if there is not None and there.__file__ is None:
+            del sys.modules["sam3"]  # the empty namespace
+        importlib.invalidate_caches()
+        try:
+            found = importlib.import_module("sam3")
+            importlib.import_module("sam3.model_builder")
+        except ModuleNotFoundError as error:
+            name = (error.name or "").partition(".")[0]
+            fix = ADVICE.get(name, f"pip install {name}")
+            raise TrackerUnavailable(f"sam3 in {self.folder} cannot be imported without {name}: {fix}") from error
+        except ImportError as error:
+            raise TrackerUnavailable(f"sam3 in {self.folder} cannot be imported: {error}; {OTHERS['sam3']}") from error
+        if Path(found.__file__ or "").parent != self.folder:
+            raise TrackerUnavailable(
+                f"sam3 was already imported from {found.__file__}, so {self.folder} cannot be used in this process"
+            )
+        log.info("tracker=sam3 uses the %s sam3 in %s", "checked-out" if self.checkout else "installed", self.folder)
+
+
+def find() -> Package:
+    """The checkout in `sam3/` if there is one, else the installed package; raises TrackerUnavailable."""
+    inside = ROOT / "sam3" / "sam3"
+    if (inside / "__init__.py").is_file():
+        return Package(inside, f"checkout {_digest(inside)}", checkout=True)
+    if (ROOT / "sam3").is_dir() and not (ROOT / "sam3" / "__init__.py").is_file() and any((ROOT / "sam3").iterdir()):
+        raise unavailable(
+            "sam3", f"{ROOT / 'sam3'} is no checkout of https://github.com/facebookresearch/sam3 (no sam3/__init__.py)"
+        )
+    spec = find_spec("sam3") if "sam3" not in sys.modules else sys.modules["sam3"].__spec__
+    if spec is None or spec.origin is None:
+        raise missing("sam3", "the official package sam3", EXTRA)
+    try:
+        label = metadata.version("sam3")
+    except metadata.PackageNotFoundError:
+        label = _digest(Path(spec.origin).parent)
+    return Package(Path(spec.origin).parent, label, checkout=False)
+
+
+def _digest(folder: Path) -> str:
+    """Of the package's own source: a checkout has no version that changes with it."""
+    total = hashlib.sha256()
+    for file in sorted([*folder.glob("*.py"), *folder.glob("model/**/*.py"), *folder.glob("sam/**/*.py")]):
+        total.update(f"{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes())
+    return f"sha256:{total.hexdigest()[:16]}"
+
+
+def vocabulary(given: str | None, package: Package) -> Path:
+    """The vocabulary of SAM3's text encoder: the given file, else the package's, else open_clip's copy of it."""
+    if given is not None:
+        file = Path(given).expanduser().absolute()
+        if not file.is_file():
+            raise TrackerUnavailable(f"tracker.vocabulary={given} does not exist; SAM3 needs {VOCABULARY}")
+        return _whole(file)
+    places = [package.folder / "assets", package.folder.parent / "assets"]
+    clip = find_spec("open_clip")
+    if clip is not None and clip.origin is not None:
+        places.append(Path(clip.origin).parent)
+    for place in places:
+        if (place / VOCABULARY).is_file():
+            return _whole(place / VOCABULARY)
+    raise TrackerUnavailable(
+        f"tracker=sam3 needs the vocabulary {VOCABULARY}, which the PyPI package lacks: pip install open_clip_torch, "
+        f"which has the same file, or tracker.vocabulary=/path/{VOCABULARY}"
+    )
+
+
+def _whole(file: Path) -> Path:
+    with file.open("rb") as stream:
+        if stream.read(2) != b"\x1f\x8b":
+            raise TrackerUnavailable(f"{file} is no gzip file, so it is not SAM3's vocabulary {VOCABULARY}")
+    return file
+
+
+def checkpoint(place: Path, version: str) -> Path:
+    """The .pt file of a model version in a folder, or the file itself; raises TrackerUnavailable."""
+    if place.is_file():
+        return place
+    name = {"3.0": "sam3.pt", "3.1": "sam3.1_multiplex.pt"}[version]
+    files = sorted(place.glob("*.pt"))
+    if (place / name).is_file():
+        return place / name
+    if len(files) == 1:
+        return files[0]
+    found = ", ".join(f.name for f in files) or "none"
+    raise unavailable("sam3", f"{place} should hold {name}; it has these .pt files: {found}")
+
+
+def hush() -> Callable[[], None]:
+    """Keep the package's progress bars, one per prompt and window, and its chatter out; returns what undoes it."""
+    bars: list[tuple[ModuleType, Any]] = []
+    for name, module in list(sys.modules.items()):
+        if name.startswith("sam3.model.") and hasattr(module, "tqdm"):
+            bars.append((module, module.tqdm))
+            module.tqdm = _no_bar  # type: ignore[attr-defined]
+    loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict if name.split(".")[0] == "sam3"]
+    levels = [(logger, logger.level) for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+
+    def restore() -> None:
+        for module, bar in bars:
+            module.tqdm = bar  # type: ignore[attr-defined]
+        for logger, level in levels:
+            logger.setLevel(level)
+
+    return restore
+
+
+def _no_bar(steps: Any, *args: object, **options: object) -> Any:
+    return steps

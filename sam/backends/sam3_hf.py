@@ -1,0 +1,181 @@
+"""SAM3 through transformers: any number of text prompts in one pass, on CUDA or on the CPU.
+
+The model is loaded once, when the tracker is entered, and stays until it is left; every window gets a session of its
+own, of which nothing survives the window. Frames come from memory, results depend on no download at run time, and
+masks of one prompt are disjoint in each frame. It never chooses another device, number format or model than it says.
+
+Source of the behaviour described here: transformers `Sam3VideoModel` 5.23.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam.backends import access, device, weights
+from sam.backends.found import gather
+from sam.backends.hf_kernel import installed as local_kernel
+from sam.backends.hf_window import Engine, Window
+from sam.backends.limits import Limits, check_limits, failure, fewer, quiet
+from sam.memory import release_cuda
+from sam.tracker import tracker
+from sam.types import FrameMasks, Prompt, SessionFrames
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # raise it when the same weights, library and options give other masks
+EXTRA = "sam3-hf"
+FILES = ("*.json", "*.txt", "model*.safetensors")
+
+
+@tracker("sam3_hf")
+@dataclass
+class Sam3HfConfig:
+    """SAM3 by transformers: finds and tracks what the prompt names; CUDA, or the CPU (slow).
+
+    device: auto (cuda if there is one, else cpu), cpu, cuda or cuda:N. dtype: auto (bfloat16 on CUDA, float32 on the
+    CPU), float32, bfloat16, float16 (CUDA only). weights: Hugging Face repository or local folder. max_side: frames are
+    scaled down to this longer side; null for full size. max_objects: at most so many objects at once, the surest first.
+    detection_threshold: score from which the detector confirms an object. new_object_threshold: score from which an
+    object that appears after the first frame is tracked. hotstart_delay: frames within which a new object must be
+    confirmed; 0 keeps all. state_on_cpu: keep the objects' memory in main memory, slower. release: window | never.
+    A null threshold, delay or limit is the model's own.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    weights: str = "facebook/sam3"
+    max_side: int | None = 1280
+    max_objects: int | None = None
+    detection_threshold: float | None = None
+    new_object_threshold: float | None = None
+    hotstart_delay: int | None = None
+    state_on_cpu: bool = False
+    release: str = "window"
+
+    def __post_init__(self) -> None:
+        device.check_options(self.device, self.dtype)
+        check_limits(self.max_side, self.limits, self.release)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.max_objects, self.detection_threshold, self.new_object_threshold, self.hotstart_delay)
+
+    def build(self) -> Sam3HfTracker:
+        return Sam3HfTracker(self)
+
+
+class Sam3HfTracker:
+    """See the module docstring; implements `sam.tracker.Tracker` and `sam.memory.ModelTracker`."""
+
+    name = "sam3_hf"
+    understands = frozenset({"text"})
+    context = 0
+
+    def __init__(self, config: Sam3HfConfig) -> None:
+        self._config = config
+        self._device, self._dtype = device.resolve(config.device, config.dtype)
+        self._stack = ExitStack()
+        self._engine: Engine | None = None
+        self._weights = ""
+        self._most = 0  # objects tracked at once in the last window
+        self.max_side = config.max_side
+        self.release = config.release
+        self.degraded = False
+        self.found_by: Mapping[int, str] = {}
+
+    def identity(self) -> dict[str, Any]:
+        version = access.installed(self.name, "transformers", EXTRA)
+        self._weights = self._weights or weights.identify(self._config.weights, self.name, EXTRA)
+        return {
+            "tracker": self.name,
+            "version": VERSION,
+            "transformers": version,
+            "weights": self._weights,
+            "dtype": self._dtype,
+            **self._config.limits.identity(),
+        }
+
+    def __enter__(self) -> Self:
+        """Load the model; raises TrackerUnavailable naming what is missing and the next step."""
+        with ExitStack() as stack:
+            stack.callback(release_cuda)
+            stack.callback(self._drop)
+            self._engine = self._load(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def _load(self, stack: ExitStack) -> Engine:
+        for package in ("transformers", "torch", "torchvision"):
+            access.installed(self.name, package, EXTRA)
+        import torch
+
+        device.check(torch, self.name, self._config.device, self._device, self._dtype)
+        folder = weights.locate(self._config.weights, self.name, EXTRA, FILES)
+        weights.check_transformers_folder(folder, self.name)
+        with quiet("transformers"):
+            from transformers import Sam3VideoModel, Sam3VideoProcessor
+            from transformers.models.sam3_video import modeling_sam3_video
+            from transformers.utils import logging as progress
+
+            progress.disable_progress_bar()  # of loading weights from disk; downloads keep theirs
+            stack.callback(progress.enable_progress_bar)
+            stack.enter_context(local_kernel(modeling_sam3_video))
+            dtype = getattr(torch, self._dtype)
+            try:
+                processor = Sam3VideoProcessor.from_pretrained(folder)
+                model = Sam3VideoModel.from_pretrained(folder, dtype=dtype).to(device=self._device).eval()
+            except Exception as error:
+                raise access.unavailable(self.name, f"the weights in {folder} cannot be loaded: {error}") from error
+        self._config.limits.apply(model)
+        log.info("tracker=%s runs on %s in %s, weights from %s", self.name, self._device, self._dtype, folder)
+        return Engine(model, processor, self._device, dtype)
+
+    def _drop(self) -> None:
+        self._engine = None
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def prepare(self, context: Sequence[NDArray[np.uint8]]) -> None:
+        """SAM3 learns nothing about a place; there is nothing to see."""
+
+    def track(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
+        """The objects of each frame. Object ids count from 0 over all prompts; scores are of the first detection.
+
+        Raises OutOfMemory when memory ran out, TrackingFailed when this window cannot be tracked.
+        """
+        yield from self._run(frames, prompts, self._config.state_on_cpu, None)
+
+    def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
+        """The same with state in main memory and half the objects that memory ran out with."""
+        yield from self._run(frames, prompts, True, fewer(self._most, self._config.max_objects))
+
+    def _run(
+        self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool, most: int | None
+    ) -> Iterator[FrameMasks]:
+        if self._engine is None:
+            raise RuntimeError("enter the tracker before tracking")
+        model = self._engine.model
+        before, found_by = model.max_num_objects, dict[int, str]()
+        self.degraded, self.found_by, self._most = False, found_by, 0
+        window: Window | None = None
+        try:
+            model.max_num_objects = before if most is None else most
+            window = Window(self._engine, frames.images, [p.text or "" for p in prompts], state_on_cpu)
+            for result in window.results():
+                found_by.update(result.texts)
+                yield gather(result.frame, result.ids, result.scores, result.masks, frames)
+            self.degraded = most is not None and window.most_objects >= most
+        except Exception as error:
+            raise failure(error, self.name, frames.video) from None
+        finally:
+            model.max_num_objects = before
+            self._most = window.most_objects if window is not None else 0
+            del model, window

@@ -1,0 +1,166 @@
+"""Where a tracker's weights are and which ones they are: a local folder or file, or a Hugging Face repository.
+
+`identify` names the weights without loading them, for the key under which tracks are stored: the commit of a
+repository, or a digest of local files. `locate` returns the local folder to load from, downloading exactly that commit
+if it is missing. Neither imports torch, and both raise `TrackerUnavailable` with the next step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import struct
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sam.backends.access import explain, missing, unavailable
+from sam.errors import TrackerUnavailable
+
+HEAD_AND_TAIL = 2**20  # bytes read from either end of a weights file for its digest
+SMALL = (".json", ".txt")
+LARGE = (".safetensors", ".pt")
+_REPO = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def is_local(weights: str) -> bool:
+    """Whether `tracker.weights` names something on this machine: it exists, or it is written like a path."""
+    path = Path(weights).expanduser()
+    return path.exists() or path.is_absolute() or weights.startswith((".", "~")) or path.suffix in LARGE
+
+
+def identify(weights: str, tracker: str, extra: str) -> str:
+    """`sha256:...` of local weights, or `repo@commit`; asks the hub only if the commit is not in the local cache."""
+    if is_local(weights):
+        return f"sha256:{digest(local(weights, tracker))}"
+    return f"{weights}@{commit(weights, tracker, extra)}"
+
+
+def local(weights: str, tracker: str) -> Path:
+    """The path that `tracker.weights` names; raises TrackerUnavailable if nothing is there."""
+    path = Path(weights).expanduser().absolute()
+    if not path.exists():
+        near = next(parent for parent in path.parents if parent.exists())
+        raise unavailable(tracker, f"tracker.weights={weights} does not exist ({near} does)")
+    return path
+
+
+def digest(path: Path) -> str:
+    """Hash of a file or folder of weights: small files whole, weights by size, first and last MiB."""
+    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix in SMALL + LARGE)
+    total = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        total.update(f"{'' if path.is_file() else file.name}\0{size}\0".encode())
+        with file.open("rb") as stream:
+            if file.suffix in SMALL or size <= 2 * HEAD_AND_TAIL:
+                total.update(stream.read())
+            else:
+                total.update(stream.read(HEAD_AND_TAIL))
+                stream.seek(size - HEAD_AND_TAIL)
+                total.update(stream.read())
+    return total.hexdigest()[:32]
+
+
+def commit(repo: str, tracker: str, extra: str) -> str:
+    """The commit of a repository that is or would be loaded: the cached one, else the hub's newest."""
+    if not _REPO.fullmatch(repo):
+        raise unavailable(tracker, f"tracker.weights={repo} is neither a path that exists nor a repository owner/name")
+    try:
+        from huggingface_hub import HfApi, constants
+    except ImportError:
+        raise missing(tracker, "huggingface_hub", extra) from None
+
+    known = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "refs" / "main"
+    if known.is_file():
+        return known.read_text().strip()
+    try:
+        found: str | None = HfApi().model_info(repo).sha
+    except Exception as error:
+        raise explain(error, repo, tracker) from error
+    if found is None:
+        raise unavailable(tracker, f"Hugging Face names no commit for {repo}")
+    return found
+
+
+def locate(weights: str, tracker: str, extra: str, patterns: Sequence[str]) -> Path:
+    """The local folder or file to load from; downloads the files of a repository that match `patterns`."""
+    if is_local(weights):
+        return local(weights, tracker)
+    revision = commit(weights, tracker, extra)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(weights, revision=revision, allow_patterns=list(patterns)))
+    except Exception as error:
+        raise explain(error, weights, tracker) from error
+
+
+def check_transformers_folder(folder: Path, tracker: str) -> None:
+    """Refuse a folder that transformers could not load; says which file is missing or half there."""
+    if not folder.is_dir():
+        raise unavailable(tracker, f"tracker.weights must be a folder with config.json, but {folder} is a file")
+    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors*")):
+        if list(folder.glob("*.pt")):
+            raise unavailable(
+                tracker,
+                f"{folder} holds the official package's weights (.pt) alone; {tracker} loads config.json and "
+                "model.safetensors of the same repository, and tracker=sam3 loads the .pt file",
+            )
+        raise unavailable(tracker, f"{folder} has no config.json with *.safetensors beside it: it holds no checkpoint")
+    kind = _json(folder / "config.json", tracker).get("model_type")
+    if kind != "sam3_video":
+        raise unavailable(tracker, f"{folder} holds a {kind!r} model, not SAM3 video ('sam3_video')")
+    index = folder / "model.safetensors.index.json"
+    names = (
+        set(_json(index, tracker)["weight_map"].values())
+        if index.is_file()
+        else {p.name for p in folder.glob("*.safetensors")}
+    )
+    for name in sorted(names):
+        check_safetensors(folder / name, tracker)
+    for name in ("processor_config.json", "tokenizer_config.json"):
+        if not (folder / name).is_file():
+            raise unavailable(tracker, f"{folder} is incomplete: {name} is missing; download the whole repository")
+
+
+def check_safetensors(file: Path, tracker: str) -> None:
+    """Refuse a file that is shorter than its own header says: an interrupted download."""
+    promised = size = file.stat().st_size if file.is_file() else 0
+    if size >= 8:
+        with file.open("rb") as stream:
+            length = struct.unpack("<Q", stream.read(8))[0]
+            promised = 8 + length
+            if promised <= size:
+                header = json.loads(stream.read(length))
+                ends = [t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"]
+                promised += max(ends, default=0)
+    if size < 8 or size != promised:
+        raise _half(file, size, promised, tracker)
+
+
+def check_torch_file(file: Path, tracker: str) -> None:
+    """Refuse a .pt file without the directory that torch writes at its end: an interrupted download."""
+    if not zipfile.is_zipfile(file):
+        raise _half(file, file.stat().st_size, 0, tracker)
+
+
+def _half(file: Path, size: int, promised: int, tracker: str) -> TrackerUnavailable:
+    expected = f" of {promised}" if promised > size else ""
+    where = file.resolve() if file.is_symlink() else file
+    return unavailable(
+        tracker,
+        f"{where} is only partly there ({size}{expected} bytes), so its download was cut off: delete it and download "
+        "it again",
+    )
+
+
+def _json(file: Path, tracker: str) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text())
+    except ValueError:
+        raise unavailable(tracker, f"{file} is damaged: delete it and download it again") from None
+    assert isinstance(content, dict)
+    return content
