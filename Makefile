@@ -4,23 +4,27 @@ VENV := .venv
 PY := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: help setup demo test quick check bench clean
+.PHONY: help setup demo test test-sam3 quick check clean
 help:
 	@echo "make demo    set up, generate footage, build a dataset from it, score the tracks"
 	@echo "make test    set up what the tests need, then lint, type-check and run them all"
+	@echo "make test-sam3  set up torch and SAM3 (6 GB) beside it, and run the tests of the SAM3 trackers"
 	@echo "make quick   the tests that take no more than a few seconds each"
 	@echo "make setup   set up only:  make setup EXTRAS=decord,hf"
 	@echo "make run     python main.py:  make run ARGS='videos=/data/barn prompt=cow tracker=motion out=/data/cows'"
 
 EXTRAS ?=
+comma := ,
+# The official sam3 package wants older numpy and huggingface_hub than everything else.
+CONSTRAINTS := $(if $(filter sam3,$(subst $(comma), ,$(EXTRAS))),constraints-sam3.txt,constraints.txt)
 setup: $(VENV)/.setup-$(EXTRAS)
 
-$(VENV)/.setup-$(EXTRAS): pyproject.toml constraints.txt
+$(VENV)/.setup-$(EXTRAS): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@if command -v uv >/dev/null 2>&1; \
-	then uv pip install --quiet --python $(PY) --constraint constraints.txt --editable ".$(if $(EXTRAS),[$(EXTRAS)])"; \
-	else $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".$(if $(EXTRAS),[$(EXTRAS)])"; \
+	then uv pip install --quiet --python $(PY) --constraint $(CONSTRAINTS) --editable ".$(if $(EXTRAS),[$(EXTRAS)])"; \
+	else $(PY) -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable ".$(if $(EXTRAS),[$(EXTRAS)])"; \
 	fi
 	@touch $@
 
@@ -32,6 +36,11 @@ demo: setup
 
 test: check
 	@$(PY) -m pytest $(ARGS)
+
+# The SAM3 trackers on their real architecture, in an environment of their own: about 6 GB.
+test-sam3:
+	@$(MAKE) --no-print-directory setup VENV=.venv-sam3 EXTRAS=dev,sam3,sam3-hf
+	@FAIL_WITHOUT_SAM3=1 .venv-sam3/bin/python -m pytest tests/sam3 $(ARGS)
 
 quick: dev
 	@$(PY) -m pytest -m "not slow" $(ARGS)
@@ -46,4 +55,4 @@ dev:
 	@$(MAKE) --no-print-directory setup EXTRAS=dev
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf .venv .venv-sam3 demo build *.egg-info
