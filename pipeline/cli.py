@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pipeline.build import Summary
 
 WRONG, FAILED, INTERRUPTED = 2, 3, 130
+QUOTES = "'\""
 EXPECTED = (PipelineError, TrackerError, VideoError, HydraException, OmegaConfBaseException)
 
 
@@ -127,13 +128,17 @@ def _grammar(error: OverrideParseException) -> str:
     key, assigned, value = word.partition("=")
     if not assigned:
         return f"{word!r} cannot be read: write key=value, such as videos=/data/barn"
-    # Hydra takes a backslash literally unless a quote follows.
-    quoted = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + m[2].replace('"', '\\"'), value.strip("'\""))
     reason = next((line for line in str(error).splitlines() if line.strip()), "")
-    works = shlex.quote(f'{key}="{quoted}"')
+    works = shlex.quote(f"{key}={_quoted(value.strip(QUOTES))}")
     return (
         f"{word!r} cannot be read ({reason.strip()}).\nQuote the value for Hydra inside quotes for the shell:  {works}"
     )
+
+
+def _quoted(text: str) -> str:
+    """A text as Hydra's grammar reads it whatever it holds. A backslash is literal unless a quote follows."""
+    escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + m[2].replace('"', '\\"'), text)
+    return f'"{escaped}"'
 
 
 def _composition(error: HydraException) -> str:
@@ -180,4 +185,4 @@ def _table(jobs: Sequence[tuple[str | None, int, Summary | None]]) -> str:
 def shell_word(path: Path | str) -> str:
     """A path as it can be typed after `key=`."""
     text = str(path)
-    return text if re.fullmatch(r"[\w./~:-]+", text) else f"'\"{text}\"'"
+    return text if re.fullmatch(r"[A-Za-z0-9_./:-]+", text) else shlex.quote(_quoted(text))

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
+import os
+RLO=float(os.environ.get('RLO',.42));ROUGH=float(os.environ.get('ROUGH',.05));CC=float(os.environ.get('CC',2.5))
 BLOCK = 16  # pixels per side of the blocks that the light is fitted on
 LIFT = 6.0  # added before ratios are taken, so that black pixels do not rule
 SHARE = 0.4  # of the values that the shortest interval holds
@@ -156,8 +158,8 @@ def _only_light(ratio: F32, colour: F32) -> NDArray[np.bool_]:
     ratio = cv2.blur(ratio, (3, 3))
     mean = cv2.blur(ratio, (5, 5))
     rough = cv2.sqrt(cv2.blur(cv2.multiply(ratio - mean, ratio - mean), (5, 5)))
-    plausible = (mean > 0.42) & (mean < 1.25) & (rough < 0.05) & (cv2.blur(colour, (5, 5)) < 2.5 * SCALE)
+    plausible = (mean > RLO) & (mean < 1.25) & (rough < ROUGH) & (cv2.blur(colour, (5, 5)) < CC * SCALE)
     sure = cv2.medianBlur(plausible.view(np.uint8), 5)
-    alone = (ratio > 0.42) & (ratio < 1.25) & (colour < 3 * SCALE)
+    alone = (ratio > RLO) & (ratio < 1.25) & (colour < 3 * SCALE)
     near = cv2.dilate(sure, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9)))
     return np.asarray((sure > 0) | ((near > 0) & alone))

@@ -137,10 +137,9 @@ class MotionTracker:
         if differs > MOVING or (scatter > SCATTER and (self._drift or drift(frames.images)) > DRIFT):
             self._warned = frames.video
             log.warning(
-                "%s: the camera seems to move (%.0f %% of the picture differs from the background), so masks will be "
-                "poor; tracker=motion is for fixed cameras, use a model tracker such as tracker=sam3",
+                "%s: the camera seems to move, so masks will be poor: tracker=motion is for fixed cameras, "
+                "use a model tracker such as tracker=sam3",
                 frames.video,
-                100 * differs,
             )
 
     def _keep(self, found: Sequence[Sequence[Found]], min_area: int) -> dict[int, int]:

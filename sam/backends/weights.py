@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import struct
 import zipfile
@@ -73,7 +74,7 @@ def commit(repo: str, tracker: str, extra: str) -> str:
     except ImportError:
         raise missing(tracker, "huggingface_hub", extra) from None
 
-    known = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "refs" / "main"
+    known = _reference(repo, constants.HF_HUB_CACHE)
     if known.is_file():
         return known.read_text().strip()
     try:
@@ -90,12 +91,24 @@ def locate(weights: str, tracker: str, extra: str, patterns: Sequence[str]) -> P
     if is_local(weights):
         return local(weights, tracker)
     revision = commit(weights, tracker, extra)
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
 
     try:
-        return Path(snapshot_download(weights, revision=revision, allow_patterns=list(patterns)))
+        folder = Path(snapshot_download(weights, revision=revision, allow_patterns=list(patterns)))
     except Exception as error:
         raise explain(error, weights, tracker) from error
+    known = _reference(weights, constants.HF_HUB_CACHE)
+    if not known.is_file():  # a download by commit leaves it out, and offline runs need it
+        known.parent.mkdir(parents=True, exist_ok=True)
+        part = known.with_name(f"main.{os.getpid()}.part")
+        part.write_text(revision)
+        os.replace(part, known)
+    return folder
+
+
+def _reference(repo: str, cache: str) -> Path:
+    """Where the Hugging Face cache notes the commit that a repository's main branch was at."""
+    return Path(cache) / f"models--{repo.replace('/', '--')}" / "refs" / "main"
 
 
 def check_transformers_folder(folder: Path, tracker: str) -> None:
