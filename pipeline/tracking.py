@@ -64,7 +64,7 @@ class Tracking:
         times_s = np.array([fed.frame.time_s for fed in frames], np.float64)
         corrupt = tuple(n for n, fed in enumerate(frames) if fed.frame.corrupt)
         tracks: list[Track] = []
-        error = None
+        error, degraded = None, False
         if frames:
             images = [fed.small for fed in frames]
             seen = SessionFrames(images, indices, times_s, video.width, video.height, video.name)
@@ -72,9 +72,10 @@ class Tracking:
                 with SAMSession(self._tracker, seen) as session:
                     session.add_prompt(Prompt(text=prompt))
                     tracks = session.tracks()
+                    degraded = session.degraded
             except TrackerUnavailable:
                 raise
             except (TrackerError, RuntimeError, ValueError) as failure:
                 error = str(failure) or type(failure).__name__
                 log.warning("%s from %.1f s: tracking failed: %s", video.name, times_s[0], error)
-        return WindowTracks(window.id, positions, indices, times_s, corrupt, tuple(tracks), error=error)
+        return WindowTracks(window.id, positions, indices, times_s, corrupt, tuple(tracks), degraded, error)
