@@ -91,7 +91,7 @@ class Statuses:
 
 
 class Interrupt:
-    """Ends like Ctrl-C when the job is told to stop (SIGTERM), so that a preempted job cleans up too."""
+    """Ends like Ctrl-C when told to stop (SIGTERM), so that a preempted job cleans up too; frees the model."""
 
     def __enter__(self) -> Self:
         self._before = signal.signal(signal.SIGTERM, self._stop)
@@ -99,6 +99,9 @@ class Interrupt:
 
     def __exit__(self, *exc: object) -> None:
         signal.signal(signal.SIGTERM, self._before)
+        tracking = sys.modules.get("pipeline.tracking")  # not imported, so not loaded: nothing to free
+        if tracking is not None:
+            tracking.leave()
 
     @staticmethod
     def _stop(number: int, frame: FrameType | None) -> None:

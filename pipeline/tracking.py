@@ -1,15 +1,17 @@
 """Tracking: the frames of one window -> the tracks of one prompt. Holds the loaded model between windows.
 
-The tracker is built and entered at the first window that needs it, in the thread that runs it, and left with the
-worker. A window that cannot be tracked is that window's error alone; a missing package, weight or device is everyone's.
+The tracker is built and entered at the first window that needs it, in the thread that runs it. It stays resident when
+the job ends, because the next job of a sweep most often wants the same one; `leave` frees it. A window that cannot be
+tracked is that window's error alone; a missing package, weight or device is everyone's.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from pipeline.settings import Settings
 from pipeline.track_store import WindowTracks
 from sam.errors import TrackerError, TrackerUnavailable
 from sam.session import SAMSession
-from sam.tracker import Tracker
+from sam.tracker import Tracker, TrackerConfig
 from sam.types import Prompt, SessionFrames, Track
 from video.reader import VideoReader
 from video.types import Video, Window
@@ -26,21 +28,43 @@ from video.types import Video, Window
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Resident:
+    """An entered tracker, the options it was made from, and the thread it belongs to."""
+
+    options: TrackerConfig
+    thread: int
+    tracker: Tracker
+    stack: ExitStack
+
+
+_resident: list[_Resident] = []
+
+
+def enter(options: TrackerConfig) -> Tracker:
+    """The resident tracker if it was made from equal options in this thread; else it is left and a new one entered."""
+    if _resident and _resident[0].options == options and _resident[0].thread == threading.get_ident():
+        return _resident[0].tracker
+    leave()
+    with ExitStack() as stack:
+        tracker = stack.enter_context(options.build())
+        _resident.append(_Resident(options, threading.get_ident(), tracker, stack.pop_all()))
+    return tracker
+
+
+def leave() -> None:
+    """Free the resident tracker and its memory, if there is one."""
+    while _resident:
+        _resident.pop().stack.close()
+
+
 class Tracking:
-    """A context manager; cheap until `prepare` is called."""
+    """Cheap until `prepare` is called."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._stack = ExitStack()
         self._tracker: Tracker | None = None
         self._prepared = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._tracker = None
-        self._stack.close()
 
     @property
     def max_side(self) -> int | None:
@@ -51,7 +75,7 @@ class Tracking:
         """Load the tracker, and show it the frames it wants to see of a video before its first window."""
         if self._tracker is None:
             assert self._settings.tracker is not None
-            self._tracker = self._stack.enter_context(self._settings.tracker.build())
+            self._tracker = enter(self._settings.tracker)
         if self._tracker.context and self._prepared != video.fingerprint:
             self._tracker.prepare(reader().spread(self._tracker.context, self._tracker.max_side))
             self._prepared = video.fingerprint

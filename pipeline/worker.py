@@ -102,7 +102,6 @@ class Worker:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
         self._stack.callback(self._pool.shutdown, wait=True, cancel_futures=True)
         self._stack.callback(self._close_reader)
-        self._stack.enter_context(self._tracking)
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -14,6 +14,7 @@ import av
 import pyarrow.parquet as pq
 import pytest
 
+from sam.backends.motion import MotionTracker
 from tests.running import ROOT, Done, contents, rows, run, run_process
 
 Run = Callable[..., Done]
@@ -112,7 +113,8 @@ def test_two_prompts_are_two_trackings(footage: Path, tmp_path: Path, go: Run) -
     rest = [a for a in SMALL if not a.startswith("prompt")]
     done = go("-m", f"videos={footage}/farm2", f"out={out}", *rest, "prompt=cow,red cow", "exports=[]")
     assert done.status == 0, done.text
-    assert sorted(p.name for p in out.iterdir()) == ["prompt=cow", "prompt=red_cow", "tracks"]
+    plain, spaced, tracks = sorted(p.name for p in out.iterdir())
+    assert (plain, tracks) == ("prompt=cow", "tracks") and spaced.startswith("prompt=red_cow")
     assert len(list((out / "tracks").glob("??/*.parquet"))) == 2
 
 
@@ -258,3 +260,16 @@ def test_an_interrupt_says_how_to_continue(footage: Path, tmp_path: Path, number
 
 def test_parquet_opens_without_the_project(built: Path) -> None:
     assert pq.read_schema(built / "samples.parquet").names[:3] == ["sample_id", "path", "split"]
+
+
+def test_a_sweep_loads_its_tracker_once(
+    footage: Path, tmp_path: Path, go: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, left = [], []
+    enter, exit_ = MotionTracker.__enter__, MotionTracker.__exit__
+    monkeypatch.setattr(MotionTracker, "__enter__", lambda self: (entered.append(self), enter(self))[1])
+    monkeypatch.setattr(MotionTracker, "__exit__", lambda self, *exc: (left.append(self), exit_(self, *exc))[1])
+    rest = [a for a in SMALL if not a.startswith("prompt")]
+    done = go("-m", f"videos={footage}/farm2", f"out={tmp_path}", *rest, "prompt=cow,calf", "exports=[]")
+    assert done.status == 0, done.text
+    assert len(entered) == 1 and left == entered

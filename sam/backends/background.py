@@ -22,11 +22,14 @@ from numpy.typing import NDArray
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
-import os
-RLO=float(os.environ.get('RLO',.42));ROUGH=float(os.environ.get('ROUGH',.05));CC=float(os.environ.get('CC',2.5))
 BLOCK = 16  # pixels per side of the blocks that the light is fitted on
 LIFT = 6.0  # added before ratios are taken, so that black pixels do not rule
 SHARE = 0.4  # of the values that the shortest interval holds
+SHADE = (0.5, 1.25)  # how much darker a shadow and how much brighter a sunny spot may be
+TINT = 2.5  # how many times the noise the colour of a shadow may be off
+ROUGH = 0.035  # how uneven the brightness of a shadow may be against that of the ground it falls on
+DARK = 0.4  # of the median brightness: darker places do not show shadows
+GHOST = 1.5  # how much stronger a ghost's outline is in the background than in the image
 LIGHT_ERROR = 0.012  # of the brightness: what the fitted light may be wrong by
 SCALE = 4.0  # of the 8-bit score: this many levels per unit of noise
 
@@ -52,6 +55,20 @@ class Background:
         noise = _noise(picture, spread, len(frames))
         return cls(picture, SCALE / noise, _blocks(picture))
 
+    def has_outline(self, image: U8, box: tuple[int, int, int, int], mask: U8) -> bool:
+        """Whether the outline of a blob is an edge of the background rather than of the image.
+
+        So it is where somebody rested through most of the context and has left (Cucchiara et al. 2003 tell ghosts by
+        their lack of motion; the edge also tells an animal that stands still). mask: uint8 of the box (xyxy).
+        """
+        inner = cv2.erode(mask, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        rim = mask > inner
+        strength = []
+        for picture in (image, self.picture):
+            grey = cv2.cvtColor(picture[box[1] : box[3], box[0] : box[2]].astype(np.float32), cv2.COLOR_RGB2GRAY)
+            strength.append(float(cv2.magnitude(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1))[rim].mean()))
+        return strength[1] > GHOST * strength[0]
+
     def foreground(self, image: U8, shadows: bool = True) -> U8:
         """(h, w) uint8: by how many units of noise each pixel differs, times `SCALE`; 0 where only the light differs.
 
@@ -66,7 +83,7 @@ class Background:
         y, cr, cb = cv2.split(cv2.multiply(cv2.absdiff(seen, _dimmed(expected, dim)), self.weight))
         colour = cv2.max(cr, cb)
         if shadows:
-            y[_only_light(ratio, colour)] = 0
+            y[_only_light(ratio, colour, expected[..., 0])] = 0
         return np.asarray(cv2.convertScaleAbs(cv2.max(y, colour)), np.uint8)
 
 
@@ -153,13 +170,14 @@ def _dimmed(expected: F32, dim: F32) -> F32:
     return np.asarray(cv2.merge([y, cv2.multiply(cr, dim), cv2.multiply(cb, dim)]), np.float32)
 
 
-def _only_light(ratio: F32, colour: F32) -> NDArray[np.bool_]:
+def _only_light(ratio: F32, colour: F32, expected: F32) -> NDArray[np.bool_]:
     """(h, w): brightness off by a plausible factor, colour kept, and the factor even over the neighbourhood."""
     ratio = cv2.blur(ratio, (3, 3))
     mean = cv2.blur(ratio, (5, 5))
     rough = cv2.sqrt(cv2.blur(cv2.multiply(ratio - mean, ratio - mean), (5, 5)))
-    plausible = (mean > RLO) & (mean < 1.25) & (rough < ROUGH) & (cv2.blur(colour, (5, 5)) < CC * SCALE)
+    plausible = (mean > SHADE[0]) & (mean < SHADE[1]) & (rough < ROUGH) & (cv2.blur(colour, (5, 5)) < TINT * SCALE)
+    plausible &= expected > DARK * np.median(expected)
     sure = cv2.medianBlur(plausible.view(np.uint8), 5)
-    alone = (ratio > RLO) & (ratio < 1.25) & (colour < 3 * SCALE)
+    alone = (ratio > SHADE[0]) & (ratio < SHADE[1]) & (colour < 3 * SCALE)
     near = cv2.dilate(sure, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9)))
     return np.asarray((sure > 0) | ((near > 0) & alone))

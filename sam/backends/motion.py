@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam.backends.background import SCALE, Background, drift
-from sam.backends.blobs import SPECK, Blob, find_blobs, union, view
+from sam.backends.blobs import SPECK, Blob, Box, centre, find_blobs, view
 from sam.backends.following import follow
-from sam.backends.pieces import Found
+from sam.backends.pieces import Found, outlines
 from sam.errors import TrackingFailed
 from sam.tracker import tracker
 from sam.types import FrameMasks, Mask, Prompt, SessionFrames
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 VERSION = 1  # raise it when the same options give other masks
 FEW = 8  # context frames below which the window's own frames are added
 MOVING = 0.4  # of the picture: when more than this differs from the background, the camera is taken to move
+GHOST_SWAY = 0.1  # of a track's side (the root of its area): what moves more is no ghost
 SCATTER, DRIFT = 0.2, 0.004  # so it is when blobs lie in this part of 8 x 8 cells and the picture shifts by this part
 
 
@@ -112,7 +113,7 @@ class MotionTracker:
         blobs = [find_blobs(score, self._config.threshold * SCALE) for score in scores]
         self._check_camera(frames, blobs)
         found = follow(frames.images, blobs, self._config.max_gap, min_area)
-        kept = self._keep(found, min_area)
+        kept = self._keep(found, min_area, background, frames.images)
         for t in range(len(frames)):
             yield self._frame(t, frames, scores[t], found[t], kept)
 
@@ -142,32 +143,28 @@ class MotionTracker:
                 frames.video,
             )
 
-    def _keep(self, found: Sequence[Sequence[Found]], min_area: int) -> dict[int, int]:
-        """Track number to object id, from 1 in order of appearance, of the tracks that are no specks or flashes."""
-        areas: dict[int, list[int]] = {}
-        for frame in found:
-            here: dict[int, int] = {}
-            for share in (share for one in frame for share in one.shares):
-                here[share.track] = here.get(share.track, 0) + cv2.countNonZero(share.mask)
-            for track, area in here.items():
-                areas.setdefault(track, []).append(area)
+    def _keep(
+        self, found: Sequence[Sequence[Found]], min_area: int, background: Background, images: Sequence[U8]
+    ) -> dict[int, int]:
+        """Track number to object id, from 1 in order of appearance, of what is no speck, no flash and no ghost."""
+        seen: dict[int, list[tuple[U8, Box, U8]]] = {}
+        for frame, image in zip(found, images, strict=True):
+            for track, (box, mask) in outlines(frame).items():
+                seen.setdefault(track, []).append((image, box, mask))
+        areas = {n: [cv2.countNonZero(mask) for _, _, mask in shown] for n, shown in seen.items()}
         least = min(3, len(found))
-        solid = [n for n, seen in areas.items() if len(seen) >= least and np.median(seen) >= min_area]
-        largest = set(sorted(solid, key=lambda n: -sum(areas[n]))[: self._config.max_objects])
+        solid = [n for n, sizes in areas.items() if len(sizes) >= least and np.median(sizes) >= min_area]
+        real = [n for n in solid if not is_ghost(seen[n], background)]
+        largest = set(sorted(real, key=lambda n: -sum(areas[n]))[: self._config.max_objects])
         return {n: i + 1 for i, n in enumerate(n for n in areas if n in largest)}
 
     def _frame(
         self, t: int, frames: SessionFrames, score: U8, found: Sequence[Found], kept: dict[int, int]
     ) -> FrameMasks:
         """The kept objects of one frame at source resolution."""
-        parts: dict[int, list[Blob]] = {}
-        for one in found:
-            for share in one.shares:
-                if share.track in kept:
-                    parts.setdefault(kept[share.track], []).append(Blob(one.blob.box, share.mask, one.blob.area))
         ids, masks, confidence = [], [], []
-        for number in sorted(parts):
-            box, local = union(parts[number])
+        here = {kept[track]: outline for track, outline in outlines(found).items() if track in kept}
+        for number, (box, local) in sorted(here.items()):
             mask = enlarge(local, box[:2], score.shape, (frames.width, frames.height))
             if mask is not None:
                 ids.append(number)
@@ -175,6 +172,15 @@ class MotionTracker:
                 clear = view(score, box)[local > 0] > 2 * self._config.threshold * SCALE
                 confidence.append(round(float(clear.mean()), 4))
         return FrameMasks(t, tuple(ids), tuple(masks), tuple(confidence))
+
+
+def is_ghost(shown: Sequence[tuple[U8, Box, U8]], background: Background) -> bool:
+    """Whether a track, given as image, box and mask per frame, stands still and is an outline of the background."""
+    middles = np.array([centre(box, mask) for _, box, mask in shown])
+    if np.ptp(middles, axis=0).max() > GHOST_SWAY * np.sqrt(cv2.countNonZero(shown[0][2])):
+        return False
+    picked = shown[:: max(1, len(shown) // 5)]
+    return sum(background.has_outline(*one) for one in picked) > len(picked) / 2
 
 
 def enlarge(local: U8, origin: tuple[int, int], small: tuple[int, ...], size: tuple[int, int]) -> Mask | None:

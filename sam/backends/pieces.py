@@ -20,6 +20,7 @@ U8 = NDArray[np.uint8]
 
 PIECE_GAP = 0.12  # of an object's side (the root of its area): how far apart its pieces may lie
 PIECE_DRIFT = 0.5  # of an object's side: how far its pieces may move against each other
+FATE_GAP, FATE_WAY = 0.4, 0.5  # of an object's side: the gap between pieces that travel together at least so far
 PIECE_COLOURS = 0.3  # how much of their colours pieces have in common that are never seen in one blob
 
 
@@ -40,31 +41,44 @@ class Found:
 
 
 def join_pieces(images: Sequence[U8], found: list[list[Found]]) -> list[list[Found]]:
-    """Make one track of two that are pieces of one individual, say behind a post: never far apart, never moving against
-    each other, and of one colour or seen in one blob."""
-    outlines = [_outlines(frame) for frame in found]
+    """Make one track of those that are pieces of one individual, see `_pieces`.
+
+    A piece goes to the largest track that it is a piece of, so that two large ones never meet through a small one.
+    """
+    seen = [outlines(frame) for frame in found]
+    sizes: dict[int, int] = {}
     together: dict[tuple[int, int], list[int]] = {}
-    for t, here in enumerate(outlines):
-        for a in here:
+    for t, here in enumerate(seen):
+        for a, (_, mask) in here.items():
+            sizes[a] = sizes.get(a, 0) + cv2.countNonZero(mask)
             for b in here:
                 if a < b:
                     together.setdefault((a, b), []).append(t)
-    name: dict[int, int] = {}
-    for (a, b), frames in sorted(together.items()):
-        if _pieces([(images[t], outlines[t][a], outlines[t][b]) for t in frames]):
-            name[b] = name.get(a, a)
+    parent: dict[int, int] = {}
+    for pair, frames in sorted(together.items()):
+        small, large = sorted(pair, key=lambda track: (sizes[track], -track))
+        if sizes[large] > sizes.get(parent.get(small, -1), 0) and _pieces(
+            [(images[t], seen[t][small], seen[t][large]) for t in frames]
+        ):
+            parent[small] = large
+    name = {}
+    for track in sizes:
+        root = track
+        while root in parent:
+            root = parent[root]
+        name[track] = root
     return [[Found(one.blob, _renamed(one.shares, name)) for one in frame] for frame in found]
 
 
 def _renamed(shares: Sequence[Share], name: dict[int, int]) -> list[Share]:
     owners: dict[int, U8] = {}
     for share in shares:
-        track = name.get(share.track, share.track)
+        track = name[share.track]
         owners[track] = share.mask | owners[track] if track in owners else share.mask
     return [Share(track, mask) for track, mask in owners.items()]
 
 
-def _outlines(frame: Sequence[Found]) -> dict[int, tuple[Box, U8]]:
+def outlines(frame: Sequence[Found]) -> dict[int, tuple[Box, U8]]:
     """Each track's box and mask in one frame."""
     parts: dict[int, list[Blob]] = {}
     for found in frame:
@@ -74,14 +88,23 @@ def _outlines(frame: Sequence[Found]) -> dict[int, tuple[Box, U8]]:
 
 
 def _pieces(pairs: list[tuple[U8, tuple[Box, U8], tuple[Box, U8]]]) -> bool:
-    """Whether two outlines, given with their picture in each frame that shows both, are pieces of one object."""
+    """Whether two outlines, given with their picture in each frame that shows both, are pieces of one object.
+
+    They are when they stay close and keep their places to each other, and either touch or have common colours, or
+    travel together (the Gestalt law of common fate), which allows for a wider gap.
+    """
     side = np.sqrt(max(cv2.countNonZero(mask) for _, a, b in pairs for mask in (a[1], b[1])))
-    reach = PIECE_GAP * side + 3
-    if any(gap(a[0], b[0]) > reach for _, a, b in pairs):
+    if any(gap(a[0], b[0]) > FATE_GAP * side + 3 for _, a, b in pairs):
         return False
-    offsets = np.array([centre(*a) - centre(*b) for _, a, b in pairs])
-    if np.ptp(offsets, axis=0).max() > PIECE_DRIFT * side:
+    first, second = (np.array([centre(*pair[i]) for pair in pairs]) for i in (1, 2))
+    drift = np.ptp(first - second, axis=0).max()
+    if drift > PIECE_DRIFT * side:
         return False
     distance = np.array([apart(a, b) for _, a, b in pairs])
+    travelled = min(np.ptp(first, axis=0).max(), np.ptp(second, axis=0).max())
+    if travelled > 3 * drift and travelled > FATE_WAY * side and distance.max() <= FATE_GAP * side + 3:
+        return True
+    if distance.max() > PIECE_GAP * side + 3:
+        return False
     common = [alike(colours(image, *a), colours(image, *b)) for image, a, b in pairs]
-    return bool(distance.max() <= reach and (distance.min() < 1.5 or np.median(common) > PIECE_COLOURS))
+    return bool(distance.min() < 1.5 or np.median(common) > PIECE_COLOURS)

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -119,18 +120,13 @@ class Sam3HfTracker:
         device.check(torch, self.name, self._config.device, self._device, self._dtype)
         folder = weights.locate(self._config.weights, self.name, EXTRA, FILES)
         weights.check_transformers_folder(folder, self.name)
+        dtype = getattr(torch, self._dtype)
         with quiet("transformers"):
-            from transformers import Sam3VideoModel, Sam3VideoProcessor
             from transformers.models.sam3_video import modeling_sam3_video
-            from transformers.utils import logging as progress
 
-            progress.disable_progress_bar()  # of loading weights from disk; downloads keep theirs
-            stack.callback(progress.enable_progress_bar)
             stack.enter_context(local_kernel(modeling_sam3_video))
-            dtype = getattr(torch, self._dtype)
             try:
-                processor = Sam3VideoProcessor.from_pretrained(folder)
-                model = Sam3VideoModel.from_pretrained(folder, dtype=dtype).to(device=self._device).eval()
+                model, processor = _read(folder, self._device, dtype)
             except Exception as error:
                 raise access.unavailable(self.name, f"the weights in {folder} cannot be loaded: {error}") from error
         self._config.limits.apply(model)
@@ -179,3 +175,19 @@ class Sam3HfTracker:
             model.max_num_objects = before
             self._most = window.most_objects if window is not None else 0
             del model, window
+
+
+def _read(folder: Path, where: str, dtype: Any) -> tuple[Any, Any]:
+    """The model, on its device, and its processor from a local folder; without a progress bar."""
+    from transformers import Sam3VideoModel, Sam3VideoProcessor
+    from transformers.utils import logging as bars
+
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        processor = Sam3VideoProcessor.from_pretrained(folder)
+        model = Sam3VideoModel.from_pretrained(folder, dtype=dtype)
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+    return model.to(device=where).eval(), processor

@@ -20,7 +20,7 @@ from typing import Any
 from sam.backends.access import explain, missing, unavailable
 from sam.errors import TrackerUnavailable
 
-HEAD_AND_TAIL = 2**20  # bytes read from either end of a weights file for its digest
+SAMPLES, SAMPLE = 512, 2**12  # blocks, and bytes in each, that are read of a large weights file for its digest
 SMALL = (".json", ".txt")
 LARGE = (".safetensors", ".pt")
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
@@ -49,19 +49,22 @@ def local(weights: str, tracker: str) -> Path:
 
 
 def digest(path: Path) -> str:
-    """Hash of a file or folder of weights: small files whole, weights by size, first and last MiB."""
+    """Hash of a file or folder of weights: small files whole, large ones by size, both ends and blocks spread between.
+
+    Weights that were trained further differ all over; a change of less than a few megabytes may go unseen.
+    """
     files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix in SMALL + LARGE)
     total = hashlib.sha256()
     for file in files:
         size = file.stat().st_size
         total.update(f"{'' if path.is_file() else file.name}\0{size}\0".encode())
         with file.open("rb") as stream:
-            if file.suffix in SMALL or size <= 2 * HEAD_AND_TAIL:
+            if file.suffix in SMALL or size <= SAMPLES * SAMPLE:
                 total.update(stream.read())
-            else:
-                total.update(stream.read(HEAD_AND_TAIL))
-                stream.seek(size - HEAD_AND_TAIL)
-                total.update(stream.read())
+                continue
+            for n in range(SAMPLES):
+                stream.seek(n * (size - SAMPLE) // (SAMPLES - 1))
+                total.update(stream.read(SAMPLE))
     return total.hexdigest()[:32]
 
 
@@ -134,9 +137,11 @@ def check_transformers_folder(folder: Path, tracker: str) -> None:
     )
     for name in sorted(names):
         check_safetensors(folder / name, tracker)
-    for name in ("processor_config.json", "tokenizer_config.json"):
-        if not (folder / name).is_file():
-            raise unavailable(tracker, f"{folder} is incomplete: {name} is missing; download the whole repository")
+    for names_of_one in (("processor_config.json", "preprocessor_config.json"), ("tokenizer.json", "vocab.json")):
+        if not any((folder / name).is_file() for name in names_of_one):
+            raise unavailable(
+                tracker, f"{folder} is incomplete: {names_of_one[0]} is missing; download the whole repository"
+            )
 
 
 def check_safetensors(file: Path, tracker: str) -> None:

@@ -1,0 +1,237 @@
+"""The command line around Hydra: one clear message and the right status for everything that can go wrong."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, OverrideParseException
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.build import Summary
+from pipeline.cli import Interrupt, Statuses, explain, prepare_arguments, shell_word
+from pipeline.errors import ConfigError, DatasetError, DiskError
+from sam.errors import TrackerUnavailable
+from tests.pipeline.composing import BASE, composed, loaded
+from video.errors import SourceError
+
+PARSER = OverridesParser.create()
+
+
+def summary(**changes: int) -> Summary:
+    counts = {"videos": 3, "clips": 40, "crops": 101, "rejected": 7, "failures": 0}
+    return Summary(**(counts | {"tracked_windows": 40, "reused_windows": 0} | changes), seconds={})
+
+
+# -- sweeps -----------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_sweep_the_arguments_stay_as_they_are() -> None:
+    arguments = ["videos=/a", "prompt=cow", "--cfg", "job"]
+    assert prepare_arguments(arguments, "/scratch") == arguments
+
+
+@pytest.mark.parametrize("flag", ["-m", "--multirun"])
+def test_only_what_is_swept_names_the_folders(flag: str) -> None:
+    words = [
+        flag,
+        "videos=/a",
+        "prompt=cow,calf",
+        "crop.size=choice(112,224)",
+        "clip.hop=range(5,20,5)",
+        "+split.assign.x=test",
+        "~select.roi",
+    ]
+    made = prepare_arguments(words, "/scratch")
+    assert made[: len(words)] == words
+    (exclude,) = PARSER.parse_overrides([made[len(words)]])
+    assert exclude.key_or_group == "hydra.job.config.override_dirname.exclude_keys"
+    assert exclude.value() == ["videos", "split.assign.x"]
+    assert made[len(words) + 1 :] == ["hydra.sweep.dir=/scratch"]
+
+
+def test_a_sweep_folder_that_the_user_chose_stays() -> None:
+    made = prepare_arguments(["-m", "prompt=a,b", "hydra.sweep.dir=/mine"], "/scratch")
+    assert not any("/scratch" in word for word in made)
+
+
+@pytest.mark.parametrize("word", ["videos=/data/a (1).mp4", "split.by=(cam", "prompt=[a", "crop.size"])
+def test_a_sweep_with_a_word_that_cannot_be_read_leaves_the_message_to_hydra(word: str) -> None:
+    assert word in prepare_arguments(["-m", word, "prompt=a,b"], "/scratch")
+
+
+# -- the grammar ------------------------------------------------------------------------------------------------------
+
+
+def refused(word: str) -> OverrideParseException:
+    with pytest.raises(OverrideParseException) as caught:
+        PARSER.parse_overrides([word])
+    return caught.value
+
+
+def works(message: str) -> str:
+    """The value that the form in the message gives, typed into a shell."""
+    assert len(message.splitlines()) == 2
+    (word,) = shlex.split(message.split("for the shell:  ")[1])
+    (override,) = PARSER.parse_overrides([word])
+    value = override.value()
+    assert isinstance(value, str)
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("/data/a (1).mp4", "(cam[0-9]+)", "it's (a)", 'say "x" (y)', "(a\\", r"\d+(", '(\\"', "a=b(", " (lead"),
+        *("x: (y", "(é", "a#(b", "$(x)", "[cow (brown), calf]", "(a\\\\", "('\"\\'"),
+    ],
+)
+def test_the_form_that_the_message_prints_is_read_as_the_value(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(refused(f"split.by={value}")) == 2
+    message = capsys.readouterr().err
+    assert repr(f"split.by={value}") in message
+    assert works(message) == value.strip("'\"")
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="${}"), max_size=12))
+def test_any_refused_value_has_a_form_that_works(text: str) -> None:
+    value = f"({text}"  # a bracket that is not closed is always refused
+    try:
+        PARSER.parse_overrides([f"prompt={value}"])
+    except OverrideParseException as error:
+        from pipeline.cli import _grammar
+
+        assert works(_grammar(error)) == value.strip("'\"")
+
+
+def test_a_word_without_a_value_is_told_how_to_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(refused("crop.size")) == 2
+    assert "write key=value" in capsys.readouterr().err
+
+
+# -- composing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("crop.siz=3", "there is no key crop.siz: did you mean crop.size? crop has size, margin,"),
+        ("filters.sise.enabled=true", "did you mean filters.size.enabled? filters has roi, size, truncated, visible"),
+        ("filters.size.min_syde=3", "did you mean filters.size.min_side?"),
+        ("crp.size=3", "there is no key crp.size: did you mean crop.size? The config has task, videos,"),
+        ("promt=cow", "did you mean prompt?"),
+        ("whatever=3", "there is no key whatever. The config has task, videos,"),
+        ("tracker.thresh=3", "tracker.thresh"),
+        ("crop=nope", "crop must be one of context, slowfast, videomae, got 'nope'"),
+        ("tracker=sam4", "tracker must be one of file, motion, sam3"),
+        ("executor=slurm", "executor must be one of local"),
+        ("clip.stride=abc", "clip.stride: Value 'abc'"),
+        ("crop.size=${nope}", "Interpolation key 'nope' not found"),
+    ],
+)
+def test_an_unknown_key_or_choice_is_answered_with_the_known_ones(
+    override: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Exception) as caught:
+        loaded(*BASE, override)
+    assert explain(caught.value) == 2  # type: ignore[arg-type]
+    said = capsys.readouterr().err
+    assert message in said and len(said.splitlines()) == 1
+
+
+def test_a_group_without_a_choice_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError) as caught:
+        composed("tracker=null")
+    assert explain(caught.value) == 2
+    assert "tracker" in capsys.readouterr().err
+
+
+def test_a_misspelt_default_group_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(HydraException) as caught:
+        composed("trakcer=motion")
+    assert explain(caught.value) == 2
+    assert "did you mean tracker?" in capsys.readouterr().err
+
+
+# -- statuses ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConfigError("crop.size must be even, got 7"), 2),
+        (SourceError("videos=/none names nothing"), 2),
+        (TrackerUnavailable("tracker=sam3 needs CUDA"), 2),
+        (DiskError("no space left in /data"), 3),
+        (DatasetError("/data has no samples.parquet"), 3),
+    ],
+)
+def test_an_expected_error_is_one_line_with_its_status(
+    error: Exception, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(error) == status
+    assert capsys.readouterr().err == f"{error}\n"
+    assert explain(error, "crop.size=7") == status
+    assert capsys.readouterr().err == f"crop.size=7: {error}\n"
+
+
+def test_an_error_that_nobody_expected_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise ZeroDivisionError("a bug")
+    except ZeroDivisionError as error:
+        assert explain(error) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_one_jobs_error_leaves_the_others_and_the_worst_status_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    statuses = Statuses()
+    assert statuses.last == statuses.finish() == 0
+    statuses.add("prompt=cow", 0, summary())
+    with statuses.catching("prompt=calf"):
+        raise DiskError("no space left")
+    statuses.add("prompt=ox", 0, summary(crops=5))
+    assert statuses.last == 0 and statuses.finish() == 3
+    printed = capsys.readouterr()
+    assert printed.err == "prompt=calf: no space left\n"
+    assert printed.out.splitlines() == [
+        "job          status  videos  clips  crops  rejected  failed  tracked  reused",
+        "prompt=cow        0       3     40    101         7       0       40       0",
+        "prompt=calf       3       -      -      -         -       -        -       -",
+        "prompt=ox         0       3     40      5         7       0       40       0",
+    ]
+
+
+def test_one_job_alone_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+    statuses = Statuses()
+    statuses.add(None, 3, summary(failures=2))
+    assert statuses.finish() == statuses.last == 3
+    assert capsys.readouterr().out == ""
+
+
+def test_an_interrupt_is_not_caught_by_a_job_and_says_how_to_continue(capsys: pytest.CaptureFixture[str]) -> None:
+    statuses = Statuses()
+    with pytest.raises(KeyboardInterrupt), statuses.catching(None):
+        raise KeyboardInterrupt
+    assert statuses.interrupted() == 130
+    assert "Run the same command again" in capsys.readouterr().err
+
+
+def test_being_told_to_stop_ends_like_ctrl_c_and_is_put_back_afterwards() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), Interrupt():
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    "path", ["/data/cows", "/data/my cows (2)", "/data/crop.size=112", "~/cows", "/d/étable", "/it's", '/a"b']
+)
+def test_a_path_can_be_typed_as_it_is_shown(path: str) -> None:
+    (word,) = shlex.split(f"out={shell_word(path)}")
+    (override,) = PARSER.parse_overrides([word])
+    assert override.value() == path

@@ -1,0 +1,202 @@
+"""The index: every object is kept or refused with a reason; equal records give equal bytes in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.filters.filter import Filter, Refusal, filters
+from pipeline.filters.roi import Roi
+from pipeline.filters.size import Size
+from pipeline.filters.truncated import Truncated
+from pipeline.filters.visible import Visible
+from pipeline.index import FAILURES, REJECTED, SAMPLES, Index, build, judge
+from pipeline.layout import Layout
+from pipeline.records import FIGURES as FIGURE_NAMES
+from pipeline.records import ChunkRecord, Failure, Rejection, Sample
+from pipeline.roi import Regions
+from tests.pipeline.making import FIGURES, a_record, a_sample, crop_file
+
+ANYWHERE = Regions()
+SPLITS = {"farm/cam1.mp4": "train", "farm/cam2.mp4": "val"}
+SIZE = [Size(min_side=32)]
+
+
+def made(*records: ChunkRecord, by: Sequence[Filter] = SIZE, **more: Any) -> Index:
+    return build(records, by, ANYWHERE, SPLITS, 224, **more)
+
+
+def sized(side: float, name: str = "a", **changes: Any) -> Sample:
+    return a_sample(name, figures=replace(FIGURES, side=side), **changes)
+
+
+# -- the filters ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "figures", "in_roi", "refusal"),
+    [
+        (Visible(min_share=0.5), {"visible_share": 0.49}, 1.0, Refusal("visible", 0.49, 0.5)),
+        (Visible(min_share=0.5), {"visible_share": 0.5}, 1.0, None),
+        (Size(min_side=32), {"side": 31.5}, 1.0, Refusal("size", 31.5, 32)),
+        (Size(min_side=32), {"side": 32.0}, 1.0, None),
+        (Truncated(max_share=0.25), {"truncated": 0.3}, 1.0, Refusal("truncated", 0.3, 0.25)),
+        (Truncated(max_share=0.25), {"truncated": 0.25}, 1.0, None),
+        (Roi(min_share=0.5), {}, 0.4, Refusal("roi", 0.4, 0.5)),
+        (Roi(min_share=0.5), {}, 0.5, None),
+    ],
+)
+def test_a_filter_refuses_with_reason_value_and_threshold(
+    options: Filter, figures: dict[str, float], in_roi: float, refusal: Refusal | None
+) -> None:
+    assert options.refuse(replace(FIGURES, **figures), in_roi) == refusal  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "message"),
+    [
+        (Visible, {"min_share": 1.1}, "filters.visible.min_share must be from 0 to 1, got 1.1"),
+        (Size, {"min_side": -1}, "filters.size.min_side must be 0 or more, got -1"),
+        (Truncated, {"max_share": -0.1}, "filters.truncated.max_share must be from 0 to 1, got -0.1"),
+        (Roi, {"min_share": 2}, "filters.roi.min_share must be from 0 to 1, got 2"),
+    ],
+)
+def test_an_impossible_threshold_is_refused_by_name(options: Any, values: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        options(**values)
+
+
+def test_the_registry_holds_every_filter_of_the_folder() -> None:
+    assert filters() == {"roi": Roi, "size": Size, "truncated": Truncated, "visible": Visible}
+    assert [name for name, options in filters().items() if not options().enabled] == ["truncated"]
+
+
+def test_the_first_filter_that_refuses_gives_the_reason() -> None:
+    small_and_hidden = a_sample(figures=replace(FIGURES, side=5.0, visible_share=0.1))
+    assert judge(small_and_hidden, [Visible(), Size()], ANYWHERE) == Refusal("visible", 0.1, 0.5)
+    assert judge(small_and_hidden, [Size(), Visible()], ANYWHERE) == Refusal("size", 5.0, 32)
+    assert judge(small_and_hidden, [], ANYWHERE) is None
+
+
+def test_a_duplicate_is_refused_before_any_filter_sees_it() -> None:
+    assert judge(sized(5.0, duplicate_of=7), SIZE, ANYWHERE) == Refusal("duplicate_of_prompt", 7.0, None)
+    assert judge(sized(5.0, duplicate_of=0), SIZE, ANYWHERE) == Refusal("duplicate_of_prompt", 0.0, None)
+    assert judge(sized(50.0, duplicate_of=7), [], ANYWHERE) == Refusal("duplicate_of_prompt", 7.0, None)
+
+
+def test_a_filter_of_ones_own_is_asked_like_the_others() -> None:
+    @dataclass
+    class Area:
+        enabled: bool = True
+
+        def refuse(self, figures: Any, in_roi: float) -> Refusal | None:
+            return Refusal("area", figures.area, 1000.0) if figures.area < 1000 else None
+
+    assert judge(a_sample(), [Area()], ANYWHERE) == Refusal("area", 900.0, 1000.0)
+
+
+# -- the tables -------------------------------------------------------------------------------------------------------
+
+
+def test_kept_and_refused_are_all_there_is() -> None:
+    index = made(a_record(sized(50, "big"), sized(20, "small"), sized(50, "twin", duplicate_of=3)))
+    assert index.samples["sample_id"].to_pylist() == ["big"]
+    refused = {r["sample_id"]: r for r in index.rejected.to_pylist()}
+    assert set(refused) == {"small", "twin"}
+    assert (refused["small"]["reason"], refused["small"]["value"], refused["small"]["threshold"]) == ("size", 20, 32)
+    assert refused["small"]["clip_id"] and refused["small"]["prompt"] == "cow" and refused["small"]["object_id"] == 1
+    assert (refused["twin"]["reason"], refused["twin"]["value"]) == ("duplicate_of_prompt", 3)
+    assert refused["twin"]["threshold"] is None
+
+
+def test_an_admitted_object_whose_crop_failed_is_a_failure_and_no_sample() -> None:
+    failure = Failure("farm/cam1.mp4", "clip", "crop", "broken")
+    index = made(a_record(sized(50, files=()), failures=(failure,)))
+    assert index.samples.num_rows == index.rejected.num_rows == 0
+    assert index.failures.to_pylist() == [
+        {"video": "farm/cam1.mp4", "clip_id": "clip", "stage": "crop", "error": "broken"}
+    ]
+
+
+def test_whole_videos_and_short_clips_are_listed_too() -> None:
+    short = Rejection("farm/cam1.mp4", "clip", None, None, None, "short", 3.0, 4.0)
+    double = Rejection("farm/cam9.mp4", None, None, None, None, "duplicate of farm/cam1.mp4", None, None)
+    broken = Failure("farm/cam8.mp4", None, "probe", "not a video")
+    index = made(a_record(short=(short,)), rejections=[double], failures=[broken])
+    assert [r["reason"] for r in index.rejected.to_pylist()] == ["short", "duplicate of farm/cam1.mp4"]
+    assert index.failures["video"].to_pylist() == ["farm/cam8.mp4"]
+
+
+def test_the_split_is_joined_by_video() -> None:
+    index = made(a_record(sized(50, "a")), a_record(sized(50, "b", video="farm/cam2.mp4")))
+    assert dict(zip(*(index.samples[c].to_pylist() for c in ("sample_id", "split")), strict=True)) == {
+        "a": "train",
+        "b": "val",
+    }
+
+
+def shuffled() -> list[Sample]:
+    return [
+        sized(50, "e", video="farm/cam2.mp4"),
+        sized(50, "d", start_frame=80, clip_id="later", object_id=1),
+        sized(50, "c", start_frame=8, prompt="cow", object_id=1),
+        sized(50, "b", start_frame=8, prompt="calf", object_id=12),
+        sized(50, "a", start_frame=8, prompt="calf", object_id=2),
+    ]
+
+
+def test_rows_are_sorted_by_video_time_prompt_and_number() -> None:
+    assert made(a_record(*shuffled())).samples["sample_id"].to_pylist() == ["a", "b", "c", "d", "e"]
+
+
+def test_refused_rows_are_sorted_too() -> None:
+    rejected = made(a_record(*(replace(s, duplicate_of=1) for s in shuffled()))).rejected
+    assert rejected["sample_id"].to_pylist() == ["c", "a", "b", "d", "e"]
+
+
+def test_equal_records_give_equal_bytes_in_any_order(tmp_path: Path) -> None:
+    samples = [*shuffled(), *(replace(s, sample_id=f"{s.sample_id}x", duplicate_of=1) for s in shuffled())]
+    for name, order in (("one", samples), ("two", samples[::-1])):
+        index = made(*(a_record(s, failures=(Failure(s.video, None, "crop", s.sample_id),)) for s in order))
+        index.write(Layout(tmp_path / name, tmp_path))
+    for table in ("samples.parquet", "rejected.parquet"):
+        assert (tmp_path / "one" / table).read_bytes() == (tmp_path / "two" / table).read_bytes(), table
+
+
+def test_a_row_says_everything_about_its_crop(tmp_path: Path) -> None:
+    files = (crop_file("a"), crop_file("a", "mask"))
+    index = made(a_record(sized(50, files=files, recorded_at="2026-06-01T09:00:00")))
+    index.write(Layout(tmp_path, tmp_path))
+    (row,) = pq.read_table(tmp_path / "samples.parquet").to_pylist()
+    assert row["boxes"] == [[10, 10, 60, 60], [12, 10, 62, 60], None, [16, 10, 66, 60]]
+    assert row["visible"] == [True, True, False, True]
+    assert row["crop_windows"][3] == [11, 5, 71, 65]
+    assert row["frame_indices"] == [0, 4, 8, 12] and row["timestamps_s"] == [0.0, 0.16, 0.32, 0.48]
+    assert (row["path"], row["background"], row["size"], row["size_bytes"]) == (files[0].path, "black", 224, 1234)
+    assert row["variants"] == [{"background": "mask", "path": files[1].path}]
+    assert (row["recorded_at"], row["split"], row["sha256"]) == ("2026-06-01T09:00:00", "train", "f" * 64)
+    assert {name: row[name] for name in FIGURE_NAMES} == pytest.approx(
+        {name: getattr(FIGURES, name) for name in FIGURE_NAMES}
+    )
+
+
+def test_a_grid_in_frames_per_second_has_no_stride() -> None:
+    assert made(a_record(sized(50, stride=None))).samples["stride"].to_pylist() == [None]
+
+
+def test_the_types_are_fixed_also_for_empty_tables(tmp_path: Path) -> None:
+    made().write(Layout(tmp_path, tmp_path))
+    for name, schema in (("samples", SAMPLES), ("rejected", REJECTED), ("failures", FAILURES)):
+        table = pq.read_table(tmp_path / f"{name}.parquet")
+        assert table.num_rows == 0 and table.schema.equals(schema), name
+    kinds = {name: SAMPLES.field(name).type for name in SAMPLES.names}
+    assert kinds["boxes"] == kinds["crop_windows"] == pa.list_(pa.list_(pa.int32()))
+    assert kinds["visible"] == pa.list_(pa.bool_())
+    assert kinds["frame_indices"] == pa.list_(pa.int64()) and kinds["timestamps_s"] == pa.list_(pa.float64())
+    assert [name for name in SAMPLES.names if SAMPLES.field(name).nullable] == ["recorded_at", "stride"]

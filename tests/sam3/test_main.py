@@ -1,0 +1,104 @@
+"""The whole command line with tracker=sam3_hf, as a user types it: from an mp4 of coloured things to crops."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from tests.running import Done, rows, run_process
+from tests.sam3.footage import HEIGHT, WIDTH, blobs
+from video.encoder import EncodeConfig, encode
+
+ALONE = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+HIDE_PACKAGES = """
+import sys
+from importlib import metadata
+real = metadata.version
+def version(name):
+    if name in ("transformers", "torch"):
+        raise metadata.PackageNotFoundError(name)
+    return real(name)
+metadata.version = version
+for name in ("torch", "transformers", "huggingface_hub"):
+    sys.modules[name] = None
+"""
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 frames at twice the size the tests of the tracker use: the tracker gets them scaled down."""
+    path = tmp_path_factory.mktemp("video") / "blobs.mp4"
+    images = blobs(12, scale=2).images
+    encode(path, [*images, *images[:8]], Fraction(25), EncodeConfig(), size=(2 * WIDTH, 2 * HEIGHT))
+    return path
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dataset") / "out"
+
+
+@pytest.fixture
+def without_packages(tmp_path: Path) -> dict[str, str]:
+    """The environment of a machine that has neither torch nor transformers."""
+    (tmp_path / "sitecustomize.py").write_text(HIDE_PACKAGES)
+    return {"PYTHONPATH": str(tmp_path)}
+
+
+def build(*words: str, video: Path, out: Path, weights: Path, **environment: str) -> Done:
+    return run_process(
+        *words,
+        f"videos={video}",
+        f"out={out}",
+        "tracker=sam3_hf",
+        f"tracker.weights={weights}",
+        f"tracker.max_side={WIDTH}",
+        "clip.num_frames=10",
+        "clip.stride=1",
+        "filters.size.enabled=false",
+        **ALONE,
+        **environment,
+    )
+
+
+def test_a_video_becomes_crops_of_what_the_prompt_names(video: Path, out: Path, checkpoint: Path) -> None:
+    done = build("prompt=[cow,red]", "crop.size=64", video=video, out=out, weights=checkpoint)
+    assert done.status == 0, done.text
+    samples = rows(out / "samples.parquet")
+    found = sorted((s["prompt"], s["start_frame"], s["object_id"]) for s in samples)
+    assert found == [("cow", 0, 0), ("cow", 0, 1), ("cow", 10, 0), ("cow", 10, 1)]
+    for sample in samples:
+        assert (out / sample["path"]).is_file()
+        assert sample["tracker"] == "sam3_hf"
+        x0, y0, x1, y1 = sample["boxes"][0]
+        assert 60 < x1 - x0 < 100 and 50 < y1 - y0 < 100  # source pixels: the things are 80 wide
+    assert "Loading weights" not in done.text
+
+
+def test_stored_tracks_are_cropped_without_the_packages(
+    video: Path, out: Path, checkpoint: Path, without_packages: dict[str, str]
+) -> None:
+    words = ("prompt=[cow,red]", "crop.size=96")
+    done = build(*words, video=video, out=out, weights=checkpoint, **without_packages)
+    assert done.status == 0, done.text
+    assert {s["size"] for s in rows(out / "samples.parquet")} == {96}
+
+
+def test_missing_packages_name_the_extra(
+    video: Path, checkpoint: Path, tmp_path: Path, without_packages: dict[str, str]
+) -> None:
+    done = build("prompt=cow", video=video, out=tmp_path / "out", weights=checkpoint, **without_packages)
+    assert done.status == 2
+    assert "pip install 'clipcrop[sam3-hf]'" in done.text
+    assert "Traceback" not in done.text
+
+
+@pytest.mark.slow
+def test_a_sweep_tracks_once_for_each_prompt(video: Path, checkpoint: Path, tmp_path: Path) -> None:
+    words = ("-m", "prompt=red,green", "crop.size=64,96")
+    done = build(*words, video=video, out=tmp_path, weights=checkpoint)
+    assert done.status == 0, done.text
+    assert len(list(tmp_path.glob("*/samples.parquet"))) == 4
+    assert len(list((tmp_path / "tracks").rglob("*.parquet"))) == 2
