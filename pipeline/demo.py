@@ -53,13 +53,11 @@ Crop again at another size, without tracking:
 
 
 def _contact_sheet(build: Build) -> Path:
-    """A picture of the largest crops that show their object from first to last frame, spread over the videos."""
-    columns = ["video", "path", "side", "visible_share", "truncated"]
+    """A picture of crops spread evenly over videos and time, of objects that show from first to last frame."""
+    columns = ["video", "path", "visible_share", "truncated"]
     rows = pq.read_table(build.layout.samples, columns=columns).to_pylist()
-    rows.sort(key=lambda row: (-row["visible_share"], row["truncated"], -row["side"]))
-    videos = sorted({row["video"] for row in rows})
-    each = -(-SHOWN // max(len(videos), 1))
-    chosen = [row for video in videos for row in [r for r in rows if r["video"] == video][:each]][:SHOWN]
+    whole = [row for row in rows if row["visible_share"] == 1 and row["truncated"] == 0] or rows
+    chosen = [whole[n * len(whole) // SHOWN] for n in range(SHOWN)] if len(whole) > SHOWN else whole
     sheet = build.layout.root / "contact_sheet.jpg"
     contact_sheet([build.layout.root / row["path"] for row in chosen], sheet, columns=2, frames=6)
     return sheet
