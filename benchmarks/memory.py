@@ -23,7 +23,7 @@ def child(video: str, out: str) -> None:
     from benchmarks.given import settings
     from pipeline.build import Build
 
-    summary = Build(settings(f"videos={video}", f"out={out}", "crop.size=64", "filters.size.min_side=8")).run()
+    summary = Build(settings(f"videos={video}", f"out={out}")).run()
     if summary.crops != summary.clips * OBJECTS:
         raise SystemExit(f"expected {summary.clips * OBJECTS} crops, got {summary.crops}")
     print(f"{summary.clips} clips; " + ", ".join(f"{k} {v:.1f} s" for k, v in summary.seconds.items()), flush=True)
@@ -62,7 +62,7 @@ def main() -> None:
             ("video", "MiB", "ratio", "seconds"),
             tuple(rows),
             {"ratio": peaks[1] / peaks[0], "short MiB": peaks[0], "long MiB": peaks[1]},
-            f"640x360, {OBJECTS} objects, 64 px crops, the whole of Build.run.",
+            f"640x360, {OBJECTS} objects, 224 px crops, the whole of Build.run.",
         ),
         options.json,
     )

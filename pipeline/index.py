@@ -53,6 +53,7 @@ SAMPLES = pa.schema(
         *(pa.field(name, pa.float32(), nullable=False) for name in FIGURES),
     ]
 )
+ORDER = ("video", "start_frame", "clip_id", "prompt", "object_id")
 REJECTED = pa.schema(
     [
         pa.field("video", pa.string(), nullable=False),
@@ -118,10 +119,9 @@ def build(
 
     split_of: split by video name. size: crop side, pixels. rejections, failures: of whole videos.
     """
-    kept: list[dict[str, Any]] = []
-    refused = list(rejections)
-    failed = list(failures)
+    kept, refused, failed = [_table((), SAMPLES)], list(rejections), list(failures)
     for record in records:
+        rows = []
         refused += record.short
         failed += record.failures
         for sample in record.samples:
@@ -129,15 +129,19 @@ def build(
             if reason is not None:
                 refused.append(_rejection(sample, reason))
             elif sample.files:
-                kept.append(_row(sample, split_of[sample.video], size))
-    kept.sort(key=lambda row: (row["video"], row["start_frame"], row["clip_id"], row["prompt"], row["object_id"]))
+                rows.append(_row(sample, split_of[sample.video], size))
+        kept.append(_table(rows, SAMPLES))  # a twentieth of the rows' memory: a long video has many
     refused.sort(key=lambda r: (r.video, r.clip_id or "", r.object_id or 0, r.prompt or "", r.reason))
     failed.sort(key=lambda f: (f.video, f.clip_id or "", f.stage))
     return Index(
-        samples=pa.Table.from_pylist(kept, schema=SAMPLES),
-        rejected=pa.Table.from_pylist([asdict(r) for r in refused], schema=REJECTED),
-        failures=pa.Table.from_pylist([asdict(f) for f in failed], schema=FAILURES),
+        samples=pa.concat_tables(kept).sort_by([(name, "ascending") for name in ORDER]).combine_chunks(),
+        rejected=_table([asdict(r) for r in refused], REJECTED),
+        failures=_table([asdict(f) for f in failed], FAILURES),
     )
+
+
+def _table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _rejection(sample: Sample, refusal: Refusal) -> Rejection:

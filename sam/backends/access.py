@@ -30,7 +30,8 @@ def installed(tracker: str, package: str, extra: str) -> str:
 
 def missing(tracker: str, package: str, extra: str) -> TrackerUnavailable:
     return TrackerUnavailable(
-        f"tracker={tracker} needs {package}, which is not installed: pip install 'clipcrop[{extra}]'; {OTHERS[tracker]}"
+        f"tracker={tracker} needs {package}, which is not installed: make setup EXTRAS={extra} "
+        f"(or pip install '.[{extra}]'); {OTHERS[tracker]}"
     )
 
 

@@ -163,10 +163,15 @@ def _image_frame(image: dict[str, Any], videos: dict[Any, str], first_frame: int
 
 
 def _split_name(name: str) -> tuple[str, int | None]:
-    """A video's name and the frame number in an image's name."""
-    stem = re.sub(r"\.\w{2,4}$", "", name.replace("\\", "/"))
-    found = re.fullmatch(r"(.*?)[/_.-]?(\d+)", stem)
-    return (found[1], int(found[2])) if found else (stem, None)
+    """A video's name and the frame number in an image's name, None if it has none: cam1/000012.jpg, cam1/frame_12.jpg
+    and cam1_000012.jpg are frame 12 of cam1."""
+    folder, _, stem = re.sub(r"\.\w{2,4}$", "", name.replace("\\", "/")).rpartition("/")
+    if plain := re.fullmatch(r"(?:frame|img|image)?[_-]?(\d+)", stem):
+        return folder, int(plain[1])
+    start = f"{folder}/" if folder else ""
+    if numbered := re.fullmatch(r"(.+)[_.-](\d+)", stem):
+        return start + numbered[1], int(numbered[2])
+    return start + stem, None
 
 
 def _track_id(annotation: dict[str, Any], where: str, fallback: str | None = None) -> int:

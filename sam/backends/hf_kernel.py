@@ -56,7 +56,7 @@ def installed(modeling: Any) -> Iterator[None]:
     if not hasattr(modeling, "cv_utils_kernel"):
         raise TrackerUnavailable(
             "this version of transformers cleans masks up in another way than tracker=sam3_hf knows: install a tested "
-            "one, pip install 'clipcrop[sam3-hf]'"
+            "one, make setup EXTRAS=sam3-hf"
         )
     before = modeling.cv_utils_kernel
     modeling.cv_utils_kernel = Local

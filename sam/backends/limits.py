@@ -44,7 +44,7 @@ class Limits:
             if not hasattr(model, name):
                 raise TrackerUnavailable(
                     f"this SAM3 model has no {name}, so its package is not one that was tested; install the tested "
-                    "versions: pip install -c constraints.txt 'clipcrop[sam3-hf]'"
+                    "versions: make setup EXTRAS=sam3-hf"
                 )
             if value is not None:
                 setattr(model, name, value)

@@ -1,4 +1,4 @@
-"""Synthetic scenes as the trackers' tests use them: rendered, decoded, cut into windows and scored against the truth."""
+"""Synthetic scenes as the trackers' tests use them: rendered, decoded, cut into windows and scored."""
 
 from __future__ import annotations
 
@@ -70,7 +70,10 @@ def tracks_of(tracker: Tracker, frames: SessionFrames) -> list[Track]:
 
 
 def disc_frames(
-    count: int, places: list[list[tuple[int, int] | None]], colours: list[tuple[int, int, int]], size: tuple[int, int] = (320, 180)
+    count: int,
+    places: list[list[tuple[int, int] | None]],
+    colours: list[tuple[int, int, int]],
+    size: tuple[int, int] = (320, 180),
 ) -> list[NDArray[np.uint8]]:
     """Pictures of discs of radius 16 on a textured floor: places[disc][frame] is its centre, None while it is away."""
     rng = np.random.default_rng(7)

@@ -1,118 +1,123 @@
-"""SAMSession drives any tracker and keeps nothing of a window that has ended."""
+"""A session's life: what it refuses, and that nothing of it stays when it ends."""
 
 from __future__ import annotations
 
 import gc
 import weakref
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from sam.errors import UnknownPrompt
 from sam.session import SAMSession
 from sam.types import FrameMasks, Mask, Prompt, SessionFrames
 
-
-class Picture(np.ndarray):  # type: ignore[type-arg]
-    """A frame that can be watched: plain arrays take no weak references to what they hold."""
+MASK = Mask.encode(np.ones((4, 4), np.uint8), (2, 2))
 
 
-class Squares:
-    """Finds a square that walks right, and from frame 2 on another one."""
+class Plane(np.ndarray):
+    """An array that can be referred to weakly."""
 
-    name, understands, context, max_side = "squares", frozenset({"text"}), 0, None
 
-    def __init__(self) -> None:
+class Scripted:
+    """A tracker that sees object 5 in every frame and object 3 from frame 2 on, and notes how its generator ended."""
+
+    name = "scripted"
+    understands = frozenset({"text", "box"})
+    context = 0
+    max_side = None
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.fail_at = fail_at
         self.closed = 0
+        self.prompts: Sequence[Prompt] = ()
 
-    def identity(self) -> dict[str, Any]:
-        return {}
+    def identity(self) -> dict[str, object]:
+        return {"tracker": self.name}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Scripted:
         return self
 
     def __exit__(self, *exc: object) -> None: ...
 
-    def prepare(self, context: Sequence[NDArray[np.uint8]]) -> None: ...
+    def prepare(self, context: Sequence[np.ndarray]) -> None: ...
 
     def track(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
+        self.prompts = prompts
         try:
-            for n in range(len(frames)):
-                square = Mask.encode(np.ones((4, 4), np.uint8), (n, 0))
-                late = Mask.encode(np.ones((2, 2), np.uint8), (20, n))
-                assert square is not None and late is not None
-                found = ((7, square, 0.9), (3, late, 0.4 + n / 10))[: 1 if n < 2 else 2]
-                yield FrameMasks(n, *(tuple(column) for column in zip(*found, strict=True)))
+            for t in range(len(frames)):
+                if t == self.fail_at:
+                    raise RuntimeError("the model broke")
+                ids = (5,) if t < 2 else (5, 3)
+                yield FrameMasks(t, ids, (MASK,) * len(ids), tuple(0.1 * i + 0.01 * t for i in ids))
         finally:
             self.closed += 1
 
 
-def window(count: int = 5) -> SessionFrames:
-    images = [np.zeros((24, 32, 3), np.uint8).view(Picture) for _ in range(count)]
-    return SessionFrames(images, np.arange(count) * 4, np.arange(count) / 6, 32, 24, "barn.mp4")
+def frames(count: int = 4) -> SessionFrames:
+    images = [np.zeros((8, 8, 3), np.uint8).view(Plane) for _ in range(count)]
+    return SessionFrames(images, np.arange(count), np.arange(count) / 6, 8, 8, "barn.mp4")
 
 
-def test_tracks_are_gathered_by_object() -> None:
-    with SAMSession(Squares(), window()) as session:
+def test_tracks_gather_objects_by_id() -> None:
+    with SAMSession(Scripted(), frames()) as session:
         session.add_prompt(Prompt(text="cow"))
-        late, walker = session.tracks()
-    assert (late.object_id, walker.object_id) == (3, 7)
-    assert walker.frames.tolist() == [0, 1, 2, 3, 4] and late.frames.tolist() == [2, 3, 4]
-    assert walker.boxes[:, 0].tolist() == [0, 1, 2, 3, 4]
-    assert late.first_score == pytest.approx(0.6), "the confidence of its first appearance"
-    assert walker.prompt == "cow"
+        session.add_prompt(Prompt(text="calf"))
+        late, early = session.tracks()
+    assert (late.object_id, late.frames.tolist(), late.prompt) == (3, [2, 3], "cow, calf")
+    assert (early.object_id, early.frames.tolist()) == (5, [0, 1, 2, 3])
+    assert late.first_score == pytest.approx(0.32)
 
 
-def test_another_kind_of_prompt_is_refused_by_name() -> None:
-    with (
-        SAMSession(Squares(), window()) as session,
-        pytest.raises(UnknownPrompt, match=r"squares .* box .* takes text"),
-    ):
-        session.add_prompt(Prompt(box=(0, 0, 4, 4)))
-
-
-def test_a_session_needs_frames_and_a_prompt() -> None:
-    with pytest.raises(ValueError, match=r"at least one frame of barn\.mp4"):
-        SAMSession(Squares(), window(0))
-    with SAMSession(Squares(), window()) as session, pytest.raises(ValueError, match="add a prompt"):
-        next(session.propagate())
-
-
-def test_leaving_early_closes_the_tracker_and_lets_the_frames_go() -> None:
-    tracker, frames = Squares(), window()
-    watched = [weakref.ref(image) for image in frames.images]
-    with SAMSession(tracker, frames) as session:
+def test_leaving_closes_the_generator_and_drops_the_frames() -> None:
+    tracker, given = Scripted(), frames()
+    watched = [weakref.ref(image) for image in given.images]
+    with SAMSession(tracker, given) as session:
         session.add_prompt(Prompt(text="cow"))
         running = session.propagate()
         next(running)
-        del running, frames
+        assert tracker.closed == 0
     assert tracker.closed == 1
+    del given, running
     gc.collect()
-    assert [ref() for ref in watched] == [None] * 5
+    assert [ref() for ref in watched] == [None] * 4
     with pytest.raises(RuntimeError, match="closed"):
         next(session.propagate())
 
 
-def test_an_error_inside_the_block_closes_the_tracker() -> None:
-    tracker = Squares()
-    with pytest.raises(KeyError), SAMSession(tracker, window()) as session:
-        session.add_prompt(Prompt(text="cow"))
-        for _ in session.propagate():
-            raise KeyError
-    assert tracker.closed == 1
-
-
-def test_reset_forgets_the_prompts_and_keeps_the_frames() -> None:
-    tracker = Squares()
-    with SAMSession(tracker, window()) as session:
+def test_an_error_while_tracking_leaves_nothing_behind() -> None:
+    tracker, given = Scripted(fail_at=2), frames()
+    watched = weakref.ref(given.images[0])
+    with pytest.raises(RuntimeError, match="the model broke"), SAMSession(tracker, given) as session:
         session.add_prompt(Prompt(text="cow"))
         session.tracks()
+    assert tracker.closed == 1
+    del given
+    gc.collect()
+    assert watched() is None
+
+
+def test_a_new_propagation_ends_the_one_before() -> None:
+    tracker = Scripted()
+    with SAMSession(tracker, frames()) as session:
+        session.add_prompt(Prompt(text="cow"))
+        next(session.propagate())
+        assert len(session.tracks()) == 2
+        assert tracker.closed == 2
         session.reset()
         with pytest.raises(ValueError, match="add a prompt"):
             session.tracks()
-        session.add_prompt(Prompt(text="calf"))
-        assert {track.prompt for track in session.tracks()} == {"calf"}
-    assert tracker.closed == 2
+
+
+def test_an_unknown_kind_of_prompt_is_named() -> None:
+    with SAMSession(Scripted(), frames()) as session:
+        with pytest.raises(UnknownPrompt, match="scripted does not understand points prompts; it takes box, text"):
+            session.add_prompt(Prompt(points=((1, 1),), labels=(1,)))
+        session.add_prompt(Prompt(box=(0, 0, 4, 4)))
+        assert session.tracks()[0].prompt == "object"
+
+
+def test_a_session_without_frames_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"at least one frame of barn\.mp4"):
+        SAMSession(Scripted(), frames(0))

@@ -91,7 +91,7 @@ def test_missing_packages_name_the_extra(
 ) -> None:
     done = build("prompt=cow", video=video, out=tmp_path / "out", weights=checkpoint, **without_packages)
     assert done.status == 2
-    assert "pip install 'clipcrop[sam3-hf]'" in done.text
+    assert "make setup EXTRAS=sam3-hf" in done.text
     assert "Traceback" not in done.text
 
 

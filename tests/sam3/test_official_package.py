@@ -52,7 +52,7 @@ class TestPackage:
     def test_nothing_installed_names_the_extra_and_the_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(official, "find_spec", lambda name: None)
         monkeypatch.delitem(sys.modules, "sam3", raising=False)
-        with pytest.raises(TrackerUnavailable, match=r"clipcrop\[sam3\].*tracker=sam3_hf.*tracker=motion"):
+        with pytest.raises(TrackerUnavailable, match=r"EXTRAS=sam3 .*tracker=sam3_hf.*tracker=motion"):
             official.find()
 
     @pytest.mark.parametrize("lacks", ["pkg_resources", "triton", "psutil"])

@@ -147,5 +147,5 @@ def test_a_reader_that_does_not_exist_is_named_with_those_that_do(footage: Foota
 
 def test_decord_missing_says_what_to_install(footage: Footage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "decord", None)
-    with pytest.raises(VideoError, match=r"pip install 'clipcrop\[decord\]'"):
+    with pytest.raises(VideoError, match="make setup EXTRAS=decord"):
         open_reader(footage("plain"), "decord")

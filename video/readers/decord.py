@@ -50,7 +50,7 @@ class DecordReader(VideoReader):
         except ImportError as error:
             raise VideoError(
                 f"reader=decord: the package decord cannot be imported ({error}); "
-                "install it with: pip install 'clipcrop[decord]', or use reader=pyav"
+                "install it with make setup EXTRAS=decord (or pip install '.[decord]'), or use reader=pyav"
             ) from None
         self._timeline = timeline(video.path)
         self._decord.logging.set_level(self._decord.logging.QUIET)

@@ -30,7 +30,7 @@ COATS: tuple[tuple[str, tuple[int, int, int], tuple[int, int, int], float], ...]
     ("angus", (44, 40, 42), (28, 26, 28), 0.2),
     ("red", (152, 70, 40), (122, 54, 32), 0.6),
     ("grey", (150, 146, 142), (104, 102, 102), 0.2),
-    ("dutch", (212, 208, 204), (58, 48, 46), -0.6),
+    ("belted", (214, 210, 204), (40, 37, 38), -0.6),
 )
 JACKETS: tuple[tuple[tuple[int, int, int], tuple[int, int, int]], ...] = (
     ((44, 78, 128), (52, 52, 62)),

@@ -1,0 +1,129 @@
+"""What every tracker owes its users, asked of each that runs without a model. A new one adds a line to `TRACKERS`."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sam.backends.file import FileConfig
+from sam.backends.motion import MotionConfig
+from sam.errors import UnknownPrompt
+from sam.session import SAMSession
+from sam.tracker import Tracker, trackers
+from sam.types import Prompt, SessionFrames, Track, iou
+from tests.sam.scoring import disc_frames, session_frames, tracks_of
+
+COUNT = 20
+LATE = 7
+EARLY_PATH = [(30 + 10 * t, 60) for t in range(COUNT)]
+LATE_PATH = [(290 - 10 * t, 130) if t >= LATE else None for t in range(COUNT)]
+
+
+def images() -> list[np.ndarray]:
+    return disc_frames(COUNT, [EARLY_PATH, LATE_PATH], [(200, 50, 40), (40, 60, 190)])
+
+
+def motion(folder: Path) -> Tracker:
+    tracker = MotionConfig().build()
+    tracker.prepare(disc_frames(COUNT, [], []))
+    return tracker
+
+
+def file(folder: Path) -> Tracker:
+    lines = [
+        f"{t + 1},{number},{place[0] - 16},{place[1] - 16},33,33,0.9,-1,-1,-1"
+        for number, path in ((1, EARLY_PATH), (2, LATE_PATH))
+        for t, place in enumerate(path)
+        if place is not None
+    ]
+    (folder / "video.txt").write_text("\n".join(lines))
+    (folder / "empty.txt").write_text("")
+    return FileConfig(str(folder)).build()
+
+
+TRACKERS: dict[str, Callable[[Path], Tracker]] = {"motion": motion, "file": file}
+DISJOINT = {"motion"}  # those that promise that masks of one frame share no pixel
+
+
+@pytest.fixture(params=sorted(TRACKERS))
+def tracker(request: pytest.FixtureRequest, tmp_path: Path) -> Tracker:
+    return TRACKERS[request.param](tmp_path)
+
+
+@pytest.fixture
+def tracks(tracker: Tracker) -> list[Track]:
+    with tracker:
+        if tracker.context:
+            tracker.prepare(disc_frames(COUNT, [], []))
+        return tracks_of(tracker, session_frames(images()))
+
+
+def test_ids_are_stable_and_late_arrivals_are_found(tracks: list[Track]) -> None:
+    early, late = sorted(tracks, key=lambda track: track.frames[0])
+    assert early.frames.tolist() == list(range(COUNT))
+    assert abs(int(late.frames[0]) - LATE) <= 1 and late.frames[-1] == COUNT - 1
+    for track, path in ((early, EARLY_PATH), (late, LATE_PATH)):
+        middles = (track.boxes[:, :2] + track.boxes[:, 2:]) / 2
+        assert np.abs(middles - np.array([path[t] for t in track.frames])).max() < 4
+
+
+def test_masks_lie_in_the_frame_and_scores_in_one(tracks: list[Track]) -> None:
+    for track in tracks:
+        assert 0 <= track.first_score <= 1
+        assert (track.boxes[:, :2] >= 0).all() and (track.boxes[:, 2:] <= (320, 180)).all()
+        assert all(mask.area > 0 for mask in track.masks)
+
+
+def test_every_frame_answers_in_order(tracker: Tracker) -> None:
+    given = session_frames(images())
+    with SAMSession(tracker, given) as session:
+        session.add_prompt(Prompt(text="disc"))
+        seen = list(session.propagate())
+    assert [one.frame for one in seen] == list(range(COUNT))
+    if tracker.name in DISJOINT:
+        for one in seen:
+            assert all(iou(a, b) == 0 for a, b in itertools.combinations(one.masks, 2))
+
+
+def test_touching_masks_are_disjoint_at_any_source_size(tracker: Tracker) -> None:
+    if tracker.name not in DISJOINT:
+        pytest.skip("promises no disjoint masks")
+    paths = [[(40 + 12 * t, 84) for t in range(COUNT)], [(280 - 12 * t, 96) for t in range(COUNT)]]
+    small = session_frames(disc_frames(COUNT, paths, [(200, 50, 40), (40, 60, 190)]))
+    for width, height in ((320, 180), (1280, 720), (1000, 562)):
+        given = SessionFrames(small.images, small.indices, small.times_s, width, height, small.video)
+        for a, b in itertools.combinations(tracks_of(tracker, given), 2):
+            of_a, of_b = (dict(zip(x.frames.tolist(), x.masks, strict=True)) for x in (a, b))
+            assert all(iou(of_a[t], of_b[t]) == 0 for t in of_a.keys() & of_b.keys())
+
+
+def test_an_empty_window_is_fine(tracker: Tracker) -> None:
+    assert tracks_of(tracker, session_frames(disc_frames(COUNT, [], []), "empty.mp4")) == []
+
+
+def test_the_same_window_gives_the_same_tracks(tracker: Tracker) -> None:
+    first, second = (tracks_of(tracker, session_frames(images())) for _ in range(2))
+    assert [(a.object_id, a.frames.tolist(), a.masks, a.first_score) for a in first] == [
+        (b.object_id, b.frames.tolist(), b.masks, b.first_score) for b in second
+    ]
+
+
+def test_other_prompts_are_refused(tracker: Tracker) -> None:
+    with SAMSession(tracker, session_frames(images()[:2])) as session, pytest.raises(UnknownPrompt, match=tracker.name):
+        session.add_prompt(Prompt(box=(0, 0, 5, 5)))
+
+
+def test_identity_is_json_and_says_who_it_is(tracker: Tracker, tmp_path: Path) -> None:
+    text = json.dumps(tracker.identity())
+    assert tracker.name in text
+    assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize("name", sorted(TRACKERS))
+def test_it_is_registered_with_help(name: str) -> None:
+    assert "prompt is only the label" in trackers()[name].help

@@ -1,0 +1,134 @@
+"""Synthetic scenes: the truth is where the pixels are, the seed decides everything, finished files are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import video.scenes
+from video.scenes import SceneTruth, load_truth, make_footage, render_scene, truth_path
+
+SMALL = {"seconds": 6, "width": 320, "height": 192, "cows": 3, "people": 1}
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SceneTruth]:
+    path = tmp_path_factory.mktemp("scenes") / "scene.mp4"
+    return path, render_scene(path, seed=5, **SMALL)
+
+
+def decode(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_the_file_is_what_was_asked_for(rendered: tuple[Path, SceneTruth]) -> None:
+    path, truth = rendered
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 320, 192)
+        assert stream.average_rate == 25 == truth.fps
+        assert (stream.codec_context.colorspace, stream.codec_context.color_range) == (6, 1)
+    assert len(decode(path)) == truth.frames == 150
+
+
+def test_truth_masks_are_where_the_pixels_change(rendered: tuple[Path, SceneTruth]) -> None:
+    path, truth = rendered
+    frames = decode(path)
+    empty = np.median(np.stack(frames[::5]), axis=0)
+    inside, outside = [], []
+    for index in range(0, truth.frames, 25):
+        off = np.abs(frames[index].astype(float) - empty).mean(axis=2)
+        anyone = np.zeros(off.shape, bool)
+        for row in truth.rows(index):
+            anyone |= truth.mask(row) > 0
+        inside.append(off[anyone].mean())
+        outside.append(off[~anyone].mean())
+    assert np.mean(inside) > 4 * np.mean(outside)
+
+
+def test_truth_is_disjoint_tight_and_ordered(rendered: tuple[Path, SceneTruth]) -> None:
+    _, truth = rendered
+    assert truth.names == ("cow-1", "cow-2", "cow-3", "person-1")
+    assert truth.kinds == ("cow", "cow", "cow", "person")
+    assert (np.diff(truth.frame) >= 0).all()
+    for index in range(0, truth.frames, 10):
+        total = np.zeros((192, 320), int)
+        for row in truth.rows(index):
+            mask = truth.mask(row)
+            total += mask
+            x0, y0, x1, y1 = truth.boxes[row]
+            assert mask[y0:y1, x0:x1].sum() == mask.sum() > 0
+            assert mask[y0, x0:x1].any() and mask[y0:y1, x1 - 1].any()
+            assert 0 < truth.visible(row) <= 1
+        assert total.max() <= 1
+
+
+def test_truth_is_read_back_as_it_was(rendered: tuple[Path, SceneTruth]) -> None:
+    path, truth = rendered
+    for source in (path, truth_path(path)):
+        read = load_truth(source)
+        assert (read.width, read.height, read.fps, read.frames) == (320, 192, truth.fps, truth.frames)
+        assert (read.names, read.kinds, read.counts) == (truth.names, truth.kinds, truth.counts)
+        for field in ("frame", "individual", "boxes", "silhouette"):
+            assert np.array_equal(getattr(read, field), getattr(truth, field))
+
+
+def test_the_seed_decides(rendered: tuple[Path, SceneTruth], tmp_path: Path) -> None:
+    path, truth = rendered
+    again = render_scene(tmp_path / "again.mp4", seed=5, **SMALL)
+    other = render_scene(tmp_path / "other.mp4", seed=6, **SMALL)
+    assert again.counts == truth.counts != other.counts
+    assert (tmp_path / "again.mp4").read_bytes() == path.read_bytes()
+
+
+def test_a_scene_may_be_empty(tmp_path: Path) -> None:
+    truth = render_scene(tmp_path / "empty.mp4", seed=1, seconds=0.4, width=128, height=96, cows=0, people=0)
+    assert (truth.frames, len(truth.frame), truth.names) == (10, 0, ())
+    assert len(load_truth(tmp_path / "empty.mp4").boxes) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"width": 130}, "multiples of 4"), ({"height": 60}, "from 64 on"), ({"seconds": 0}, "at least one frame")],
+)
+def test_bad_numbers_are_refused(tmp_path: Path, options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        render_scene(tmp_path / "x.mp4", seed=1, **{**SMALL, **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_scene_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(video.scenes, "_save_truth", broken)
+    with pytest.raises(KeyboardInterrupt):
+        render_scene(tmp_path / "x.mp4", seed=1, seconds=0.2, width=128, height=96)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_footage_is_named_by_farm_camera_and_time_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[int] = []
+
+    def quick(path: Path, seed: int, **_: object) -> None:
+        rendered.append(seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        truth_path(path).touch()
+
+    monkeypatch.setattr(video.scenes, "render_scene", quick)
+    paths = make_footage(tmp_path, count=5, seconds=10, seed=3)
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
+        "farm1/cam1_20260601_0900.mp4",
+        "farm1/cam2_20260601_1215.mp4",
+        "farm2/cam1_20260601_1530.mp4",
+        "farm2/cam2_20260601_1845.mp4",
+        "farm1/cam1_20260601_2200.mp4",
+    ]
+    truth_path(paths[1]).unlink()
+    assert make_footage(tmp_path, count=5, seconds=10, seed=3) == paths
+    assert rendered == [3000, 3001, 3002, 3003, 3004, 3001]
