@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
 from pipeline.derive import export, read_state, report, write_state
 from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
+from pipeline.index import read_parquet
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
 from pipeline.ledger import Ledger, record_id
 from pipeline.progress import Progress
@@ -85,16 +87,16 @@ class Build:
         if not footage.videos and not footage.duplicates:
             self._all_failed(footage.failures)
         self._save_settings()
-        outcomes = self._work(jobs)
+        outcomes = self._work(jobs, footage)
         if self.settings.task in ("track", "clip"):
             return self._summary(footage, outcomes, 0, 0, sum(o.failures for o in outcomes) + len(footage.failures))
         return self._finish(footage, jobs, outcomes)
 
     # -- doing --------------------------------------------------------------------------------------------------------
 
-    def _work(self, jobs: Sequence[Job]) -> list[Outcome]:
+    def _work(self, jobs: Sequence[Job], footage: Footage) -> list[Outcome]:
         share = [job for job in jobs if self._mine(job)]
-        pending = self._pending(share, jobs)
+        pending = self._pending(share, jobs, footage)
         done = len(share) - len(pending)
         if done:
             log.info("%d of %d chunks are done already", done, len(share))
@@ -113,7 +115,7 @@ class Build:
         shard = self.settings.shard
         return int(job.chunk.id, 16) % shard.count == shard.index
 
-    def _pending(self, share: Sequence[Job], jobs: Sequence[Job]) -> list[Job]:
+    def _pending(self, share: Sequence[Job], jobs: Sequence[Job], footage: Footage) -> list[Job]:
         """The jobs of this run's share that have no finished record, or whose record no longer serves."""
         if self.settings.task == "clip":
             return list(share)
@@ -121,7 +123,7 @@ class Build:
             again = self.settings.retry_failed
             return [job for job in share if not all(self.store.has(key, complete=again) for key in job.track_keys)]
         state = read_state(self.layout)
-        if state.get("index") == self._index_stamp(jobs) and self._crops_are_there():
+        if state.get("index") == self._index_stamp(jobs, footage) and self._crops_are_there():
             on_disk = self.layout.record_files()
             failed = set(state.get("failed", ())) if self.settings.retry_failed else set()
             return [job for job in share if job.record_id not in on_disk or job.record_id in failed]
@@ -133,12 +135,10 @@ class Build:
     def _crops_are_there(self) -> bool:
         if not self.layout.samples.is_file():
             return False
-        rows = pq.read_table(self.layout.samples, columns=["path", "size_bytes"])
+        rows = read_parquet(self.layout.samples, ["path", "size_bytes", "variants"])
         sizes = self.layout.crop_sizes()
-        return all(
-            sizes.get(path) == size
-            for path, size in zip(rows["path"].to_pylist(), rows["size_bytes"].to_pylist(), strict=True)
-        )
+        main = zip(rows["path"].to_pylist(), rows["size_bytes"].to_pylist(), strict=True)
+        return all(sizes.get(path) == size for path, size in main) and all(p in sizes for p in _variants(rows))
 
     # -- finishing ----------------------------------------------------------------------------------------------------
 
@@ -147,12 +147,12 @@ class Build:
         with self._timed("index"), FileLock(self.layout.lock):
             self._still_ours()
             while True:
-                stamp = self._index_stamp(jobs)
+                stamp = self._index_stamp(jobs, footage)
                 if read_state(self.layout).get("index") != stamp or not self.layout.samples.is_file():
                     splits = split_videos(footage.clips_by_video(), self.settings.split, self.layout)
                     failed = self._index(footage, jobs, splits)
                     write_state(self.layout, index=stamp, failed=sorted(failed))
-                if self._index_stamp(jobs) == stamp:
+                if self._index_stamp(jobs, footage) == stamp:
                     break  # no other shard has finished a chunk meanwhile
             missing = wanted - set(self.layout.record_files())
             if not missing:
@@ -200,8 +200,8 @@ class Build:
         export(self.settings, self.layout)
         report(self.settings, self.layout, self.seconds | _stage_seconds(outcomes))
 
-    def _index_stamp(self, jobs: Sequence[Job]) -> str:
-        """Changes with anything the index is made from: records, filters, region, splits, fractions."""
+    def _index_stamp(self, jobs: Sequence[Job], footage: Footage) -> str:
+        """Changes with anything the index is made from: records, unusable videos, filters, region and split."""
         settings = self.settings
         files = self.layout.record_files()
         records = []
@@ -210,17 +210,15 @@ class Build:
             records.append((job.record_id, stat and (stat.st_size, stat.st_mtime_ns)))
         roi = settings.roi.read_bytes() if settings.roi else b""
         filters = {name: asdict(options) for name, options in settings.filters.items()}
-        return digest(records, filters, roi, asdict(settings.split))
+        return digest(records, footage.failures, footage.duplicates, filters, roi, asdict(settings.split))
 
     def _remove_superseded(self, wanted: set[str]) -> None:
         """Remove the records and crops that the current settings do not name."""
         for record in set(self.layout.record_files()) - wanted:
             self.ledger.remove(record)
-        keep: set[str] = set()
-        for row in pq.read_table(self.layout.samples, columns=["path", "variants"]).to_pylist():
-            keep.add(row["path"])
-            keep.update(v["path"] for v in row["variants"])
-        removed = [path for path in self.layout.crop_sizes() if path not in keep]
+        rows = read_parquet(self.layout.samples, ["path", "variants"])
+        keep = {*rows["path"].to_pylist(), *_variants(rows)}
+        removed = [path for path, _ in self.layout.crop_files() if path not in keep]
         for path in removed:
             crop = self.layout.root / path
             crop.unlink(missing_ok=True)
@@ -294,6 +292,11 @@ class Build:
             yield
         finally:
             self.seconds[stage] = time.perf_counter() - began
+
+
+def _variants(rows: pa.Table) -> list[str]:
+    """Paths of all further variants."""
+    return list(rows["variants"].combine_chunks().flatten().field("path").to_pylist())
 
 
 def _stage_seconds(outcomes: Sequence[Outcome]) -> dict[str, float]:

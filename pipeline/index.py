@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -138,6 +139,12 @@ def build(
         rejected=_table([asdict(r) for r in refused], REJECTED),
         failures=_table([asdict(f) for f in failed], FAILURES),
     )
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """One file as a table. `pq.read_table` would import the dataset machinery, and pandas where that is installed."""
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=columns)
 
 
 def _table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:

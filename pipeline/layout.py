@@ -121,15 +121,16 @@ class Layout:
                         found[entry.name.removesuffix(".json")] = entry
         return found
 
-    def crop_sizes(self) -> dict[str, int]:
-        """Size in bytes of every finished file under crops/, by path relative to the root."""
-        sizes: dict[str, int] = {}
+    def crop_files(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Every finished file under crops/ with its path relative to the root, in no order."""
         for folder in _scan(self.crops):
             if folder.is_dir():
-                for entry in _scan(folder.path):
-                    if not entry.name.endswith(".part"):
-                        sizes[f"crops/{folder.name}/{entry.name}"] = entry.stat().st_size
-        return sizes
+                with os.scandir(folder.path) as entries:
+                    yield from ((f"crops/{folder.name}/{e.name}", e) for e in entries if not e.name.endswith(".part"))
+
+    def crop_sizes(self) -> dict[str, int]:
+        """Size in bytes of every finished file under crops/, by path relative to the root."""
+        return {path: entry.stat().st_size for path, entry in self.crop_files()}
 
 
 def _scan(folder: Path | str) -> list[os.DirEntry[str]]:
@@ -203,11 +204,13 @@ def disk_errors(path: Path) -> Iterator[None]:
 def remove_stale_parts(folder: Path) -> int:
     """Remove temporary files that a killed run left more than an hour ago; returns how many."""
     removed = 0
-    for part in folder.rglob(".*.part"):
-        try:
-            if time.time() - part.stat().st_mtime > STALE_PART_S:
-                shutil.rmtree(part) if part.is_dir() else part.unlink()
-                removed += 1
-        except FileNotFoundError:  # its own run has just finished it
-            continue
+    for place, folders, files in os.walk(folder):
+        for name in [n for n in (*folders, *files) if n.endswith(".part") and n.startswith(".")]:
+            part = Path(place, name)
+            try:
+                if time.time() - part.stat().st_mtime > STALE_PART_S:
+                    shutil.rmtree(part) if part.is_dir() else part.unlink()
+                    removed += 1
+            except FileNotFoundError:  # its own run has just finished it
+                continue
     return removed

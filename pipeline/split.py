@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError
+from pipeline.index import read_parquet
 from pipeline.layout import Layout, writing
 from pipeline.settings import SPLITS, SplitConfig
 
@@ -117,4 +118,4 @@ def split_videos(clips: Mapping[str, int], config: SplitConfig, layout: Layout) 
 
 
 def _rows(layout: Layout) -> list[dict[str, str]]:
-    return pq.read_table(layout.splits).to_pylist() if layout.splits.is_file() else []
+    return read_parquet(layout.splits).to_pylist() if layout.splits.is_file() else []

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.index import read_parquet
 from pipeline.layout import Layout, write_bytes, writing
 from sam.types import Mask, Track
 from video.types import Chunk, Clip
@@ -130,7 +131,7 @@ class TrackStore:
 
     def read(self, key: str) -> dict[str, WindowTracks]:
         """The stored tracks by window id; raises FileNotFoundError when there are none."""
-        table = pq.read_table(self._layout.track_file(key))
+        table = read_parquet(self._layout.track_file(key))
         head = _head(table.schema)
         tracks: list[list[Track]] = [[] for _ in head["windows"]]
         rows = table.to_pylist()

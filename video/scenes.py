@@ -109,13 +109,15 @@ def render_scene(
 ) -> SceneTruth:
     """Render a scene to an H.264 mp4 and its truth beside it, and return the truth.
 
-    Both files appear complete or not at all, the truth last. width and height are multiples of 4. noise is the
+    Both files appear complete or not at all, the video last. width and height are multiples of 4. noise is the
     deviation of the sensor noise in 8-bit levels. Raises ValueError if a number makes no scene.
     """
     if width % 4 or height % 4 or min(width, height) < 64:
         raise ValueError(f"width and height are multiples of 4 from 64 on, got {width}x{height}")
-    if seconds * fps < 1 or fps < 1 or cows + people < 0:
+    if fps < 1 or not 1 <= seconds * fps < np.inf:
         raise ValueError(f"a scene needs at least one frame, got {seconds = }, {fps = }")
+    if min(seed, cows, people, noise) < 0:
+        raise ValueError(f"these are at least 0: {seed = }, {cows = }, {people = }, {noise = }")
     rng = np.random.default_rng([seed, 0x5CE4E])
     count = round(seconds * fps)
     figures = _figures(rng, cows, people)
@@ -136,7 +138,7 @@ def render_scene(
 def make_footage(folder: str | os.PathLike[str], count: int, seconds: float, seed: int) -> list[Path]:
     """Render `count` videos as two farms' cameras would name them; files that are already complete are kept.
 
-    Names: farm1/cam1_20260601_0900.mp4, farm1/cam2_20260601_1215.mp4, farm2/cam1_20260602_1530.mp4, ...: farm and
+    Names: farm1/cam1_20260601_0900.mp4, farm1/cam2_20260601_1215.mp4, farm2/cam1_20260601_1530.mp4, ...: farm and
     camera alternate and the time of recording moves on by 3 h 15 min per video, so that the hours of a day, a time
     pattern and the camera can be told from the name. Returns the paths in that order.
     """

@@ -66,7 +66,7 @@ class FileTracker:
         self._digest = ""
         self._coco: dict[Path, dict[str, Table]] = {}
         self._current: tuple[str, Table] | None = None
-        self._served: dict[Path, str] = {}
+        self._served: dict[tuple[Path, str], str] = {}
 
     def identity(self) -> dict[str, Any]:
         """Holds a digest of the content of the files; reads them once. Raises TrackerUnavailable if there are none."""
@@ -161,7 +161,7 @@ class FileTracker:
 
     def _read_file(self, path: Path, video: str, stems: Sequence[str]) -> Table:
         """Read one file: COCO by the video's name in it, YOLO's frame files by their common start, else MOT."""
-        numbered = re.fullmatch(r"(.+)_\d+", path.stem)
+        numbered = re.fullmatch(r".+_\d+", path.stem) and path.stem not in stems
         if self._config.format == "yolo" or (self._config.format == "auto" and numbered and "," not in _start(path)):
             raise TrackingFailed(
                 f"{path} is one frame of YOLO tracks; tracker.path is the folder that holds all frames"
@@ -170,6 +170,7 @@ class FileTracker:
             tables = self._tables(path)
             for stem in stems:
                 if stem in tables:
+                    self._claim(path, video, stem)
                     return tables[stem]
             if "" in tables:
                 self._claim(path, video)
@@ -185,9 +186,9 @@ class FileTracker:
             self._coco[path] = read_coco(path, self._config.first_frame)
         return self._coco[path]
 
-    def _claim(self, path: Path, video: str) -> None:
-        """Refuse to give the tracks of one video to another that only shares its file name."""
-        first = self._served.setdefault(path, video)
+    def _claim(self, path: Path, video: str, named: str = "") -> None:
+        """Refuse to give the tracks of one video to another that only shares its name, or the name in the file."""
+        first = self._served.setdefault((path, named), video)
         if first != video:
             raise TrackingFailed(
                 f"{path} would serve both {first} and {video}; give a folder with one file per video, "

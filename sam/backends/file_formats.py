@@ -13,6 +13,7 @@ nothing is skipped silently.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,8 +54,8 @@ def read_mot(path: Path) -> Table:
         fields = [field.strip() for field in re.split(r"[,;\s]\s*", line.strip().rstrip(","))]
         try:
             frame, object_id = _whole(fields[0]), _whole(fields[1])
-            x, y, w, h = (float(v) for v in fields[2:6])
-            score = float(fields[6]) if len(fields) > 6 else 1.0
+            x, y, w, h = (_number(v) for v in fields[2:6])
+            score = _number(fields[6]) if len(fields) > 6 else 1.0
             if frame < 1 or w < 0 or h < 0:
                 raise ValueError
         except (ValueError, IndexError) as error:
@@ -74,8 +75,8 @@ def read_yolo(files: Sequence[tuple[int, Path]]) -> Table:
                 if len(fields) < 6:
                     raise ValueError
                 tail = 1 if len(fields) % 2 == 0 else 2
-                shape = [float(v) for v in fields[1:-tail]]
-                score = float(fields[-2]) if tail == 2 else 1.0
+                shape = [_number(v) for v in fields[1:-tail]]
+                score = _number(fields[-2]) if tail == 2 else 1.0
                 object_id = _whole(fields[-1])
                 if len(shape) < 4 or not -0.5 <= min(shape) <= max(shape) <= 1.5:
                     raise ValueError
@@ -96,22 +97,26 @@ def read_coco(path: Path, first_frame: int) -> dict[str, Table]:
         data = orjson.loads(path.read_bytes())
         annotations = data["annotations"]
         videos = {video["id"]: _video_name(video) for video in data.get("videos", [])}
-        if annotations and "segmentations" in annotations[0]:
+        if "images" not in data or (annotations and "segmentations" in annotations[0]):
             return _youtube_vis(path, data, videos, first_frame)
-        images = {image["id"]: _image_frame(image, videos, first_frame) for image in data["images"]}
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        return _coco(path, data, videos, first_frame)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise TrackingFailed(
             f"{path} is neither COCO JSON with images and annotations nor YouTube-VIS JSON with videos and "
             f"annotations that hold segmentations: {type(error).__name__} {error}"
         ) from error
-    tables: dict[str, Table] = {name: {} for name, _ in images.values()}
-    for n, annotation in enumerate(annotations):
+
+
+def _coco(path: Path, data: dict[str, Any], videos: dict[Any, str], first_frame: int) -> dict[str, Table]:
+    images = {image["id"]: _image_frame(image, videos, first_frame) for image in data["images"]}
+    tables: dict[str, Table] = {name: {} for name in [*videos.values(), *(name for name, _ in images.values())]}
+    for n, annotation in enumerate(data["annotations"]):
         where = f"{path}: annotations[{n}]"
         if annotation.get("image_id") not in images:
             raise TrackingFailed(f"{where} has image_id {annotation.get('image_id')!r}, which no entry of images has")
         name, frame = images[annotation["image_id"]]
         shape = annotation.get("segmentation") or annotation.get("bbox")
-        entry = Entry(_track_id(annotation, where), _unit(annotation.get("score", 1.0)), partial(_shape, shape, where))
+        entry = Entry(_track_id(annotation, where), _score(annotation, where), partial(_shape, shape, where))
         tables[name].setdefault(frame, []).append(entry)
     return tables
 
@@ -131,7 +136,7 @@ def _youtube_vis(path: Path, data: dict[str, Any], videos: dict[Any, str], first
         for frame, segmentation, box in zip(frames, annotation["segmentations"], boxes, strict=True):
             if segmentation or box:
                 draw = partial(_shape, segmentation or box, where)
-                entry = Entry(object_id, _unit(annotation.get("score", 1.0)), draw)
+                entry = Entry(object_id, _score(annotation, where), draw)
                 tables[videos[annotation["video_id"]]].setdefault(frame, []).append(entry)
     return tables
 
@@ -147,7 +152,7 @@ def _video_name(video: dict[str, Any]) -> str:
 def _frame_numbers(video: dict[str, Any], first_frame: int) -> list[int]:
     """The frame numbers in a YouTube-VIS video's image names; empty if it names none, then they run from 0."""
     numbers = [_split_name(str(name))[1] for name in video.get("file_names", [])]
-    return [] if None in numbers else [number - first_frame for number in numbers if number is not None]
+    return [] if None in numbers else [_counted(number, first_frame) for number in numbers if number is not None]
 
 
 def _image_frame(image: dict[str, Any], videos: dict[Any, str], first_frame: int) -> tuple[str, int]:
@@ -159,7 +164,14 @@ def _image_frame(image: dict[str, Any], videos: dict[Any, str], first_frame: int
             return name, int(image[key])
     if number is None:
         raise TypeError(f"image {image.get('file_name')!r} has no frame number in its name and no frame_index")
-    return name, number - first_frame
+    return name, _counted(number, first_frame)
+
+
+def _counted(number: int, first_frame: int) -> int:
+    """A source frame index from the number in an image's name."""
+    if number < first_frame:
+        raise ValueError(f"there is an image of frame {number}, but tracker.first_frame={first_frame}")
+    return number - first_frame
 
 
 def _split_name(name: str) -> tuple[str, int | None]:
@@ -192,15 +204,35 @@ def _shape(shape: Any, where: str, width: int, height: int) -> Mask | None:
             size, rle = list(shape["size"]), shape
             if size != [height, width]:
                 raise TrackingFailed(f"{where} has a mask of {size[1]}x{size[0]}, but the video is {width}x{height}")
-            if isinstance(rle["counts"], list):
-                rle = coco.frPyObjects(rle, height, width)
-            return Mask.encode(coco.decode(rle))
+            counts = rle["counts"]
+            runs = counts if isinstance(counts, list) else _runs(counts.encode())
+            if sum(runs) != height * width or min(runs) < 0:  # pycocotools would leave pixels to chance
+                raise ValueError(f"its runs cover {sum(runs)} pixels, not {height * width}")
+            return Mask.encode(coco.decode(coco.frPyObjects(rle, height, width) if runs is counts else rle))
         if shape and isinstance(shape[0], list):
+            if any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
+                raise ValueError("a polygon is x, y of at least three corners")
             return Mask.encode(coco.decode(coco.merge(coco.frPyObjects(shape, height, width))))
-        x, y, w, h = (float(v) for v in shape)
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+        x, y, w, h = (_number(v) for v in shape)
+        if w < 0 or h < 0:
+            raise ValueError(f"it is {w} wide and {h} high")
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise TrackingFailed(f"{where} holds no RLE, no polygons and no x, y, w, h box: {error}") from error
     return _rectangle((x, y, x + w, y + h), width, height)
+
+
+def _runs(counts: bytes) -> list[int]:
+    """The run lengths in COCO's compressed RLE: 5 bits a character, from the third run on as differences."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts:
+        bits = character - 48
+        value, shift = value | (bits & 31) << shift, shift + 5
+        if not bits & 32:
+            value -= (bits & 16) >> 4 << shift  # the sign
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return runs
 
 
 def _part_box(shape: list[float], width: int, height: int) -> Mask | None:
@@ -231,12 +263,26 @@ def _lines(path: Path) -> list[str]:
         raise TrackingFailed(f"{path} is not UTF-8 text: {error}") from error
 
 
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value} is no number")
+    return number
+
+
 def _whole(text: str) -> int:
     """A whole number, also written as 3.0 or 3e0."""
-    number = float(text)
+    number = _number(text)
     if number != int(number):
         raise ValueError
     return int(number)
+
+
+def _score(annotation: dict[str, Any], where: str) -> float:
+    score = annotation.get("score", 1.0)
+    if not isinstance(score, int | float):
+        raise TrackingFailed(f"{where} has the score {score!r}, which is no number")
+    return _unit(score)
 
 
 def _unit(score: float) -> float:

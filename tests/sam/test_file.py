@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco
 
 from sam.backends.file import FileConfig
 from sam.errors import TrackerUnavailable, TrackingFailed
-from sam.types import Mask, SessionFrames, Track
+from sam.types import Mask, SessionFrames, Track, iou
 from tests.sam.scoring import tracks_of
 
 WIDTH, HEIGHT = 64, 48
@@ -68,8 +69,7 @@ def coco_images(names: str = "cam1_{:06d}.jpg", shape: str = "rle") -> dict[str,
     def drawn(box: tuple[int, int, int, int]) -> dict[str, Any]:
         x0, y0, x1, y1 = box
         if shape == "rle":
-            code = coco.encode(np.asfortranarray(rectangle(box)))
-            return {"segmentation": {"size": code["size"], "counts": code["counts"].decode()}}
+            return {"segmentation": code(rectangle(box))}
         if shape == "polygon":
             return {"segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]]}
         return {"bbox": [x0, y0, x1 - x0, y1 - y0]}
@@ -81,6 +81,23 @@ def coco_images(names: str = "cam1_{:06d}.jpg", shape: str = "rle") -> dict[str,
             for n, (frame, number, box) in enumerate(rows())
         ],
     }
+
+
+def code(plane: np.ndarray) -> dict[str, Any]:
+    found = coco.encode(np.asfortranarray(plane))
+    return {"size": found["size"], "counts": found["counts"].decode()}
+
+
+def one(**annotation: Any) -> str:
+    """COCO JSON of one image, frame 0 of cam1, and one annotation."""
+    given = {"image_id": 1, "track_id": 1, **annotation}
+    return json.dumps({"images": [{"id": 1, "file_name": "cam1_0.jpg"}], "annotations": [given]})
+
+
+def vis(*annotations: dict[str, Any], **video: Any) -> str:
+    """YouTube-VIS JSON of one video."""
+    numbered = [{"id": n, "video_id": 1, **annotation} for n, annotation in enumerate(annotations)]
+    return json.dumps({"videos": [{"id": 1, **video}], "annotations": numbered})
 
 
 @pytest.mark.parametrize("name", ["farm1/cam1.txt", "cam1.txt", "farm1/cam1.csv"])
@@ -150,23 +167,120 @@ def test_coco_with_videos_and_uncompressed_rle(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("numbered", [True, False])
 def test_youtube_vis(tmp_path: Path, numbered: bool) -> None:
-    steps = 3 if numbered else 9
     frames = [0, 4, 8] if numbered else list(range(9))
-    video = {"id": 1, "width": WIDTH, "height": HEIGHT, "length": steps}
-    video |= {"file_names": [f"cam1/{f:05d}.jpg" for f in frames]} if numbered else {"name": "cam1"}
-
-    def code(box: tuple[int, int, int, int] | None) -> Any:
-        if box is None:
-            return None
-        found = coco.encode(np.asfortranarray(rectangle(box)))
-        return {"size": found["size"], "counts": found["counts"].decode()}
-
+    video = {"file_names": [f"cam1/{f:05d}.jpg" for f in frames]} if numbered else {"name": "cam1"}
     annotations = [
-        {"id": number, "video_id": 1, "segmentations": [code(boxes.get(f)) for f in frames]}
+        {"id": number, "segmentations": [code(rectangle(boxes[f])) if f in boxes else None for f in frames]}
         for number, boxes in BOXES.items()
     ]
-    (tmp_path / "vis.json").write_text(json.dumps({"videos": [video], "annotations": annotations}))
+    (tmp_path / "vis.json").write_text(vis(*annotations, length=len(frames), **video))
     check(read(tmp_path))
+
+
+@pytest.mark.parametrize("text", [vis(name="cam1"), vis(name="farm1/cam1.mp4"), '{"images": [], "annotations": []}'])
+def test_json_without_any_object(tmp_path: Path, text: str) -> None:
+    (tmp_path / "cam1.json").write_text(text)
+    if "videos" in text:
+        assert read(tmp_path) == {}
+    else:
+        with pytest.raises(TrackingFailed, match=r"cam1\.json has no video farm1/cam1 or cam1; it has none"):
+            read(tmp_path)
+
+
+def test_masks_are_the_pixels_of_the_file(tmp_path: Path) -> None:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    disc = ((x - 30) ** 2 + (y - 20) ** 2 < 100).astype(np.uint8)
+    disc[18:22, 28:32] = 0  # a hole
+    (tmp_path / "cam1.json").write_text(one(segmentation=code(disc)))
+    assert np.array_equal(read(tmp_path)[1].masks[0].full(WIDTH, HEIGHT), disc)
+    (tmp_path / "cam1.json").write_text(vis({"segmentations": [code(disc)]}, name="cam1"))
+    assert np.array_equal(read(tmp_path)[0].masks[0].full(WIDTH, HEIGHT), disc)
+
+
+def test_polygons_cover_their_pixels(tmp_path: Path) -> None:
+    y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    triangle = Mask.encode((x > 8) & (y < 40) & (x - 8 < y - 4))  # corners (8, 4), (8, 40), (44, 40)
+    assert triangle is not None
+    (tmp_path / "a.json").write_text(one(segmentation=[[8, 4, 8, 40, 44, 40], [50, 4, 60, 4, 60, 14, 50, 14]]))
+    (found,) = read(tmp_path / "a.json").values()
+    square = np.zeros((HEIGHT, WIDTH), bool)
+    square[4:14, 50:60] = True
+    both = Mask.encode(square | (triangle.full(WIDTH, HEIGHT) > 0))
+    assert both is not None and iou(found.masks[0], both) > 0.9
+
+
+def test_yolo_segments_give_back_the_mask_they_were_traced_from(tmp_path: Path) -> None:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    disc = ((x - 30) ** 2 + (y - 20) ** 2 < 200).astype(np.uint8)
+    (contour,), _ = cv2.findContours(disc, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)  # as ultralytics does
+    points = " ".join(f"{px / WIDTH:.6f} {py / HEIGHT:.6f}" for px, py in contour[:, 0].tolist())
+    (tmp_path / "cam1_1.txt").write_text(f"19 {points} 0.8 5\n")
+    traced = Mask.encode(disc)
+    assert traced is not None and iou(read(tmp_path)[5].masks[0], traced) > 0.95
+
+
+def write_any(folder: Path, kind: str) -> None:
+    if kind == "mot":
+        write_mot(folder / "cam1.txt")
+    elif kind == "yolo":
+        write_yolo(folder, "cam1", " 0.5 {}")
+    else:
+        (folder / "cam1.json").write_text(json.dumps(coco_images(shape=kind)))
+
+
+@pytest.mark.parametrize("kind", ["mot", "yolo", "rle", "polygon", "bbox"])
+def test_frames_are_picked_by_their_index_in_the_video(tmp_path: Path, kind: str) -> None:
+    write_any(tmp_path, kind)
+    late = read(tmp_path, window(3, 4, 5, 8, 1000))
+    assert {i: (t.frames.tolist(), t.boxes.tolist()) for i, t in late.items()} == {
+        4: ([1], [[14, 8, 34, 20]]),
+        9: ([1, 3], [[40, 20, 50, 44], [44, 20, 54, 44]]),
+    }
+    assert read(tmp_path, window(1, 2, 3, 1000)) == {}
+    assert late[4].masks[0] == Mask.encode(rectangle((14, 8, 34, 20)))
+
+
+@pytest.mark.parametrize("kind", ["mot", "yolo", "rle"])
+def test_every_video_has_its_own_file(tmp_path: Path, kind: str) -> None:
+    for farm, number in (("farm1", 1), ("farm2", 2)):
+        (tmp_path / farm).mkdir()
+        if kind == "mot":
+            (tmp_path / farm / "cam1.txt").write_text(f"1,{number},5,5,10,10\n")
+        elif kind == "yolo":
+            (tmp_path / farm / "cam1_1.txt").write_text(f"0 0.5 0.5 0.2 0.2 {number}\n")
+        else:
+            (tmp_path / farm / "cam1.json").write_text(one(bbox=[5, 5, 10, 10], track_id=number))
+    with FileConfig(str(tmp_path)).build() as tracker:
+        for farm, number in (("farm2", 2), ("farm1", 1), ("farm2", 2)):
+            assert [t.object_id for t in tracks_of(tracker, window(0, video=f"{farm}/cam1.mp4"))] == [number]
+        with pytest.raises(TrackingFailed, match=r"no tracks for farm3/cam1\.mp4 in .*farm3/cam1\.txt.*cam1_<frame>"):
+            tracks_of(tracker, window(0, video="farm3/cam1.mp4"))
+
+
+def test_the_full_name_comes_before_the_bare_one(tmp_path: Path) -> None:
+    (tmp_path / "farm1").mkdir()
+    (tmp_path / "cam1.txt").write_text("1,1,5,5,10,10\n")
+    (tmp_path / "farm1" / "cam1.json").write_text(one(bbox=[5, 5, 10, 10], track_id=2))
+    assert sorted(read(tmp_path)) == [2]
+
+
+@pytest.mark.parametrize("text", ["", "1 3 5 5 10 10"])
+def test_a_video_whose_name_ends_in_a_number_is_no_yolo_frame(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "cam1_20260601_0900.txt"
+    file.write_text(text)
+    for path in (tmp_path, file):
+        tracks = read(path, window(0, video="farm1/cam1_20260601_0900.mp4"))
+        assert sorted(tracks) == ([3] if text else [])
+
+
+def test_a_video_of_a_shared_json_serves_one_video(tmp_path: Path) -> None:
+    (tmp_path / "all.json").write_text(json.dumps(coco_images()))
+    with FileConfig(str(tmp_path)).build() as tracker:
+        assert len(tracks_of(tracker, window(0, 4))) == 2
+        with pytest.raises(TrackingFailed, match=r"would serve both farm1/cam1\.mp4 and farm2/cam1\.mp4"):
+            tracks_of(tracker, window(0, video="farm2/cam1.mp4"))
+        with pytest.raises(TrackingFailed, match=r"no tracks for cam7\.mp4"):
+            tracks_of(tracker, window(0, video="cam7.mp4"))
 
 
 def test_scores_below_the_least_are_left_out(tmp_path: Path) -> None:
@@ -190,10 +304,15 @@ def test_boxes_are_cut_at_the_picture(tmp_path: Path) -> None:
         ),
         ("cam1.txt", "1,1,5,5", r"cam1\.txt:1: cannot read"),
         ("cam1.txt", "0,1,5,5,10,10", r"frames counted from 1"),
+        ("cam1.txt", "1,1,5,5,-10,10", r"cam1\.txt:1"),
+        ("cam1.txt", "inf,1,5,5,10,10", r"cam1\.txt:1"),
+        ("cam1.txt", "1,1,5,5,10,10\n\n2,1,nan,5,10,10", r"cam1\.txt:2"),
+        ("cam1.txt", "1,1,5,5,10,10,nan", r"cam1\.txt:1"),
         ("cam1.txt", "1.5,1,5,5,10,10", r"cam1\.txt:1"),
         ("cam1_3.txt", "0 0.5 0.5 0.2 0.2", r"cam1_3\.txt:1: cannot read .* a line is class cx cy w h"),
         ("cam1_3.txt", "0 320 240 20 20 1", r"in parts of the width"),
         ("cam1_3.txt", "0 0.5 0.5 0.2 0.2 0.87", r"cam1_3\.txt:1"),
+        ("cam1_3.txt", "0 0.5 nan 0.2 0.2 1", r"cam1_3\.txt:1"),
         ("cam1.json", "{", "is neither COCO JSON"),
         ("cam1.json", "[]", "is neither COCO JSON"),
         ("cam1.json", '{"images": [{"id": 1, "file_name": "cam1.jpg"}], "annotations": []}', "no frame number"),
@@ -218,6 +337,46 @@ def test_boxes_are_cut_at_the_picture(tmp_path: Path) -> None:
 def test_bad_files_say_where_and_what_would_be_right(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(TrackingFailed, match=message):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (one(bbox=[1, 1, 5, 5], score=None), r"annotations\[0\] has the score None"),
+        (one(image_id=[1]), "is neither COCO JSON"),
+        (one()[:-2] + ", 5]}", "is neither COCO JSON"),
+        (one(), r"annotations\[0\] holds no RLE, no polygons and no x, y, w, h box"),
+        (one(bbox=[5, 5, -3, 2]), r"annotations\[0\] .* -3\.0 wide"),
+        (one(segmentation=[[1, 2, 3, 4]]), "at least three corners"),
+        (one(segmentation=[[]]), "at least three corners"),
+        (one(segmentation={"size": [48, 64], "counts": [5, 5]}), "its runs cover 10 pixels, not 3072"),
+        (one(segmentation={"size": [48, 64], "counts": [3074, -2]}), r"annotations\[0\]"),
+        (one(segmentation={"size": [48, 64], "counts": "zzzz"}), "its runs cover"),
+        (one(segmentation={"size": [48, 64], "counts": ""}), r"annotations\[0\]"),
+        (one(segmentation={"counts": [5]}), r"annotations\[0\]"),
+        (vis({"segmentations": [None]}, file_names=[]), "is neither COCO JSON"),
+        (vis({"segmentations": [None]}, name="cam1", file_names=["a/0.jpg", "a/1.jpg"]), r"annotations\[0\] needs one"),
+        (vis({"segmentations": [], "video_id": 7}, name="cam1"), "video_id 7, which no entry of videos has"),
+    ],
+)
+def test_bad_json_says_which_annotation(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "cam1.json").write_text(text)
+    with pytest.raises(TrackingFailed, match=message) as caught:
+        read(tmp_path)
+    assert "cam1.json" in str(caught.value)
+
+
+def test_numbers_before_the_first_frame_are_refused(tmp_path: Path) -> None:
+    for text in (one(bbox=[1, 1, 5, 5]), vis({"segmentations": [None]}, file_names=["cam1/0.jpg"])):
+        (tmp_path / "cam1.json").write_text(text)
+        with pytest.raises(TrackingFailed, match=r"cam1\.json .* frame 0, but tracker\.first_frame=1"):
+            read(tmp_path, first_frame=1)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cam1.txt").write_bytes(b"\xff\xfe1,1,5,5,10,10")
+    with pytest.raises(TrackingFailed, match=r"cam1\.txt is not UTF-8 text"):
         read(tmp_path)
 
 
@@ -252,3 +411,8 @@ def test_identity_is_the_content_and_never_the_path(tmp_path: Path) -> None:
     a, b, c = (FileConfig(str(tmp_path / folder)).build().identity() for folder in ("a", "b", "c"))
     assert a == b != c
     assert str(tmp_path) not in json.dumps(a)
+    (tmp_path / "a" / "cam1.txt").rename(tmp_path / "elsewhere.txt")
+    alone, also = (FileConfig(str(tmp_path / name)).build().identity() for name in ("elsewhere.txt", "b/cam1.txt"))
+    assert alone == also
+    strict = FileConfig(str(tmp_path / "b"), min_score=0.5).build().identity()
+    assert strict != b and strict["digest"] == b["digest"]

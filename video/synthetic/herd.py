@@ -56,7 +56,8 @@ class Herd:
                 walker.rest_s = float(rng.uniform(0.2, 5))
             else:
                 self._enter(walker, float(rng.uniform(1, 7)))
-                walker.gait = float(rng.uniform(0, 6))
+                walker.target = self._free_spot(walker)
+            walker.gait = float(rng.uniform(0, 6))
             walker.facing = float(rng.choice([-1, 1]))
 
     def scale(self, y: float) -> float:

@@ -1,0 +1,94 @@
+"""A build on top of a finished one: what changed beside the chunks is seen, and what is gone is made again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.build import Build, Summary
+from tests.pipeline.composing import loaded
+from tests.pipeline.dataset_fixture import write_crop
+from tests.running import rows
+
+Again = Callable[..., Summary]
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    """One video of 40 frames with one given track, two clips long."""
+    write_crop(tmp_path / "videos" / "a.mp4", 64, 40, seed=1)
+    lines = [f"{frame + 1},1,{8 + frame // 4},16,32,24,1,-1,-1,-1\n" for frame in range(40)]
+    (tmp_path / "a.txt").write_text("".join(lines))
+    return tmp_path / "videos"
+
+
+@pytest.fixture
+def build(videos: Path) -> Again:
+    def run(*more: str) -> Summary:
+        root = videos.parent
+        chosen = (f"videos={videos}", f"out={root}/out", f"tracker.path={root}/a.txt")
+        small = ("crop.size=16", "filters.size.min_side=8", "clip.num_frames=5", "exports=[]")
+        return Build(loaded("prompt=cow", "tracker=file", *chosen, *small, *more)).run()
+
+    return run
+
+
+def test_a_video_that_cannot_be_used_is_noticed_when_it_comes_and_when_it_goes(build: Again, videos: Path) -> None:
+    failures = videos.parent / "out" / "failures.parquet"
+    first = build()
+    assert (first.crops, first.failures, first.status) == (2, 0, 0)
+    (videos / "b.mp4").write_text("not a video")
+    second = build()
+    assert (second.crops, second.failures, second.status) == (2, 1, 3)
+    assert [row["video"] for row in rows(failures)] == ["b.mp4"]
+    assert build().status == 3, "and again, as long as it is there"
+    (videos / "b.mp4").unlink()
+    assert build().status == 0 and rows(failures) == []
+
+
+def test_a_second_copy_is_noticed_when_it_comes_and_when_it_goes(build: Again, videos: Path) -> None:
+    rejected = videos.parent / "out" / "rejected.parquet"
+    build()
+    shutil.copyfile(videos / "a.mp4", videos / "b.mp4")
+    build()
+    assert [(row["video"], row["reason"]) for row in rows(rejected)] == [("b.mp4", "duplicate of a.mp4")]
+    (videos / "b.mp4").unlink()
+    build()
+    assert rows(rejected) == []
+
+
+@pytest.mark.parametrize("pattern", ["*.mp4", "*.mask.mp4"])
+def test_a_crop_that_is_gone_is_made_again(build: Again, videos: Path, pattern: str) -> None:
+    variants = "crop.variants=[black,mask]"
+    build(variants)
+    crops = videos.parent / "out" / "crops"
+    before = {path: path.read_bytes() for path in crops.rglob("*.mp4")}
+    assert len(before) == 4
+    next(crops.rglob(pattern)).unlink()
+    build(variants)
+    assert {path: path.read_bytes() for path in crops.rglob("*.mp4")} == before
+
+
+def test_nothing_to_do_writes_no_crop_index_or_report(build: Again, videos: Path) -> None:
+    out = videos.parent / "out"
+
+    def written() -> dict[Path, int]:
+        kept = [p for p in out.rglob("*") if p.is_file() and p.name not in ("settings", "index.lock")]
+        return {p: p.stat().st_mtime_ns for p in kept if "trackers" not in p.parts}
+
+    build()
+    before = written()
+    assert build().crops == 2 and written() == before
+
+
+def test_what_the_settings_no_longer_name_is_removed(build: Again, videos: Path) -> None:
+    out = videos.parent / "out"
+    build("crop.variants=[black,mask]")
+    build()
+    assert len(list((out / "crops").rglob("*.mp4"))) == 2 and len(list((out / "records").glob("??/*.json"))) == 1
+    build("filters.size.min_side=60")
+    assert rows(out / "samples.parquet") == [] and not list((out / "crops").rglob("*.mp4"))
+    assert len(rows(out / "rejected.parquet")) == 2
