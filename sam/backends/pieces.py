@@ -20,6 +20,7 @@ U8 = NDArray[np.uint8]
 
 PIECE_GAP = 0.12  # of an object's side (the root of its area): how far apart its pieces may lie
 PIECE_DRIFT = 0.5  # of an object's side: how far its pieces may move against each other
+TWO_CUTS, TWO_SIZES = 0.4, 0.3  # two bodies: cut apart in this part of the frames, and not smaller than this part
 FATE_GAP, FATE_WAY = 0.4, 0.5  # of an object's side: the gap between pieces that travel together at least so far
 PIECE_COLOURS = 0.3  # how much of their colours pieces have in common that are never seen in one blob
 
@@ -41,7 +42,7 @@ class Found:
 
 
 def join_pieces(images: Sequence[U8], found: list[list[Found]]) -> list[list[Found]]:
-    """Make one track of those that are pieces of one individual, see `_pieces`.
+    """Make one track of those that are pieces of one individual, see `_pieces`, and not two bodies that only touch.
 
     A piece goes to the largest track that it is a piece of, so that two large ones never meet through a small one.
     """
@@ -54,12 +55,15 @@ def join_pieces(images: Sequence[U8], found: list[list[Found]]) -> list[list[Fou
             for b in here:
                 if a < b:
                     together.setdefault((a, b), []).append(t)
+    cut = [{share.track for one in frame if one.blob.cut for share in one.shares} for frame in found]
     parent: dict[int, int] = {}
     for pair, frames in sorted(together.items()):
         small, large = sorted(pair, key=lambda track: (sizes[track], -track))
-        if sizes[large] > sizes.get(parent.get(small, -1), 0) and _pieces(
-            [(images[t], seen[t][small], seen[t][large]) for t in frames]
-        ):
+        often = sum(pair[0] in cut[t] and pair[1] in cut[t] for t in frames) >= TWO_CUTS * len(frames)
+        if often and sizes[small] > TWO_SIZES * sizes[large]:
+            continue
+        better = sizes[large] > sizes.get(parent.get(small, -1), 0)
+        if better and _pieces([(images[t], seen[t][small], seen[t][large]) for t in frames]):
             parent[small] = large
     name = {}
     for track in sizes:

@@ -81,6 +81,8 @@ class Herd:
             if not -1.3 * scale < walker.x < self._width + 1.3 * scale:
                 self._enter(walker, time_s + float(self._rng.uniform(2, 9)))
                 walker.target, walker.leaving = self._free_spot(walker), False
+        elif arrived and walker.rest_s <= 0.0 and self._crowded(walker):
+            walker.target = self._free_spot(walker)
         elif arrived and walker.rest_s <= 0.0:
             walker.rest_s = float(self._rng.uniform(2.5, 8) if walker.figure.kind == "cow" else self._rng.uniform(1, 4))
         elif arrived:
@@ -116,12 +118,21 @@ class Herd:
             walker.facing += (float(heading) - walker.facing) * min(1.0, dt / 0.5)
 
     def _patience(self, walker: Walker, scale: float, ahead: float) -> float:
-        """How much of its pace it keeps: it lets those before it, who go the same way, draw away."""
+        """How much of its pace it keeps: it waits until whoever goes the same way before it has drawn away."""
         for other in self.walkers:
             dx, dy = (other.x - walker.x) / scale, (other.y - walker.y) / scale
-            if other is not walker and dx * ahead > 0 and other.vx * ahead > 0 and abs(dx) < 2 and abs(dy) < 1.1:
-                return 0.3
+            goes = other.vx * ahead > 0 and abs(other.vx) > 0.2 * other.pace * scale
+            if other is not walker and goes and dx * ahead > 0 and abs(dx) < 2 and abs(dy) < 1.1:
+                return 0.0
         return 1.0
+
+    def _crowded(self, walker: Walker) -> bool:
+        """Whether it would hide another here, or be hidden."""
+        for other in self.walkers:
+            size = self.scale(max(walker.y, other.y))
+            if other is not walker and abs(walker.x - other.x) < 1.5 * size and abs(walker.y - other.y) < size:
+                return True
+        return False
 
     def _swerve(self, walker: Walker, scale: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """A push in depth away from whoever stands too close, so that bodies pass before or behind each other."""
