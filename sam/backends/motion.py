@@ -36,6 +36,7 @@ FEW = 8  # context frames below which the window's own frames are added
 MOVING = 0.4  # of the picture: when more than this differs from the background, the camera is taken to move
 GHOST_SWAY = 0.1  # of a track's side (the root of its area): what moves more is no ghost
 SCATTER, DRIFT = 0.2, 0.004  # so it is when blobs lie in this part of 8 x 8 cells and the picture shifts by this part
+FAR = 0.02  # or when the picture as a whole shifts by this part of its width, whatever differs
 
 
 @tracker("motion")
@@ -128,14 +129,15 @@ class MotionTracker:
         return background
 
     def _check_camera(self, frames: SessionFrames, blobs: Sequence[Sequence[Blob]]) -> None:
-        """Say once per video when most of the picture differs, or when all of it shifts and differs all over."""
+        """Say once per video when most of the picture differs, or all of it shifts far, or shifts and differs all over."""
         if frames.video == self._warned:
             return
         height, width = frames.images[0].shape[:2]
         differs = float(np.median([sum(blob.area for blob in frame) for frame in blobs])) / (width * height)
         cells = [{((b.box[0] + b.box[2]) * 4 // width, (b.box[1] + b.box[3]) * 4 // height) for b in f} for f in blobs]
         scatter = float(np.median([len(frame) for frame in cells])) / 64
-        if differs > MOVING or (scatter > SCATTER and (self._drift or drift(frames.images)) > DRIFT):
+        shift = self._drift or drift(frames.images)
+        if differs > MOVING or shift > FAR or (scatter > SCATTER and shift > DRIFT):
             self._warned = frames.video
             log.warning(
                 "%s: the camera seems to move, so masks will be poor: tracker=motion is for fixed cameras, "
