@@ -129,7 +129,7 @@ class MotionTracker:
         return background
 
     def _check_camera(self, frames: SessionFrames, blobs: Sequence[Sequence[Blob]]) -> None:
-        """Say once per video when most of the picture differs, or all of it shifts far, or shifts and differs all over."""
+        """Say once per video when most of the picture differs, or it shifts far, or shifts and differs all over."""
         if frames.video == self._warned:
             return
         height, width = frames.images[0].shape[:2]
