@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pipeline.cli import Interrupt, Statuses, explain, prepare_arguments
-from pipeline.config import load, register
+from pipeline.config import help_text, load, register
 
 statuses = Statuses()
 
@@ -32,6 +32,9 @@ def job(cfg: DictConfig) -> int:
 
 def main() -> int:
     """Run the command line; returns the exit status."""
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text())  # Hydra's own takes a second to list what is in ours
+        return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach `explain` instead of Hydra's own exit
     register()
     with Interrupt(), TemporaryDirectory(prefix="clipcrop-") as scratch:

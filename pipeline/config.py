@@ -103,7 +103,6 @@ def register() -> None:
         store.store(group="tracker", name=name, node=entry.config)
     for name, options in executors().items():
         store.store(group="executor", name=name, node=options)
-    store.store(group="hydra/help", name="clipcrop", node={"app_name": "clipcrop", "template": help_text()})
 
 
 def help_text() -> str:
@@ -115,6 +114,8 @@ def help_text() -> str:
     def first_line(options: type[Any]) -> str:
         return (options.__doc__ or "").strip().splitlines()[0]
 
+    conf = Path(__file__).parents[1] / "conf"
+    presets = sorted(f"{p.parent.name}={p.stem}" for p in conf.glob("*/*.yaml") if p.parent.name != "local")
     return f"""Turn long videos into per-object video datasets.
 
   python main.py videos=/data/barn prompt=cow out=/data/cows tracker=NAME
@@ -131,8 +132,8 @@ exports=[NAME,...], export.NAME.KEY=
 {rows({name: first_line(options) for name, options in exports().items()})}
 
 Every key with its value:   python main.py --cfg job
-Presets (conf/ groups):     $APP_CONFIG_GROUPS
-Shell completion:           eval "$$(python main.py -sc install=bash)"
+Presets:                    {", ".join(presets)}
+Shell completion:           eval "$(python main.py -sc install=bash)"
 """
 
 
