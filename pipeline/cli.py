@@ -94,11 +94,13 @@ class Interrupt:
     """Ends like Ctrl-C when told to stop (SIGTERM), so that a preempted job cleans up too; frees the model."""
 
     def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGTERM, self._stop)
+        # SIGINT too: a shell starts its background jobs with it ignored.
+        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *exc: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
         tracking = sys.modules.get("pipeline.tracking")  # not imported, so not loaded: nothing to free
         if tracking is not None:
             tracking.leave()

@@ -99,7 +99,7 @@ class Herd:
         dx, dy = walker.target[0] - walker.x, (walker.target[1] - walker.y) / SLANT
         far = max(float(np.hypot(dx, dy)), 1e-6)
         pace = 0.0 if walker.rest_s > 0 else walker.pace * scale * min(1.0, far / (0.5 * scale) + 0.15)
-        pace *= self._patience(walker, scale, dx)
+        pace *= self._haste(walker, scale, dx)
         wish = np.array([dx, dy]) / far * pace + self._swerve(walker, scale) * (pace > 0)
         blend = min(1.0, dt / 0.45)
         walker.vx += float(wish[0] - walker.vx) * blend
@@ -117,14 +117,19 @@ class Herd:
             heading = np.clip(1.6 * walker.vx / (speed * scale), -1, 1)
             walker.facing += (float(heading) - walker.facing) * min(1.0, dt / 0.5)
 
-    def _patience(self, walker: Walker, scale: float, ahead: float) -> float:
-        """How much of its pace it keeps: it waits until whoever goes the same way before it has drawn away."""
+    def _haste(self, walker: Walker, scale: float, ahead: float) -> float:
+        """How its pace changes near others, so that they hide each other only briefly: of two that go the same way,
+        the one before draws away and the one behind falls back; past whoever stands or comes towards it, it hurries."""
+        haste = 1.0
         for other in self.walkers:
             dx, dy = (other.x - walker.x) / scale, (other.y - walker.y) / scale
-            goes = other.vx * ahead > 0 and abs(other.vx) > 0.2 * other.pace * scale
-            if other is not walker and goes and dx * ahead > 0 and abs(dx) < 2 and abs(dy) < 1.1:
-                return 0.0
-        return 1.0
+            if other is walker or abs(dx) > 1.7 or abs(dy) > 1.1:
+                continue
+            along = other.vx * ahead > 0 and abs(other.vx) > 0.1 * other.pace * scale
+            haste = 1.3 if not along else 0.3 if dx * ahead > 0 else 1.6
+            if haste < 1:
+                break
+        return haste
 
     def _crowded(self, walker: Walker) -> bool:
         """Whether it would hide another here, or be hidden."""
