@@ -100,6 +100,8 @@ class Build:
         done = len(share) - len(pending)
         if done:
             log.info("%d of %d chunks are done already", done, len(share))
+        if pending:
+            self.layout.tidy.unlink(missing_ok=True)
         outcomes: list[Outcome] = []
         with self._timed("work"), Progress(sum(job.chunk.clips for job in pending)) as progress:
             results = self.settings.executor.run(self.settings, pending)
@@ -156,7 +158,7 @@ class Build:
                     break  # no other shard has finished a chunk meanwhile
             missing = wanted - set(self.layout.record_files())
             if not missing:
-                self._remove_superseded(wanted)
+                self._remove_superseded(wanted, stamp)
                 if not self.settings.keep_tracks:
                     for key in {key for job in jobs for key in job.track_keys}:
                         self.store.remove(key)
@@ -212,8 +214,11 @@ class Build:
         filters = {name: asdict(options) for name, options in settings.filters.items()}
         return digest(records, footage.failures, footage.duplicates, filters, roi, asdict(settings.split))
 
-    def _remove_superseded(self, wanted: set[str]) -> None:
-        """Remove the records and crops that the current settings do not name."""
+    def _remove_superseded(self, wanted: set[str], stamp: str) -> None:
+        """Remove the records and crops that the current settings do not name, unless that was done for this index and
+        nothing was made since."""
+        if _read(self.layout.tidy) == stamp.encode():
+            return
         for record in set(self.layout.record_files()) - wanted:
             self.ledger.remove(record)
         rows = read_parquet(self.layout.samples, ["path", "variants"])
@@ -227,6 +232,7 @@ class Build:
         if removed:
             log.info("removed %d crops that the current settings no longer make", len(removed))
         remove_stale_parts(self.layout.root)
+        write_bytes(self.layout.tidy, stamp.encode())
 
     # -- settings -----------------------------------------------------------------------------------------------------
 

@@ -39,11 +39,11 @@ def export(settings: Settings, layout: Layout) -> list[str]:
 
 def report(settings: Settings, layout: Layout, seconds: Mapping[str, float]) -> None:
     """Write the report if the index changed."""
-    from pipeline.report.render import write_report
-
     stamp = digest(_samples_stamp(layout), settings.digest)
     if read_state(layout).get("report") == stamp and layout.report.is_file():
         return
+    from pipeline.report.render import write_report
+
     write_report(layout.root, layout.report, settings=settings.values, timings=seconds)
     write_state(layout, report=stamp)
 

@@ -54,6 +54,11 @@ class Layout:
         return self.records / "index.json"
 
     @property
+    def tidy(self) -> Path:
+        """Holds the index stamp for which nothing superseded is left; absent while a run makes crops."""
+        return self.records / "tidy"
+
+    @property
     def lock(self) -> Path:
         return self.records / "index.lock"
 

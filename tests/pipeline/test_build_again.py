@@ -92,3 +92,16 @@ def test_what_the_settings_no_longer_name_is_removed(build: Again, videos: Path)
     build("filters.size.min_side=60")
     assert rows(out / "samples.parquet") == [] and not list((out / "crops").rglob("*.mp4"))
     assert len(rows(out / "rejected.parquet")) == 2
+
+
+def test_what_a_killed_run_left_to_remove_is_removed_by_the_next(
+    build: Again, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = videos.parent / "out"
+    build("crop.variants=[black,mask]")
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(Build, "_remove_superseded", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        build()
+    assert len(list((out / "crops").rglob("*.mp4"))) == 4
+    build()
+    assert len(list((out / "crops").rglob("*.mp4"))) == 2
