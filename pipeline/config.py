@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import ConfigError
@@ -21,6 +21,7 @@ from pipeline.executors.executor import executors
 from pipeline.exports.export import LINKS, exports
 from pipeline.extractor import CropConfig
 from pipeline.filters.filter import filters
+from pipeline.quoting import shell_word
 from pipeline.roi import load_regions
 from pipeline.settings import FROM_DATASET, DemoConfig, Settings, ShardConfig, SplitConfig
 from sam.tracker import trackers
@@ -146,6 +147,8 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
     task = str(cfg.task)
     if task not in TASKS:
         raise ConfigError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
+    if not str(cfg.out or "").strip():
+        raise ConfigError("out must name the dataset's folder, such as out=/data/cows, got an empty text")
     base = _absolute(str(cfg.out))
     out = base / _job_folder(sweep_folder) if sweep_folder else base
     if out.exists() and not out.is_dir():
@@ -154,6 +157,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         cfg = _from_dataset(cfg, out, overrides)
         cfg.task, cfg.out = task, str(out)
     _refuse_added(cfg)
+    _make_absolute(cfg)
     try:
         document = OmegaConf.to_yaml(cfg, resolve=True)
         config = OmegaConf.to_object(cfg)
@@ -161,12 +165,12 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         raise ConfigError(plain(error)) from error
     assert isinstance(config, Config)
     _require(config)
-    tracks = _absolute(config.tracks.path) if config.tracks.path else _default_tracks(task, base)
-    roi = _absolute(config.select.roi) if config.select.roi else None
+    tracks = Path(config.tracks.path) if config.tracks.path else _default_tracks(task, base)
+    roi = Path(config.select.roi) if config.select.roi else None
     load_regions(roi)
     return Settings(
         task=task,
-        videos=tuple(str(Path(v).expanduser()) if "://" not in v else v for v in _texts("videos", config.videos)),
+        videos=_texts("videos", config.videos),
         prompts=_prompts(config.prompt),
         out=out,
         tracks=tracks,
@@ -214,7 +218,7 @@ def _from_dataset(cfg: DictConfig, out: Path, overrides: Sequence[str]) -> DictC
     if not saved_at.is_file():
         raise ConfigError(
             f"task={cfg.task} works on a dataset, and there is no {saved_at}: build one first with "
-            f"python main.py videos=... out={out}"
+            f"python main.py videos=... out={shell_word(out)}"
         )
     saved = OmegaConf.load(saved_at)
     assert isinstance(saved, DictConfig)
@@ -328,6 +332,23 @@ def _one_of(key: str, value: str, choices: Sequence[str]) -> str:
 
 def _absolute(path: str) -> Path:
     return Path(path).expanduser().absolute()
+
+
+def _make_absolute(cfg: DictConfig) -> None:
+    """Spell out every path, so that `dataset.yaml` means the same from any folder. URLs stay."""
+    videos = OmegaConf.select(cfg, "videos")
+    if isinstance(videos, str) and videos:
+        cfg.videos = _place(videos)
+    elif isinstance(videos, ListConfig):
+        cfg.videos = [_place(v) if isinstance(v, str) and v else v for v in videos]
+    for key in ("select.roi", "tracks.path", "tracker.path"):
+        path = OmegaConf.select(cfg, key)
+        if path:
+            OmegaConf.update(cfg, key, str(_absolute(path)))
+
+
+def _place(video: str) -> str:
+    return video if "://" in video else str(_absolute(video))
 
 
 def plain(error: BaseException) -> str:

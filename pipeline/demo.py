@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from pipeline.build import Build, Summary
 from pipeline.footage import survey
+from pipeline.quoting import shell_word
 from pipeline.report.contact import contact_sheet
 from pipeline.settings import Settings
 from pipeline.track_store import WindowTracks
@@ -47,7 +48,7 @@ def demo(settings: Settings) -> Summary:
 Next, your own fixed-camera footage:
   {python} main.py videos=/path/to/videos prompt=cow tracker={settings.tracker_name} out=/path/to/dataset
 Crop again at another size, without tracking:
-  {python} main.py task=crop crop.size=112 out={settings.out}"""
+  {python} main.py task=crop crop.size=112 out={shell_word(settings.out)}"""
     )
     return summary
 

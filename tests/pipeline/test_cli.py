@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.build import Summary
-from pipeline.cli import Interrupt, Statuses, explain, prepare_arguments, shell_word
+from pipeline.cli import Interrupt, Statuses, explain, prepare_arguments
 from pipeline.errors import ConfigError, DatasetError, DiskError
+from pipeline.quoting import shell_word
 from sam.errors import TrackerUnavailable
 from tests.pipeline.composing import BASE, composed, loaded
 from video.errors import SourceError
