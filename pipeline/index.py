@@ -1,23 +1,22 @@
 """The index: samples, rejected and failures as parquet, rebuilt from the records at any time.
 
-It takes the records of the current settings only, judges every object with the filters, joins the splits, and writes
-sorted rows, so that equal records and settings give equal bytes. It never reads a video and never writes a crop.
+It takes the records of the current settings only, judges every object, joins the splits, and writes sorted rows, so
+that equal records and settings give equal bytes. It never reads a video and never writes a crop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.filters.filter import Filter, Refusal
-from pipeline.layout import Layout, writing
+from pipeline.filters.filter import Refusal
+from pipeline.judge import Judge
+from pipeline.layout import Layout
 from pipeline.records import FIGURES, ChunkRecord, Failure, Rejection, Sample
-from pipeline.roi import Regions
+from pipeline.tables import write_table
 
 SAMPLES = pa.schema(
     [
@@ -77,18 +76,6 @@ FAILURES = pa.schema(
 )
 
 
-def judge(sample: Sample, filters: Sequence[Filter], regions: Regions) -> Refusal | None:
-    """The first reason not to keep this object, or None: a pure function of the row."""
-    if sample.duplicate_of is not None:
-        return Refusal("duplicate_of_prompt", float(sample.duplicate_of), None)
-    in_roi = regions.share(sample.video, sample.boxes)
-    for each in filters:
-        refusal = each.refuse(sample.figures, in_roi)
-        if refusal is not None:
-            return refusal
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Index:
     """The three tables in memory, before they are written."""
@@ -103,22 +90,19 @@ class Index:
             (self.rejected, layout.rejected),
             (self.failures, layout.failures),
         ):
-            with writing(path) as part:
-                pq.write_table(table, part, compression="zstd")
+            write_table(path, table)
 
 
 def build(
     records: Iterable[ChunkRecord],
-    filters: Sequence[Filter],
-    regions: Regions,
-    split_of: Mapping[str, str],
+    judge: Judge,
     size: int,
     rejections: Sequence[Rejection] = (),
     failures: Sequence[Failure] = (),
 ) -> Index:
     """Join records, filters and splits.
 
-    split_of: split by video name. size: crop side, pixels. rejections, failures: of whole videos.
+    size: crop side, pixels. rejections, failures: of whole videos.
     """
     kept, refused, failed = [_table((), SAMPLES)], list(rejections), list(failures)
     for record in records:
@@ -126,11 +110,11 @@ def build(
         refused += record.short
         failed += record.failures
         for sample in record.samples:
-            reason = judge(sample, filters, regions)
+            reason = judge.refusal(sample)
             if reason is not None:
                 refused.append(_rejection(sample, reason))
             elif sample.files:
-                rows.append(_row(sample, split_of[sample.video], size))
+                rows.append(_row(sample, judge.split(sample), size))
         kept.append(_table(rows, SAMPLES))  # a twentieth of the rows' memory: a long video has many
     refused.sort(key=lambda r: (r.video, r.clip_id or "", r.object_id or 0, r.prompt or "", r.reason))
     failed.sort(key=lambda f: (f.video, f.clip_id or "", f.stage))
@@ -139,12 +123,6 @@ def build(
         rejected=_table([asdict(r) for r in refused], REJECTED),
         failures=_table([asdict(f) for f in failed], FAILURES),
     )
-
-
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """One file as a table. `pq.read_table` would import the dataset machinery, and pandas where that is installed."""
-    with pq.ParquetFile(path) as file:
-        return file.read(columns=columns)
 
 
 def _table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -164,7 +142,7 @@ def _rejection(sample: Sample, refusal: Refusal) -> Rejection:
     )
 
 
-def _row(sample: Sample, split: str, size: int) -> dict[str, Any]:
+def _row(sample: Sample, split: str | None, size: int) -> dict[str, Any]:
     main, *others = sample.files
     row = {name: getattr(sample, name) for name in SAMPLES.names if hasattr(sample, name)}
     row |= {name: getattr(sample.figures, name) for name in FIGURES}

@@ -12,9 +12,8 @@ import numpy as np
 
 from pipeline.duplicates import duplicates
 from pipeline.extractor import Placement, place_object
-from pipeline.index import judge
+from pipeline.judge import Judge
 from pipeline.records import CropFile, Figures, Sample
-from pipeline.roi import Regions
 from pipeline.settings import Settings
 from pipeline.track_store import WindowTracks
 from sam.types import Track
@@ -36,7 +35,7 @@ class Measure:
     """How windows are measured. made: crops that are on disk already, by sample id."""
 
     settings: Settings
-    regions: Regions
+    judge: Judge
     made: Mapping[str, tuple[CropFile, ...]]
 
     def drafts(self, window: Window, found: Sequence[WindowTracks], track_keys: Sequence[str]) -> list[Draft]:
@@ -57,9 +56,8 @@ class Measure:
         return drafts
 
     def _judged(self, sample: Sample, clip: Clip, placement: Placement) -> Draft:
-        enabled = [f for f in self.settings.filters.values() if f.enabled]
         files = self.made.get(sample.sample_id, ())
-        wanted = not files and judge(sample, enabled, self.regions) is None
+        wanted = not files and self.judge.refusal(sample) is None
         return Draft(replace(sample, files=files), clip, placement, wanted)
 
     def _sample(

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from pipeline.errors import DatasetError
 from pipeline.extractor import render_crop
 from pipeline.feed import Fed, FrameFeed
-from pipeline.index import judge
+from pipeline.judge import Judge
 from pipeline.layout import Layout, writing
 from pipeline.ledger import Ledger
 from pipeline.measure import Draft, Measure, is_short
 from pipeline.records import ChunkRecord, CropFile, Failure, Rejection
-from pipeline.roi import Regions, load_regions
 from pipeline.settings import Settings
+from pipeline.split import Splits
 from pipeline.track_store import TrackStore, WindowTracks
 from pipeline.tracking import Tracking
 from video.encoder import encode
@@ -44,11 +44,13 @@ TRUNCATED_BELOW = 0.98  # a file that ends before this share of what its header 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One chunk to do: where its tracks are stored (one key per prompt) and the id its record gets."""
+    """One chunk to do: where its tracks are stored (one key per prompt), the id its record gets, and the splits of its
+    video."""
 
     chunk: Chunk
     track_keys: tuple[str, ...]
     record_id: str
+    splits: Splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,6 @@ class Worker:
         self._layout = Layout(settings.out, settings.tracks)
         self._ledger = Ledger(self._layout)
         self._store = TrackStore(self._layout)
-        self._regions = load_regions(settings.roi)
         self._threads = threads
         self._stack = ExitStack()
         self._reader: tuple[str, VideoReader] | None = None
@@ -111,7 +112,7 @@ class Worker:
         """Do one chunk and commit it. Raises DiskError, TrackerUnavailable or DatasetError."""
         self._seconds = {}
         before = self._ledger.read(job.record_id)
-        measure = Measure(self._settings, self._regions, self._made(before))
+        measure = Measure(self._settings, Judge.of(self._settings, job.splits), self._made(before))
         states = self._states(job, measure)
         to_track = sum(state.known.count(None) for state in states)
         failures = self._stream(job, states, measure)
@@ -329,17 +330,16 @@ class Worker:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
 
 
-def unfinished(record: ChunkRecord | None, settings: Settings, regions: Regions, crop_sizes: Mapping[str, int]) -> bool:
+def unfinished(record: ChunkRecord | None, judge: Judge, crop_sizes: Mapping[str, int], retry_failed: bool) -> bool:
     """Whether a chunk with this record has work left: a failure to retry, or an admitted object without its crop.
 
     crop_sizes: bytes of every crop on disk, by path relative to the dataset root.
     """
-    if record is None or (record.failures and settings.retry_failed):
+    if record is None or (record.failures and retry_failed):
         return True
-    enabled = [f for f in settings.filters.values() if f.enabled]
     for sample in record.samples:
         there = sample.files and all(crop_sizes.get(f.path) == f.size for f in sample.files)
-        if not there and judge(sample, enabled, regions) is None:
+        if not there and judge.refusal(sample) is None:
             return True
     return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,20 +17,26 @@ from pipeline.filters.roi import Roi
 from pipeline.filters.size import Size
 from pipeline.filters.truncated import Truncated
 from pipeline.filters.visible import Visible
-from pipeline.index import FAILURES, REJECTED, SAMPLES, Index, build, judge
+from pipeline.index import FAILURES, REJECTED, SAMPLES, Index, build
+from pipeline.judge import Judge
 from pipeline.layout import Layout
 from pipeline.records import FIGURES as FIGURE_NAMES
 from pipeline.records import ChunkRecord, Failure, Rejection, Sample
 from pipeline.roi import Regions
+from pipeline.split import Span, Splits
 from tests.pipeline.making import FIGURES, a_record, a_sample, crop_file
 
 ANYWHERE = Regions()
-SPLITS = {"farm/cam1.mp4": "train", "farm/cam2.mp4": "val"}
+SPLITS = Splits({f"farm/cam{n}.mp4": (Span(0.0, math.inf, split),) for n, split in ((1, "train"), (2, "val"))})
 SIZE = [Size(min_side=32)]
 
 
 def made(*records: ChunkRecord, by: Sequence[Filter] = SIZE, **more: Any) -> Index:
-    return build(records, by, ANYWHERE, SPLITS, 224, **more)
+    return build(records, Judge(by, ANYWHERE, SPLITS), 224, **more)
+
+
+def judge(sample: Sample, by: Sequence[Filter], regions: Regions) -> Refusal | None:
+    return Judge(by, regions, SPLITS).refusal(sample)
 
 
 def sized(side: float, name: str = "a", **changes: Any) -> Sample:

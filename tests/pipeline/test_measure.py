@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -14,8 +15,10 @@ import pytest
 from pipeline.extractor import CropConfig
 from pipeline.filters.size import Size
 from pipeline.filters.visible import Visible
+from pipeline.judge import Judge
 from pipeline.measure import Draft, Measure, is_short
 from pipeline.roi import Region, Regions
+from pipeline.split import Span, Splits
 from pipeline.track_store import WindowTracks
 from tests.pipeline.making import a_clip, a_track, a_video, block, crop_file, found_in
 from video.clipper import ClipConfig
@@ -36,7 +39,10 @@ def measure(
         "tracker_name": "motion",
     }
     stand_in: Any = SimpleNamespace(**(chosen | settings))
-    return Measure(stand_in, regions or Regions(), made or {}).drafts(window, found, [f"key{n}" for n in range(9)])
+    options = list(stand_in.filters.values())
+    everything = Splits({a_video().name: (Span(0.0, math.inf, "train"),)})
+    judge = Judge([f for f in options if f.enabled], regions or Regions(), everything)
+    return Measure(stand_in, judge, made or {}).drafts(window, found, [f"key{n}" for n in range(9)])
 
 
 def test_figures_by_hand() -> None:
