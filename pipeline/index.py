@@ -64,6 +64,8 @@ REJECTED = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
         pa.field("value", pa.float64()),
         pa.field("threshold", pa.float64()),
+        pa.field("first_score", pa.float32()),
+        *(pa.field(name, pa.float32()) for name in FIGURES),
     ]
 )
 FAILURES = pa.schema(
@@ -104,23 +106,24 @@ def build(
 
     size: crop side, pixels. rejections, failures: of whole videos.
     """
-    kept, refused, failed = [_table((), SAMPLES)], list(rejections), list(failures)
+    kept, failed = [_table((), SAMPLES)], list(failures)
+    refused = [asdict(rejection) for rejection in rejections]
     for record in records:
         rows = []
-        refused += record.short
+        refused += [asdict(rejection) for rejection in record.short]
         failed += record.failures
         for sample in record.samples:
             reason = judge.refusal(sample)
             if reason is not None:
-                refused.append(_rejection(sample, reason))
+                refused.append(_refused(sample, reason))
             elif sample.files:
                 rows.append(_row(sample, judge.split(sample), size))
         kept.append(_table(rows, SAMPLES))  # a twentieth of the rows' memory: a long video has many
-    refused.sort(key=lambda r: (r.video, r.clip_id or "", r.object_id or 0, r.prompt or "", r.reason))
+    refused.sort(key=lambda r: (r["video"], r["clip_id"] or "", r["object_id"] or 0, r["prompt"] or "", r["reason"]))
     failed.sort(key=lambda f: (f.video, f.clip_id or "", f.stage))
     return Index(
         samples=pa.concat_tables(kept).sort_by([(name, "ascending") for name in ORDER]).combine_chunks(),
-        rejected=_table([asdict(r) for r in refused], REJECTED),
+        rejected=_table(refused, REJECTED),
         failures=_table([asdict(f) for f in failed], FAILURES),
     )
 
@@ -129,23 +132,16 @@ def _table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _rejection(sample: Sample, refusal: Refusal) -> Rejection:
-    return Rejection(
-        video=sample.video,
-        clip_id=sample.clip_id,
-        sample_id=sample.sample_id,
-        object_id=sample.object_id,
-        prompt=sample.prompt,
-        reason=refusal.reason,
-        value=refusal.value,
-        threshold=refusal.threshold,
-    )
+def _refused(sample: Sample, refusal: Refusal) -> dict[str, Any]:
+    """All that was measured, so that one can see what another threshold would keep."""
+    row = {name: getattr(sample, name) for name in REJECTED.names if hasattr(sample, name)}
+    return row | asdict(refusal) | {name: sample.figure(name) for name in FIGURES}
 
 
 def _row(sample: Sample, split: str | None, size: int) -> dict[str, Any]:
     main, *others = sample.files
     row = {name: getattr(sample, name) for name in SAMPLES.names if hasattr(sample, name)}
-    row |= {name: getattr(sample.figures, name) for name in FIGURES}
+    row |= {name: sample.figure(name) for name in FIGURES}
     row |= {
         "path": main.path,
         "split": split,

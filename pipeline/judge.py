@@ -31,7 +31,7 @@ class Judge:
             return Refusal("duplicate_of_prompt", float(sample.duplicate_of), None)
         in_roi = self.regions.share(sample.video, sample.boxes)
         for each in self.filters:
-            refusal = each.refuse(sample.figures, in_roi)
+            refusal = each.refuse(sample, in_roi)
             if refusal is not None:
                 return refusal
         if self.split(sample) is None:

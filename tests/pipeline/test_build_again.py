@@ -108,6 +108,26 @@ def test_what_a_killed_run_left_to_remove_is_removed_by_the_next(
     assert len(list((out / "crops").rglob("*.mp4"))) == 2
 
 
+# -- filters of pixels ------------------------------------------------------------------------------------------------
+
+
+def test_a_crop_is_judged_again_by_its_pixels_before_it_is_written(build: Again, videos: Path) -> None:
+    out = videos.parent / "out"
+    strict = ("filters.still.enabled=true", "filters.still.min_motion=1.0")
+    first = build(*strict)
+    assert (first.crops, first.rejected) == (0, 2) and not list(out.rglob("crops/*/*.mp4"))
+    refused = rows(out / "rejected.parquet")
+    assert {(row["reason"], row["threshold"]) for row in refused} == {("still", 1.0)}
+    assert all(0 < row["value"] < 1 and row["value"] == pytest.approx(row["motion"]) for row in refused)
+    record = next((out / "records").glob("??/*.json"))
+    before = record.stat().st_mtime_ns
+    assert build(*strict).rejected == 2 and record.stat().st_mtime_ns == before, "nothing is rendered again"
+    admitted = build()
+    assert (admitted.crops, admitted.tracked_windows) == (2, 0)
+    assert [row["motion"] for row in rows(out / "samples.parquet")] == pytest.approx([row["motion"] for row in refused])
+    assert build(*strict).crops == 0 and not list(out.rglob("crops/*/*.mp4"))
+
+
 # -- splits -----------------------------------------------------------------------------------------------------------
 
 
