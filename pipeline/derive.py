@@ -36,7 +36,7 @@ def export(settings: Settings, layout: Layout) -> list[str]:
         table = read_table(layout.samples) if table is None else table
         layout.exports.mkdir(parents=True, exist_ok=True)
         with writing_folder(target) as part:
-            options.write(table, layout.root, part, settings.link)
+            options.write(table, layout, part, settings.link)
         write_state(layout, **{f"export.{name}": stamp})
         written.append(name)
     return written
