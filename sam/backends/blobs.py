@@ -59,6 +59,8 @@ def bodies(blob: Blob) -> list[Blob]:
         radius = max(1, round(neck * np.sqrt(blob.area)))
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
         parts = _components(cv2.erode(padded, disc), (0, 0), 1)
+        if len(parts) < 2:
+            continue
         full = np.zeros_like(padded)
         for part in parts:
             alone = np.zeros_like(padded)
@@ -86,11 +88,10 @@ def _nearest(blob: Blob, cores: U8) -> list[Blob]:
 
 def _components(solid: U8, origin: tuple[int, ...], least: int) -> list[Blob]:
     """The connected regions of a mask whose top-left pixel lies at `origin`, of at least that many pixels."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8, ltype=cv2.CV_16U)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8, ltype=cv2.CV_16U)
     found = []
-    for i in range(1, count):
-        x, y, w, h, area = (int(v) for v in stats[i])
-        if area >= least:
+    for i, (x, y, w, h, area) in enumerate(stats.tolist()):
+        if i and area >= least:
             mask = (labels[y : y + h, x : x + w] == i).view(np.uint8)
             found.append(Blob(moved((x, y, x + w, y + h), origin[0], origin[1]), mask, area))
     return found
@@ -114,7 +115,9 @@ def inside(box: Box, mask: U8, width: int, height: int) -> tuple[Box, U8]:
 
 
 def union(blobs: Sequence[Blob]) -> tuple[Box, U8]:
-    """The box and mask of at least one blob together."""
+    """The box and mask of at least one blob together; a blob's own mask, not a copy, if it is alone."""
+    if len(blobs) == 1:
+        return blobs[0].box, blobs[0].mask
     boxes = np.array([blob.box for blob in blobs])
     x0, y0, x1, y1 = (int(v) for v in (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)))
     plane = np.zeros((y1 - y0, x1 - x0), np.uint8)
