@@ -26,8 +26,8 @@ BLOCK = 16  # pixels per side of the blocks that the light is fitted on
 LIFT = 6.0  # added before ratios are taken, so that black pixels do not rule
 SHARE = 0.4  # of the values that the shortest interval holds
 SHADE = (0.5, 1.25)  # how much darker a shadow and how much brighter a sunny spot may be
-TINT = 2.5  # how many times the noise the colour of a shadow may be off
-ROUGH = 0.035  # how uneven the brightness of a shadow may be against that of the ground it falls on
+TINT = 3.2  # how many times the noise the colour of a shadow may be off
+ROUGH = 0.03  # how uneven the brightness of a shadow may be against that of the ground it falls on
 DARK = 0.4  # of the median brightness: darker places do not show shadows
 GHOST = 1.5  # how much stronger a ghost's outline is in the background than in the image
 LIGHT_ERROR = 0.012  # of the brightness: what the fitted light may be wrong by
@@ -86,7 +86,7 @@ class Background:
         """
         relit = _relit(image, _light(_blocks(image), self.blocks))
         y, cr, cb = cv2.split(cv2.cvtColor(relit, cv2.COLOR_RGB2YCrCb))
-        dim = cv2.min(cv2.divide(y, self.luma, dtype=cv2.CV_32F), 1.0)  # what is darker has less colour, too
+        dim = cv2.min(cv2.divide(y, self.luma, dtype=cv2.CV_32F), SHADE[1])  # what is darker has less colour, too
         tints = [
             cv2.multiply(cv2.absdiff(cv2.subtract(seen, 128, dtype=cv2.CV_32F), cv2.multiply(tint, dim)), weight)
             for seen, tint, weight in zip((cr, cb), self.tint, self.weight[1:], strict=True)
@@ -147,7 +147,7 @@ def _light(blocks: F32, reference: F32) -> F32:
     ratio = np.log(blocks + LIFT) - np.log(reference + LIFT)
     overall = np.median(ratio.reshape(-1, 3), axis=0).astype(np.float32)
     field = np.broadcast_to(overall, ratio.shape)
-    for reach in (0.12, 0.08, 0.05, 0.05):
+    for reach in (0.25, 0.12, 0.08, 0.05, 0.05):
         off = np.abs(ratio - field).max(axis=2) / reach
         trust = (1 / (1 + off**2) ** 2).astype(np.float32)
         weighted = cv2.GaussianBlur(np.dstack([ratio * trust[..., None], trust]), (0, 0), 3.5)
@@ -156,7 +156,7 @@ def _light(blocks: F32, reference: F32) -> F32:
 
 
 def _relit(image: U8, light: F32) -> U8:
-    """The image, lifted by `LIFT`, in the light of the reference, which `light` (see `_light`) is measured against."""
+    """The image, lifted by `LIFT`, in the light of the reference that `light` is measured against."""
     size = (image.shape[1], image.shape[0])
     gain = cv2.resize(np.exp(-light), size, interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.multiply(cv2.add(image, (LIFT,) * 4), gain, dtype=cv2.CV_8U), np.uint8)

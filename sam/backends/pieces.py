@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sam.backends.blobs import Blob, Box, apart, centre, gap, union
+from sam.backends.blobs import Blob, Box, apart, centre, gap, moved, union, view
 from sam.backends.likeness import alike, colours
 
 U8 = NDArray[np.uint8]
@@ -22,6 +22,8 @@ PIECE_GAP = 0.12  # of an object's side (the root of its area): how far apart it
 PIECE_DRIFT = 0.5  # of an object's side: how far its pieces may move against each other
 TWO_CUTS, TWO_SIZES = 0.4, 0.3  # two bodies: cut apart in this part of the frames, and not smaller than this part
 FATE_GAP, FATE_WAY = 0.4, 0.5  # of an object's side: the gap between pieces that travel together at least so far
+POST_LENGTH, POST_SHARE = 0.5, 0.6  # of the smaller one's side and of the frames: how far and how often a post parts
+POST_SWAY = 4  # pixels that a post may seem to move
 PIECE_COLOURS = 0.3  # how much of their colours pieces have in common that are never seen in one blob
 
 
@@ -95,12 +97,14 @@ def _pieces(pairs: list[tuple[U8, tuple[Box, U8], tuple[Box, U8]]]) -> bool:
     """Whether two outlines, given with their picture in each frame that shows both, are pieces of one object.
 
     They are when they stay close and keep their places to each other, and either touch or have common colours, or
-    travel together (the Gestalt law of common fate), which allows for a wider gap.
+    travel together (the Gestalt law of common fate), which allows for a wider gap; or when a post parts them.
     """
     side = np.sqrt(max(cv2.countNonZero(mask) for _, a, b in pairs for mask in (a[1], b[1])))
     if any(gap(a[0], b[0]) > FATE_GAP * side + 3 for _, a, b in pairs):
         return False
     first, second = (np.array([centre(*pair[i]) for pair in pairs]) for i in (1, 2))
+    if _parted_by_post([pair[1:] for pair in pairs], side):
+        return True
     drift = np.ptp(first - second, axis=0).max()
     if drift > PIECE_DRIFT * side:
         return False
@@ -112,3 +116,38 @@ def _pieces(pairs: list[tuple[U8, tuple[Box, U8], tuple[Box, U8]]]) -> bool:
         return False
     common = [alike(colours(image, *a), colours(image, *b)) for image, a, b in pairs]
     return bool(distance.min() < 1.5 or np.median(common) > PIECE_COLOURS)
+
+
+def _parted_by_post(pairs: list[tuple[tuple[Box, U8], tuple[Box, U8]]], side: float) -> bool:
+    """Whether the gap between two outlines is narrow, long and straight, and stays in its place while they move.
+
+    side: the root of the area of the larger one, in pixels.
+    """
+    reach = int(PIECE_GAP * side + 3) // 2 + 1
+    gaps = [found for a, b in pairs if (found := _gap_between(a, b, reach)) is not None]
+    if len(gaps) < max(2.0, POST_SHARE * len(pairs)):
+        return False
+    sizes = np.array(gaps)[:, 2:] - np.array(gaps)[:, :2]
+    middles = (np.array(gaps)[:, 2:] + np.array(gaps)[:, :2]) / 2
+    across = int(np.median(sizes[:, 1]) > np.median(sizes[:, 0])) ^ 1  # 0: an upright post
+    return bool(np.ptp(np.percentile(middles[:, across], [10, 90])) <= POST_SWAY)
+
+
+def _gap_between(a: tuple[Box, U8], b: tuple[Box, U8], reach: int) -> Box | None:
+    """The box of the gap between two outlines that face each other within 2 * reach; None if it is short or crooked."""
+    if gap(a[0], b[0]) > 2 * reach:
+        return None
+    boxes = np.array([a[0], b[0]])
+    x0, y0 = (boxes[:, :2].min(axis=0) - reach).tolist()
+    x1, y1 = (boxes[:, 2:].max(axis=0) + reach).tolist()
+    near = []
+    for box, mask in (a, b):
+        plane = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        view(plane, moved(box, -x0, -y0))[:] = mask
+        near.append((plane, cv2.dilate(plane, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))))
+    between = near[0][1] & near[1][1] & ~(near[0][0] | near[1][0])
+    x, y, w, h = cv2.boundingRect(between)
+    least = POST_LENGTH * np.sqrt(min(cv2.countNonZero(a[1]), cv2.countNonZero(b[1])))
+    if max(w, h) < max(least, 2 * min(w, h)):
+        return None
+    return x0 + x, y0 + y, x0 + x + w, y0 + y + h
