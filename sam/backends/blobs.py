@@ -22,6 +22,7 @@ SPECK = 12  # pixels below which foreground is noise
 HOLE = 0.02  # of a blob's area: smaller holes are filled
 EDGE = 0.45  # of the strongest score nearby: a pixel below is blur beside the object, not the object
 NECKS = (0.06, 0.09, 0.12)  # of a blob's side (the root of its area): half the width of what joins two bodies
+SLIM = 0.75  # width by height: what is slimmer is one upright body
 BODY = 0.2  # of a blob's area: the smallest part that can be a body of its own
 
 
@@ -52,8 +53,11 @@ def find_blobs(score: U8, least: float) -> list[Blob]:
 def bodies(blob: Blob) -> list[Blob]:
     """The blob cut into two or more bodies where it is thin, each pixel with the nearest; [blob] if it is of one piece.
 
-    Erosion with a growing disc, until at least two parts remain that would each be a body.
+    Erosion with a growing disc, until at least two parts remain that would each be a body. What is slim and upright
+    stays whole: a person has a waist.
     """
+    if blob.mask.shape[1] < SLIM * blob.mask.shape[0]:
+        return [blob]
     padded = cv2.copyMakeBorder(blob.mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     for neck in NECKS:
         radius = max(1, round(neck * np.sqrt(blob.area)))

@@ -23,6 +23,7 @@ PIECE_DRIFT = 0.5  # of an object's side: how far its pieces may move against ea
 TWO_CUTS, TWO_SIZES = 0.4, 0.3  # two bodies: cut apart in this part of the frames, and not smaller than this part
 FATE_GAP, FATE_WAY = 0.4, 0.5  # of an object's side: the gap between pieces that travel together at least so far
 POST_LENGTH, POST_SHARE = 0.5, 0.6  # of the smaller one's side and of the frames: how far and how often a post parts
+SCRAPS = 1.5  # how much larger a common blob is than the tracks alone ever were, when those were scraps of one
 POST_SWAY = 4  # pixels that a post may seem to move
 PIECE_COLOURS = 0.3  # how much of their colours pieces have in common that are never seen in one blob
 
@@ -57,6 +58,7 @@ def join_pieces(images: Sequence[U8], found: list[list[Found]]) -> list[list[Fou
             for b in here:
                 if a < b:
                     together.setdefault((a, b), []).append(t)
+    clean = _clean_areas(found)
     cut = [{share.track for one in frame if one.blob.cut for share in one.shares} for frame in found]
     parent: dict[int, int] = {}
     for pair, frames in sorted(together.items()):
@@ -64,8 +66,14 @@ def join_pieces(images: Sequence[U8], found: list[list[Found]]) -> list[list[Fou
         often = sum(pair[0] in cut[t] and pair[1] in cut[t] for t in frames) >= TWO_CUTS * len(frames)
         if often and sizes[small] > TWO_SIZES * sizes[large]:
             continue
-        better = sizes[large] > sizes.get(parent.get(small, -1), 0)
-        if better and _pieces([(images[t], seen[t][small], seen[t][large]) for t in frames]):
+        if sizes[large] <= sizes.get(parent.get(small, -1), 0):
+            continue
+        shown = [(images[t], seen[t][small], seen[t][large]) for t in frames]
+        common = [_common_blob(found[t], *pair) for t in frames]
+        apart_ = [pair_ for pair_, blob in zip(shown, common, strict=True) if blob is None]
+        grown = [blob.area for blob in common if blob is not None]
+        scraps = len(grown) >= 3 and np.median(grown) > SCRAPS * (clean.get(small, 0) + clean.get(large, 0))
+        if scraps or _pieces(shown) or _parted_by_post([p[1:] for p in apart_]):
             parent[small] = large
     name = {}
     for track in sizes:
@@ -103,8 +111,6 @@ def _pieces(pairs: list[tuple[U8, tuple[Box, U8], tuple[Box, U8]]]) -> bool:
     if any(gap(a[0], b[0]) > FATE_GAP * side + 3 for _, a, b in pairs):
         return False
     first, second = (np.array([centre(*pair[i]) for pair in pairs]) for i in (1, 2))
-    if _parted_by_post([pair[1:] for pair in pairs], side):
-        return True
     drift = np.ptp(first - second, axis=0).max()
     if drift > PIECE_DRIFT * side:
         return False
@@ -118,14 +124,31 @@ def _pieces(pairs: list[tuple[U8, tuple[Box, U8], tuple[Box, U8]]]) -> bool:
     return bool(distance.min() < 1.5 or np.median(common) > PIECE_COLOURS)
 
 
-def _parted_by_post(pairs: list[tuple[tuple[Box, U8], tuple[Box, U8]]], side: float) -> bool:
-    """Whether the gap between two outlines is narrow, long and straight, and stays in its place while they move.
+def _clean_areas(found: Sequence[Sequence[Found]]) -> dict[int, int]:
+    """The largest area at which each track is seen in blobs of its own."""
+    areas: dict[int, int] = {}
+    for frame in found:
+        shared = {share.track for one in frame if len(one.shares) > 1 for share in one.shares}
+        for track, (_, mask) in outlines([one for one in frame if len(one.shares) == 1]).items():
+            if track not in shared:
+                areas[track] = max(areas.get(track, 0), cv2.countNonZero(mask))
+    return areas
 
-    side: the root of the area of the larger one, in pixels.
-    """
+
+def _common_blob(frame: Sequence[Found], a: int, b: int) -> Blob | None:
+    """The largest blob that two tracks share in one frame."""
+    common = [one.blob for one in frame if {a, b} <= {share.track for share in one.shares}]
+    return max(common, key=lambda blob: blob.area, default=None)
+
+
+def _parted_by_post(pairs: list[tuple[tuple[Box, U8], tuple[Box, U8]]]) -> bool:
+    """Whether the gap between two outlines is narrow, long and straight, and stays in its place while they move."""
+    if len(pairs) < 2:
+        return False
+    side = np.sqrt(max(cv2.countNonZero(mask) for a, b in pairs for mask in (a[1], b[1])))
     reach = int(PIECE_GAP * side + 3) // 2 + 1
     gaps = [found for a, b in pairs if (found := _gap_between(a, b, reach)) is not None]
-    if len(gaps) < max(2.0, POST_SHARE * len(pairs)):
+    if len(gaps) < max(2, POST_SHARE * len(pairs)):
         return False
     sizes = np.array(gaps)[:, 2:] - np.array(gaps)[:, :2]
     middles = (np.array(gaps)[:, 2:] + np.array(gaps)[:, :2]) / 2
