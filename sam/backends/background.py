@@ -91,14 +91,16 @@ class Background:
             cv2.multiply(cv2.absdiff(cv2.subtract(seen, 128, dtype=cv2.CV_32F), cv2.multiply(tint, dim)), weight)
             for seen, tint, weight in zip((cr, cb), self.tint, self.weight[1:], strict=True)
         ]
-        colour = cv2.convertScaleAbs(cv2.max(*tints))
+        colour = cv2.convertScaleAbs(cv2.max(*tints)) & cv2.inRange(
+            relit, (0, 0, 0), (254, 254, 254)
+        )  # 255 has lost it
         brightness = cv2.multiply(cv2.absdiff(y, self.luma), self.weight[0], dtype=cv2.CV_8U)
         if shadows:
             brightness[self._only_light(y, colour) > 0] = 0
         return np.asarray(cv2.max(brightness, colour), np.uint8)
 
     def _only_light(self, y: U8, colour: U8) -> U8:
-        """(h, w) of 0 or 255: brightness off by a plausible factor, colour kept, the factor even over the neighbourhood.
+        """(h, w) of 0 or 255: brightness off by a plausible factor, colour kept, the factor even nearby.
 
         y: the lifted brightness in the reference's light. colour: the score of the difference in colour.
         """

@@ -44,8 +44,12 @@ class Found:
     shares: list[Share]
 
 
+Outline = tuple[Box, U8]
+Pair = tuple[U8, Outline, Outline]  # a picture and two outlines in it
+
+
 def join_pieces(images: Sequence[U8], found: list[list[Found]]) -> list[list[Found]]:
-    """Make one track of those that are pieces of one individual, see `_pieces`, and not two bodies that only touch.
+    """Make one track of those that are pieces of one individual, see `_one_body`, and not two bodies that only touch.
 
     A piece goes to the largest track that it is a piece of, so that two large ones never meet through a small one.
     """
@@ -68,12 +72,13 @@ def join_pieces(images: Sequence[U8], found: list[list[Found]]) -> list[list[Fou
             continue
         if sizes[large] <= sizes.get(parent.get(small, -1), 0):
             continue
-        shown = [(images[t], seen[t][small], seen[t][large]) for t in frames]
-        common = [_common_blob(found[t], *pair) for t in frames]
-        apart_ = [pair_ for pair_, blob in zip(shown, common, strict=True) if blob is None]
-        grown = [blob.area for blob in common if blob is not None]
-        scraps = len(grown) >= 3 and np.median(grown) > SCRAPS * (clean.get(small, 0) + clean.get(large, 0))
-        if scraps or _pieces(shown) or _parted_by_post([p[1:] for p in apart_]):
+        if _one_body(
+            [(images[t], seen[t][small], seen[t][large]) for t in frames],
+            [found[t] for t in frames],
+            small,
+            large,
+            clean,
+        ):
             parent[small] = large
     name = {}
     for track in sizes:
@@ -92,7 +97,7 @@ def _renamed(shares: Sequence[Share], name: dict[int, int]) -> list[Share]:
     return [Share(track, mask) for track, mask in owners.items()]
 
 
-def outlines(frame: Sequence[Found]) -> dict[int, tuple[Box, U8]]:
+def outlines(frame: Sequence[Found]) -> dict[int, Outline]:
     """Each track's box and mask in one frame."""
     parts: dict[int, list[Blob]] = {}
     for found in frame:
@@ -101,15 +106,26 @@ def outlines(frame: Sequence[Found]) -> dict[int, tuple[Box, U8]]:
     return {track: union(owned) for track, owned in parts.items()}
 
 
-def _pieces(pairs: list[tuple[U8, tuple[Box, U8], tuple[Box, U8]]]) -> bool:
-    """Whether two outlines, given with their picture in each frame that shows both, are pieces of one object.
+def _one_body(pairs: list[Pair], frames: Sequence[Sequence[Found]], a: int, b: int, clean: dict[int, int]) -> bool:
+    """Whether two tracks are pieces of one individual; the arguments are for the frames that show both.
 
-    They are when they stay close and keep their places to each other, and either touch or have common colours, or
-    travel together (the Gestalt law of common fate), which allows for a wider gap; or when a post parts them.
+    They never are when they are seen far apart. They are when their common blob is much larger than all its tracks ever
+    were alone, which were scraps of somebody who came into view; when a post parts them; or by `_travel_as_one`.
     """
-    side = np.sqrt(max(cv2.countNonZero(mask) for _, a, b in pairs for mask in (a[1], b[1])))
-    if any(gap(a[0], b[0]) > FATE_GAP * side + 3 for _, a, b in pairs):
+    side = np.sqrt(max(cv2.countNonZero(mask) for _, one, two in pairs for mask in (one[1], two[1])))
+    if any(gap(one[0], two[0]) > FATE_GAP * side + 3 for _, one, two in pairs):
         return False
+    common = [_common(frame, a, b) for frame in frames]
+    growth = [one.blob.area / max(1, sum(clean.get(s.track, 0) for s in one.shares)) for one in common if one]
+    if len(growth) >= 3 and np.median(growth) > SCRAPS:
+        return True
+    apart_pairs = [pair[1:] for pair, one in zip(pairs, common, strict=True) if one is None]
+    return _parted_by_post(apart_pairs) or _travel_as_one(pairs, side)
+
+
+def _travel_as_one(pairs: list[Pair], side: float) -> bool:
+    """Whether two outlines keep their places to each other, and either touch or have common colours, or travel together
+    (the Gestalt law of common fate), which allows for a wider gap. side: of the larger one, in pixels."""
     first, second = (np.array([centre(*pair[i]) for pair in pairs]) for i in (1, 2))
     drift = np.ptp(first - second, axis=0).max()
     if drift > PIECE_DRIFT * side:
@@ -135,13 +151,13 @@ def _clean_areas(found: Sequence[Sequence[Found]]) -> dict[int, int]:
     return areas
 
 
-def _common_blob(frame: Sequence[Found], a: int, b: int) -> Blob | None:
+def _common(frame: Sequence[Found], a: int, b: int) -> Found | None:
     """The largest blob that two tracks share in one frame."""
-    common = [one.blob for one in frame if {a, b} <= {share.track for share in one.shares}]
-    return max(common, key=lambda blob: blob.area, default=None)
+    common = [one for one in frame if {a, b} <= {share.track for share in one.shares}]
+    return max(common, key=lambda one: one.blob.area, default=None)
 
 
-def _parted_by_post(pairs: list[tuple[tuple[Box, U8], tuple[Box, U8]]]) -> bool:
+def _parted_by_post(pairs: Sequence[tuple[Outline, Outline]]) -> bool:
     """Whether the gap between two outlines is narrow, long and straight, and stays in its place while they move."""
     if len(pairs) < 2:
         return False
@@ -156,7 +172,7 @@ def _parted_by_post(pairs: list[tuple[tuple[Box, U8], tuple[Box, U8]]]) -> bool:
     return bool(np.ptp(np.percentile(middles[:, across], [10, 90])) <= POST_SWAY)
 
 
-def _gap_between(a: tuple[Box, U8], b: tuple[Box, U8], reach: int) -> Box | None:
+def _gap_between(a: Outline, b: Outline, reach: int) -> Box | None:
     """The box of the gap between two outlines that face each other within 2 * reach; None if it is short or crooked."""
     if gap(a[0], b[0]) > 2 * reach:
         return None
