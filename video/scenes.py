@@ -181,7 +181,7 @@ def _render_beside(scenes: Sequence[tuple[Path, dict[str, Any]]], workers: int) 
     except BrokenProcessPool:
         raise ChildProcessError(
             f"a process that rendered generated footage was killed, maybe for want of memory: {workers} ran side by "
-            "side and each needs about 500 MB; complete videos are kept, so run it again, on fewer cores if need be"
+            "side and each needs about 200 MB; complete videos are kept, so run it again, on fewer cores if need be"
         ) from None
     except BaseException:
         for process in set(multiprocessing.active_children()) - others:

@@ -110,12 +110,13 @@ def moved(box: Box, dx: int, dy: int) -> Box:
     return box[0] + dx, box[1] + dy, box[2] + dx, box[3] + dy
 
 
-def inside(box: Box, mask: U8, width: int, height: int) -> tuple[Box, U8]:
-    """The part of a mask that lies in the picture; an empty mask if none does."""
-    x0, y0, x1, y1 = max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
+def common_pixels(a: tuple[Box, U8], b: tuple[Box, U8]) -> int:
+    """Pixels in both of two masks, either of which may lie partly outside the picture."""
+    x0, y0, x1, y1 = max(a[0][0], b[0][0]), max(a[0][1], b[0][1]), min(a[0][2], b[0][2]), min(a[0][3], b[0][3])
     if x0 >= x1 or y0 >= y1:
-        return (0, 0, 0, 0), mask[:0, :0]
-    return (x0, y0, x1, y1), mask[y0 - box[1] : y1 - box[1], x0 - box[0] : x1 - box[0]]
+        return 0
+    one, other = (view(mask, (x0 - box[0], y0 - box[1], x1 - box[0], y1 - box[1])) for box, mask in (a, b))
+    return int(cv2.countNonZero(one & other))
 
 
 def union(blobs: Sequence[Blob]) -> tuple[Box, U8]:
