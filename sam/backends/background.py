@@ -30,6 +30,7 @@ TINT = 3.2  # how many times the noise the colour of a shadow may be off
 ROUGH = 0.03  # how uneven the brightness of a shadow may be against that of the ground it falls on
 DARK = 0.4  # of the median brightness: darker places do not show shadows
 GHOST = 1.5  # how much stronger a ghost's outline is in the background than in the image
+RESTED = 2.0  # times the median spread: what is more is not noise
 LIGHT_ERROR = 0.012  # of the brightness: what the fitted light may be wrong by
 RATIO = 128  # the 8-bit value of a ratio of 1
 SCALE = 4.0  # of the 8-bit score: this many levels per unit of noise
@@ -58,7 +59,7 @@ class Background:
             reference = _shorth(np.clip(relit, 0, 255).astype(np.uint8))[0]
         lights = [_light(b, reference) for b in blocks]
         lifted, spread = _shorth(np.stack([_relit(*one) for one in zip(frames, lights, strict=True)]))
-        picture = cv2.convertScaleAbs(cv2.max(lifted - LIFT, 0.0))
+        picture = cv2.convertScaleAbs(np.maximum(lifted - LIFT, 0))
         noise = _noise(lifted, spread, len(frames))
         luma, cr, cb = cv2.split(cv2.cvtColor(cv2.convertScaleAbs(lifted), cv2.COLOR_RGB2YCrCb))
         tint = (cr.astype(np.float32) - 128, cb.astype(np.float32) - 128)
@@ -205,7 +206,11 @@ def _sorted(stack: U8) -> U8:
 
 
 def _noise(lifted: F32, spread: F32, count: int) -> tuple[F32, F32, F32]:
-    """Score levels per level of Y, Cr and Cb, (h, w) each: noise is what the shorth spans, smoothed, and the light."""
+    """Score levels per level of Y, Cr and Cb, (h, w) each: noise is what the shorth spans, smoothed, and the light.
+
+    Where it spans far more than elsewhere, somebody rested; the place is no noisier there.
+    """
+    spread = np.minimum(spread, RESTED * float(np.median(spread)))
     deviation = cv2.GaussianBlur(spread, (0, 0), 2.0) / (2 * 0.5244) if count >= 8 else np.full_like(spread, 3.0)
     deviation, luma = deviation.mean(axis=2), cv2.cvtColor(lifted, cv2.COLOR_RGB2GRAY)
     y = np.sqrt(np.maximum(deviation, 1.2) ** 2 + (LIGHT_ERROR * luma) ** 2)
