@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipeline.build import Build, Summary
+from pipeline.executors.local import cores
 from pipeline.footage import survey
 from pipeline.quoting import shell_word
 from pipeline.report.contact import contact_sheet
@@ -29,7 +30,7 @@ def demo(settings: Settings) -> Summary:
     options = settings.demo
     footage = Path(settings.videos[0])
     log.info("footage: %d generated videos of %g s in %s", options.videos, options.seconds, footage)
-    make_footage(footage, options.videos, options.seconds, options.seed)
+    make_footage(footage, options.videos, options.seconds, options.seed, workers=cores())
     build = Build(replace(settings, task="build"))
     summary = build.run()
     score = total(_scores(build))

@@ -74,8 +74,8 @@ class DemoConfig:
     """The generated footage of task=demo."""
 
     footage: str = "demo/footage"
-    videos: int = 3
-    seconds: float = 60.0
+    videos: int = 4
+    seconds: float = 40.0
     seed: int = 7
 
     def __post_init__(self) -> None:
