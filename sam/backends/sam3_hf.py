@@ -13,17 +13,19 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam.backends import access, device, weights
+from sam.backends import access, device, preflight, weights
 from sam.backends.found import gather
 from sam.backends.hf_kernel import installed as local_kernel
 from sam.backends.hf_window import Engine, Window
 from sam.backends.limits import Limits, check_limits, failure, fewer, quiet
+from sam.checks import Check, look
 from sam.memory import release_cuda
 from sam.tracker import tracker
 from sam.types import FrameMasks, Prompt, SessionFrames
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 VERSION = 1  # raise it when the same weights, library and options give other masks
 EXTRA = "sam3-hf"
+PACKAGES = ("transformers", "torch", "torchvision")
 FILES = ("*.json", "*.txt", "model*.safetensors")
 
 
@@ -70,6 +73,20 @@ class Sam3HfConfig:
 
     def build(self) -> Sam3HfTracker:
         return Sam3HfTracker(self)
+
+    def preflight(self) -> Iterator[Check]:
+        """See `sam.checks.Preflight`; imports torch and transformers where they are installed."""
+        name = Sam3HfTracker.name
+        packages = preflight.packages(name, PACKAGES, EXTRA)
+        yield packages
+        if packages.state == "ok":
+            fix = f"make setup EXTRAS={EXTRA} installs versions that were tested together"
+            yield from preflight.wishes("transformers", metadata.requires("transformers") or (), fix)
+            yield look("import", _importable)
+        on, dtype = device.resolve(self.device, self.dtype)
+        yield look("device", lambda: device.usable(name, self.device, on, dtype))
+        needed = ("config.json", "model*.safetensors")
+        yield from preflight.weights_there(self.weights, name, EXTRA, needed, _fits)
 
 
 class Sam3HfTracker:
@@ -113,13 +130,12 @@ class Sam3HfTracker:
         return self
 
     def _load(self, stack: ExitStack) -> Engine:
-        for package in ("transformers", "torch", "torchvision"):
+        for package in PACKAGES:
             access.installed(self.name, package, EXTRA)
         import torch
 
         device.check(torch, self.name, self._config.device, self._device, self._dtype)
-        folder = weights.locate(self._config.weights, self.name, EXTRA, FILES)
-        weights.check_transformers_folder(folder, self.name)
+        folder = _fits(weights.locate(self._config.weights, self.name, EXTRA, FILES))
         dtype = getattr(torch, self._dtype)
         with quiet("transformers"):
             from transformers.models.sam3_video import modeling_sam3_video
@@ -175,6 +191,23 @@ class Sam3HfTracker:
             model.max_num_objects = before
             self._most = window.most_objects if window is not None else 0
             del model, window
+
+
+def _fits(folder: Path) -> Path:
+    """The folder, if transformers can load it; raises TrackerUnavailable."""
+    weights.check_transformers_folder(folder, Sam3HfTracker.name)
+    return folder
+
+
+def _importable() -> str:
+    """Import the library's SAM3; raises TrackerUnavailable."""
+    try:
+        from transformers.models.sam3_video import modeling_sam3_video
+    except ImportError as error:
+        text = f"transformers {metadata.version('transformers')} cannot import SAM3 video: {error}"
+        raise access.unavailable(Sam3HfTracker.name, f"{text}; make setup EXTRAS={EXTRA}") from error
+    with local_kernel(modeling_sam3_video):
+        return "Sam3VideoModel, with its own clean-up of masks instead of the downloaded kernel"
 
 
 def _read(folder: Path, where: str, dtype: Any) -> tuple[Any, Any]:
