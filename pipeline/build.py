@@ -169,7 +169,7 @@ class Build:
         return self._summary(footage, outcomes, *counts)
 
     def _index(self, footage: Footage, jobs: Sequence[Job], splits: dict[str, str]) -> set[str]:
-        """Rebuild the parquet files; returns the records that hold failures."""
+        """Rebuild the parquet files; returns the records with something to retry."""
         from pipeline import index
 
         failed: set[str] = set()
@@ -178,7 +178,7 @@ class Build:
             for job in jobs:
                 record = self.ledger.read(job.record_id)
                 if record is not None:
-                    if record.failures:
+                    if record.incomplete:
                         failed.add(record.id)
                     yield record
 

@@ -16,7 +16,7 @@ from pipeline.index import judge
 from pipeline.records import CropFile, Figures, Sample
 from pipeline.roi import Regions
 from pipeline.settings import Settings
-from pipeline.track_store import WindowTracks
+from pipeline.track_store import WindowTracks, degraded_key
 from sam.types import Track
 from video.types import Clip, Video, Window, digest
 
@@ -45,6 +45,7 @@ class Measure:
         drafts = []
         for clip in window.clips:
             for p, tracks in enumerate(found):
+                key = degraded_key(track_keys[p]) if tracks.degraded else track_keys[p]
                 frames = tracks.frames_of(clip)
                 if tracks.error is not None or is_short(clip, frames, self.settings.clip.whole):
                     continue
@@ -52,7 +53,7 @@ class Measure:
                     placement = place_object(track, frames.start, len(frames), self.settings.crop)
                     if placement is not None:
                         twin = same.get((p, track.object_id))
-                        sample = self._sample(window, clip, tracks, track_keys[p], track, placement, frames, twin)
+                        sample = self._sample(window, clip, tracks, key, track, placement, frames, twin)
                         drafts.append(self._judged(sample, clip, placement))
         return drafts
 
