@@ -243,14 +243,15 @@ class Worker:
                 state.span = self._span(state)
 
     def _track(self, job: Job, state: _State, frames: Sequence[Fed], measure: Measure) -> None:
+        missing = [p for p, known in enumerate(state.known) if known is None]
         with self._timed("track"):
-            for p, prompt in enumerate(self._settings.prompts):
-                if state.known[p] is None:
-                    found = self._tracking.track(job.chunk.video, state.window, frames, prompt)
-                    before = state.before[p]
-                    lost = found.error is not None and before is not None and before.error is None
-                    state.known[p] = before if lost else found
-                    self._tracked += 1
+            prompts = [self._settings.prompts[p] for p in missing]
+            results = self._tracking.track(job.chunk.video, state.window, frames, prompts)
+        for p, found in zip(missing, results, strict=True):
+            before = state.before[p]
+            lost = found.error is not None and before is not None and before.error is None
+            state.known[p] = before if lost else found
+        self._tracked += len(missing)
         state.drafts = measure.drafts(state.window, state.found, job.track_keys)
 
     def _keep_tracks(self, job: Job, states: Sequence[_State]) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from sam.backends import access, device, preflight, weights
 from sam.backends.found import gather
+from sam.backends.hf_features import Features
 from sam.backends.hf_kernel import installed as local_kernel
 from sam.backends.hf_window import Engine, Window
 from sam.backends.limits import Limits, check_limits, failure, fewer, quiet
@@ -103,6 +104,7 @@ class Sam3HfTracker:
         self._engine: Engine | None = None
         self._weights = ""
         self._most = 0  # objects tracked at once in the last window
+        self._kept: tuple[SessionFrames, Features] | None = None
         self.max_side = config.max_side
         self.release = config.release
         self.degraded = False
@@ -150,7 +152,7 @@ class Sam3HfTracker:
         return Engine(model, processor, self._device, dtype)
 
     def _drop(self) -> None:
-        self._engine = None
+        self._engine = self._kept = None
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
@@ -169,6 +171,13 @@ class Sam3HfTracker:
         """The same with state in main memory and half the objects that memory ran out with."""
         yield from self._run(frames, prompts, True, fewer(self._most, self._config.max_objects))
 
+    def keep(self, frames: SessionFrames | None) -> None:
+        """Keep what the image backbone makes of these frames until the next call, for passes that follow."""
+        if self._engine is None:
+            raise RuntimeError("enter the tracker before tracking")
+        backbone = self._engine.model.detector_model.vision_encoder.backbone
+        self._kept = None if frames is None else (frames, Features(backbone))
+
     def _run(
         self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool, most: int | None
     ) -> Iterator[FrameMasks]:
@@ -178,9 +187,10 @@ class Sam3HfTracker:
         before, found_by = model.max_num_objects, dict[int, str]()
         self.degraded, self.found_by, self._most = False, found_by, 0
         window: Window | None = None
+        features = self._kept[1] if self._kept is not None and self._kept[0] is frames else None
         try:
             model.max_num_objects = before if most is None else most
-            window = Window(self._engine, frames.images, [p.text or "" for p in prompts], state_on_cpu)
+            window = Window(self._engine, frames.images, [p.text or "" for p in prompts], state_on_cpu, features)
             for result in window.results():
                 found_by.update(result.texts)
                 yield gather(result.frame, result.ids, result.scores, result.masks, frames)
@@ -190,7 +200,7 @@ class Sam3HfTracker:
         finally:
             model.max_num_objects = before
             self._most = window.most_objects if window is not None else 0
-            del model, window
+            del model, window, features
 
 
 def _fits(folder: Path) -> Path:

@@ -67,6 +67,8 @@ class Scarce:
             yield self._seen(t, (0,))
         self.degraded = True
 
+    def keep(self, frames: SessionFrames | None) -> None: ...
+
     @staticmethod
     def _seen(frame: int, ids: tuple[int, ...]) -> FrameMasks:
         masks = [Mask.encode(np.ones((20, 24), np.uint8), (8 + 30 * i, 10)) for i in ids]
