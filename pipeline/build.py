@@ -176,7 +176,7 @@ class Build:
         return self._summary(footage, outcomes, *counts)
 
     def _index(self, footage: Footage, jobs: Sequence[Job]) -> set[str]:
-        """Rebuild the parquet files; returns the records that hold failures."""
+        """Rebuild the parquet files; returns the records with something to retry."""
         from pipeline import index
 
         splits, config = self.splits(footage), self.settings.split
@@ -190,7 +190,7 @@ class Build:
             for job in jobs:
                 record = self.ledger.read(job.record_id)
                 if record is not None:
-                    if record.failures:
+                    if record.incomplete:
                         failed.add(record.id)
                     yield record
 

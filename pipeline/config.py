@@ -32,6 +32,7 @@ from video.types import digest
 TASKS = {
     "build": "plan, track, crop, filter, split, export, report (the default)",
     "plan": "what a build would do and need; writes nothing",
+    "doctor": "what this machine has and lacks for each tracker, and the fix; writes nothing",
     "preview": "a few windows across the videos and prompts in one page, to choose a prompt before days of work",
     "clip": "only cut the clips into H.264 files under clips/",
     "track": "only track; crop later, or on another machine",

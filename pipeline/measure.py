@@ -14,7 +14,7 @@ from pipeline.judge import Judge
 from pipeline.quality import mask_figures
 from pipeline.records import Figures, Sample
 from pipeline.settings import Settings
-from pipeline.track_store import WindowTracks
+from pipeline.track_store import WindowTracks, degraded_key
 from sam.types import Mask, Track
 from video.types import Clip, Window, digest
 
@@ -45,6 +45,7 @@ class Measure:
         drafts = []
         for clip in window.clips:
             for p, tracks in enumerate(found):
+                key = degraded_key(track_keys[p]) if tracks.degraded else track_keys[p]
                 frames = tracks.frames_of(clip)
                 if tracks.error is not None or is_short(clip, frames, self.settings.clip.whole):
                     continue
@@ -55,7 +56,7 @@ class Measure:
                         others = [[m for who, m in shown.get(n, ()) if who != me and me not in same] for n in frames]
                         corrupt = sum(n in frames for n in tracks.corrupt)
                         figures = mask_figures(placement, (clip.video.width, clip.video.height), corrupt, others)
-                        sample = self._sample(window, clip, tracks, track_keys[p], track, placement, frames, figures)
+                        sample = self._sample(window, clip, tracks, key, track, placement, frames, figures)
                         sample = replace(sample, duplicate_of=same.get(me))
                         drafts.append(self._judged(sample, clip, placement))
         return drafts

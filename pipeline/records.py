@@ -156,6 +156,11 @@ class ChunkRecord:
     short: tuple[Rejection, ...]  # clips with fewer frames than asked for
     failures: tuple[Failure, ...]
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether trying again could bring more: something failed, or was tracked with fewer objects than there are."""
+        return bool(self.failures) or any(sample.degraded for sample in self.samples)
+
     def to_json(self) -> bytes:
         return orjson.dumps({"format": FORMAT} | asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 

@@ -30,6 +30,12 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
         status, text = plan(settings)
         print(text)
         return status, None
+    if settings.task == "doctor":
+        from pipeline.doctor import doctor
+
+        status, text = doctor(settings)
+        print(text)
+        return status, None
     layout = Layout(settings.out, settings.tracks)
     with recorded(settings, layout, overrides) as folder:
         if settings.task == "preview":

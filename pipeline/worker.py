@@ -28,6 +28,7 @@ from pipeline.settings import Settings
 from pipeline.split import Splits
 from pipeline.track_store import TrackStore, WindowTracks
 from pipeline.tracking import Tracking
+from sam.errors import TrackerUnavailable
 from video.errors import VideoError
 from video.reader import VideoReader, open_reader
 from video.types import Chunk, Clip, Video, Window
@@ -64,10 +65,11 @@ class Outcome:
 
 @dataclass(slots=True)
 class _State:
-    """One window on its way through the stages. known: per prompt; None has to be tracked."""
+    """One window on its way through the stages. known: per prompt; None has to be tracked. before: what is stored."""
 
     window: Window
     known: list[WindowTracks | None]
+    before: list[WindowTracks | None]
     drafts: list[Draft] = field(default_factory=list)
     crops: list[Future[Sample] | None] = field(default_factory=list)  # one per draft
     span: range = range(0)  # grid positions to decode
@@ -95,6 +97,7 @@ class Worker:
         self._reader: tuple[str, VideoReader] | None = None
         self._tracking = Tracking(settings)
         self._seconds: dict[str, float] = {}
+        self._tracked = 0
 
     def __enter__(self) -> Self:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
@@ -111,9 +114,9 @@ class Worker:
         before = self._ledger.read(job.record_id)
         measure = Measure(self._settings, Judge.of(self._settings, job.splits), self._made(before))
         states = self._states(job, measure)
-        to_track = sum(state.known.count(None) for state in states)
+        self._tracked = 0
         failures = self._stream(job, states, measure)
-        if to_track:
+        if self._tracked:
             self._keep_tracks(job, states)
         record = self._record(job, states, failures)
         if self._settings.task not in ("track", "clip"):
@@ -123,8 +126,8 @@ class Worker:
             clips=job.chunk.clips,
             crops=sum(bool(s.files) for s in record.samples),
             failures=len(record.failures),
-            tracked=to_track,
-            reused=len(states) * len(job.track_keys) - to_track,
+            tracked=self._tracked,
+            reused=len(states) * len(job.track_keys) - self._tracked,
             seconds=self._seconds,
         )
 
@@ -146,7 +149,8 @@ class Worker:
         stored = [self._store.read(key) if self._store.has(key) else {} for key in job.track_keys]
         states = []
         for window in job.chunk.windows:
-            state = _State(window, [self._usable(tracks.get(window.id)) for tracks in stored])
+            before = [tracks.get(window.id) for tracks in stored]
+            state = _State(window, [self._usable(tracks) for tracks in before], before)
             if state.untracked and self._settings.task == "crop":
                 raise DatasetError(
                     f"{job.chunk.video.name}: there are no stored tracks for all of it under {self._settings.tracks}; "
@@ -160,7 +164,7 @@ class Worker:
 
     def _usable(self, stored: WindowTracks | None) -> WindowTracks | None:
         again = self._settings.retry_failed and self._settings.task != "crop"
-        return None if stored is not None and stored.error is not None and again else stored
+        return None if stored is not None and again and (stored.error is not None or stored.degraded) else stored
 
     def _span(self, state: _State) -> range:
         """The grid positions that have to be decoded for this window; empty when everything is there."""
@@ -184,8 +188,7 @@ class Worker:
         failures: list[Failure] = []
         try:
             if any(state.untracked for state in states):
-                with self._timed("load"):
-                    self._tracking.prepare(video, lambda: self._open(video))
+                self._load(job, states, measure)
             spans = [state.span for state in states if state.span]
             with ExitStack() as stack:
                 feed = None
@@ -222,11 +225,32 @@ class Worker:
 
     # -- tracking -----------------------------------------------------------------------------------------------------
 
+    def _load(self, job: Job, states: Sequence[_State], measure: Measure) -> None:
+        """Load the tracker. Where it cannot run, what is stored has to do: then nothing is tried again."""
+        video = job.chunk.video
+        try:
+            with self._timed("load"):
+                self._tracking.prepare(video, lambda: self._open(video))
+        except TrackerUnavailable as error:
+            again = [state for state in states if state.untracked]
+            if any(None in state.before for state in again):
+                raise
+            log.warning("%s: %d windows are not tried again: %s", video.name, len(again), error)
+            for state in again:
+                state.known = list(state.before)
+                state.drafts = measure.drafts(state.window, state.found, job.track_keys)
+                state.span = self._span(state)
+
     def _track(self, job: Job, state: _State, frames: Sequence[Fed], measure: Measure) -> None:
+        missing = [p for p, known in enumerate(state.known) if known is None]
         with self._timed("track"):
-            for p, prompt in enumerate(self._settings.prompts):
-                if state.known[p] is None:
-                    state.known[p] = self._tracking.track(job.chunk.video, state.window, frames, prompt)
+            prompts = [self._settings.prompts[p] for p in missing]
+            results = self._tracking.track(job.chunk.video, state.window, frames, prompts)
+        for p, found in zip(missing, results, strict=True):
+            before = state.before[p]
+            lost = found.error is not None and before is not None and before.error is None
+            state.known[p] = before if lost else found
+        self._tracked += len(missing)
         state.drafts = measure.drafts(state.window, state.found, job.track_keys)
 
     def _keep_tracks(self, job: Job, states: Sequence[_State]) -> None:
@@ -312,11 +336,11 @@ class Worker:
 
 
 def unfinished(record: ChunkRecord | None, judge: Judge, crop_sizes: Mapping[str, int], retry_failed: bool) -> bool:
-    """Whether a chunk with this record has work left: a failure to retry, or an admitted object without its crop.
+    """Whether a chunk with this record has work left: something to retry, or an admitted object without its crop.
 
     crop_sizes: bytes of every crop on disk, by path relative to the dataset root.
     """
-    if record is None or (record.failures and retry_failed):
+    if record is None or (retry_failed and record.incomplete):
         return True
     for sample in record.samples:
         there = sample.files and all(crop_sizes.get(f.path) == f.size for f in sample.files)

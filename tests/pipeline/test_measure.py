@@ -20,7 +20,7 @@ from pipeline.judge import Judge
 from pipeline.measure import Draft, Measure, is_short
 from pipeline.roi import Region, Regions
 from pipeline.split import Span, Splits
-from pipeline.track_store import WindowTracks
+from pipeline.track_store import WindowTracks, degraded_key
 from tests.pipeline.making import PIXELS, a_clip, a_track, a_video, block, crop_file, found_in
 from video.clipper import ClipConfig
 from video.types import Window
@@ -100,7 +100,7 @@ def test_a_draft_names_everything_it_comes_from() -> None:
     (draft,) = measure(found_in(window, track, start_s=0.5, degraded=True), window=window)
     sample = draft.sample
     assert (sample.video, sample.video_fingerprint) == (video.name, video.fingerprint)
-    assert (sample.clip_id, sample.window_id, sample.track_key) == (clip.id, window.id, "key0")
+    assert (sample.clip_id, sample.window_id, sample.track_key) == (clip.id, window.id, degraded_key("key0"))
     assert (sample.tracker, sample.object_id, sample.prompt, sample.first_score) == ("motion", 7, "calf", 0.25)
     assert (sample.start_frame, sample.stride, sample.num_frames) == (32, 4, 4)
     assert sample.frame_indices == (32, 36, 40, 44)
