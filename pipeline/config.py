@@ -271,6 +271,12 @@ def _require(config: Config) -> None:
         missing.append("prompt=... (what to track, such as cow; with tracker=motion and tracker=file only a label)")
     if missing:
         raise ConfigError(f"task={config.task} needs " + " and ".join(missing))
+    name = _tracker_name(config.tracker)
+    if needs_tracker and "text" not in config.tracker.build().understands:
+        raise ConfigError(
+            f"tracker={name} follows what points, boxes or masks name and finds nothing by prompt={config.prompt}: use "
+            f"tracker=sam3_hf for task={config.task}"
+        )
 
 
 def _tracker_name(tracker: Any) -> str:

@@ -91,7 +91,7 @@ def check(torch: Any, tracker: str, asked: str, device: str, dtype: str) -> None
             )
         return
     if not works:
-        raise TrackerUnavailable(f"tracker={tracker} cannot use a GPU here: {cuda_problem(torch)}")
+        raise TrackerUnavailable(f"tracker={tracker} cannot use a GPU here: {cuda_problem(torch, tracker)}")
     number = int(device.partition(":")[2] or 0)
     if number >= torch.cuda.device_count():
         raise TrackerUnavailable(
@@ -105,17 +105,18 @@ def check(torch: Any, tracker: str, asked: str, device: str, dtype: str) -> None
         )
 
 
-def cuda_problem(torch: Any) -> str:
+def cuda_problem(torch: Any, tracker: str) -> str:
     """Why torch cannot use a GPU on this machine and what to do about it."""
+    on_cpu = "tracker=sam3_hf tracker.device=cpu" if tracker == "sam3" else "tracker.device=cpu"
     if torch.version.cuda is None:
         return (
             f"torch {torch.__version__} is a build without CUDA; install one with it "
-            "(https://pytorch.org/get-started/locally), or use tracker=sam3_hf tracker.device=cpu"
+            f"(https://pytorch.org/get-started/locally), or use {on_cpu}"
         )
     if _gpus() == 0:
         return (
-            "no NVIDIA driver or GPU was found (nvidia-smi shows them); use tracker=sam3_hf tracker.device=cpu, which "
-            "is slow, or tracker=motion for fixed cameras"
+            f"no NVIDIA driver or GPU was found (nvidia-smi shows them); use {on_cpu}, which is slow, or "
+            "tracker=motion for fixed cameras"
         )
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in _HIDDEN:
         return "CUDA_VISIBLE_DEVICES hides every GPU; unset it"
