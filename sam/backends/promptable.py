@@ -19,10 +19,11 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sam.backends import access, device, weights
+from sam.backends import access, device, promptable_image, weights
 from sam.backends.hf_window import Engine
 from sam.backends.limits import failure, quiet
 from sam.backends.promptable_window import PromptableWindow
+from sam.image import ImageMask
 from sam.memory import release_cuda
 from sam.tracker import Dialogue
 from sam.types import FrameMasks, Prompt, SessionFrames
@@ -56,7 +57,7 @@ class Family:
 
 
 class PromptableTracker:
-    """See the module docstring; implements `sam.tracker.Tracker`, `DialogueTracker` and `sam.memory.ModelTracker`."""
+    """See the module docstring; implements `Tracker`, `DialogueTracker`, `ModelTracker` and `ImageTracker`."""
 
     understands = frozenset({"points", "box", "mask"})
     context = 0
@@ -132,6 +133,11 @@ class PromptableTracker:
         """A window that takes prompts and corrections one by one; keeps the state of all its frames."""
         window = PromptableWindow(self.engine, frames, self._config.state_on_cpu, lasting=True)
         return _Explained(window, self.name, frames.video)
+
+    def segment(self, image: NDArray[np.uint8], prompts: Sequence[Prompt], multimask: bool) -> list[list[ImageMask]]:
+        """See `sam.image.segment_image`."""
+        with explained(self.name, "the picture"):
+            return promptable_image.segment(self.engine, image, prompts, multimask)
 
     def track(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
         """The objects of each frame; scores are the model's belief that the object is there, frame by frame.

@@ -31,6 +31,7 @@ class PromptableWindow:
         self._state_device = "cpu" if state_on_cpu else engine.device
         self._lasting = lasting
         self._pictures = Pictures(frames.images, engine)
+        self._size = frames.images[0].shape[:2]  # asked once: frames may be decoded when they are asked for
         self._features = self._session().cache
         self._objects: dict[int, PromptedObject] = {}
 
@@ -93,15 +94,12 @@ class PromptableWindow:
 
     def _gather(self, frame: int, seen: dict[int, Seen]) -> FrameMasks:
         planes = [self._plane(each) for each in seen.values()]
-        size = self._frames.images[frame].shape[:2]
-        masks = np.stack(planes) if planes else np.zeros((0, *size), np.bool_)
+        masks = np.stack(planes) if planes else np.zeros((0, *self._size), np.bool_)
         return gather(frame, list(seen), [each.score for each in seen.values()], masks, self._frames)
 
     def _plane(self, seen: Seen) -> NDArray[np.bool_]:
         """(h, w) bool at the size of the window's images."""
-        height, width = self._frames.images[0].shape[:2]
-        sizes = [[height, width]]
-        masks = self._engine.processor.post_process_masks([seen.logits], original_sizes=sizes)
+        masks = self._engine.processor.post_process_masks([seen.logits.float()], original_sizes=[list(self._size)])
         plane: NDArray[np.bool_] = masks[0][0, 0].cpu().numpy()
         return plane
 
