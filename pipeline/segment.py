@@ -1,8 +1,8 @@
 """task=segment: follow what points and boxes name through one video; without any, say what the video is.
 
 Frames are decoded when the tracker asks for them and results are written as they come, so memory does not grow with
-the video: it holds two blocks of frames, the tracker's reach, and of a prompt in the middle the outlines of the frames
-before it (about a kilobyte each). What is written appears complete or not at all.
+the video: it holds two blocks of frames, the tracker's reach, and of a prompt in the middle the run-length codes of the
+masks before it. What is written appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pipeline.layout import Layout, writing_folder
 from pipeline.mask_files import MaskFiles
 from pipeline.overlay import paint, paint_prompts
 from pipeline.settings import Settings
-from pipeline.source_frames import EVERY, SourceFrames, last_frame
+from pipeline.source_frames import EVERY, last_frame, session_frames
 from sam.errors import TrackingFailed, WrongPrompt
 from sam.session import SAMSession
 from sam.tracker import DialogueTracker, Tracker
-from sam.types import FrameMasks, Prompt, SessionFrames
+from sam.types import FrameMasks, Prompt
 from video.encoder import encode
 from video.errors import UnreadableVideo
 from video.reader import open_reader
@@ -66,26 +66,20 @@ def segment(settings: Settings, layout: Layout) -> int:
     video = _only_video(settings)
     prompts = read_prompts(settings.segment)
     tracker = _tracker(settings)
-    first, last = settings.segment.start, last_frame(video, settings.reader)
-    if settings.segment.end is not None:
-        if settings.segment.end > last:
-            raise ConfigError(f"segment.end={settings.segment.end}: {video.name} has frames 0 to {last}")
-        last = settings.segment.end
-    if first > last:
-        raise ConfigError(f"segment.start={first}: {video.name} has frames 0 to {last}")
+    first, last = _range(video, settings)
     folder = layout.segment(video.name)
-    with SourceFrames(video, settings.reader, first, last, tracker.max_side) as images:
-        numbers = np.arange(first, last + 1)
-        frames = SessionFrames(images, numbers, numbers / float(video.fps), video.width, video.height, video.name)
-        with SAMSession(tracker, frames) as session:
-            for prompt in prompts:
-                _add(session, prompt, first, last)
-            try:
-                with tracker, writing_folder(folder) as part:
-                    visible = _write(part, video, settings, tracker, session, prompts, last)
-            except TrackingFailed as error:
-                log.error("%s", error)
-                return 3
+    with (
+        session_frames(video, first, last, tracker.max_side, settings.reader) as frames,
+        SAMSession(tracker, frames) as session,
+    ):
+        for prompt in prompts:
+            _add(session, prompt, first, last)
+        try:
+            with tracker, writing_folder(folder) as part:
+                visible = _write(part, video, settings, tracker, session, prompts, last)
+        except TrackingFailed as error:
+            log.error("%s", error)
+            return 3
     for object_id, count in sorted(visible.items()):
         log.info("object %d: in %d of %d frames", object_id, count, last - first + 1)
     log.info("masks, overlay.mp4 and masks.json in %s", folder)
@@ -99,6 +93,15 @@ def _only_video(settings: Settings) -> Video:
         names = ", ".join(each.name for each in found[:3])
         raise ConfigError(f"task=segment works on one video, and videos names {len(found)}: {names}, ...")
     return probe(found[0])
+
+
+def _range(video: Video, settings: Settings) -> tuple[int, int]:
+    """The first and last frame to track."""
+    first, last, end = settings.segment.start, settings.segment.end, last_frame(video, settings.reader)
+    for key, value in (("start", first), ("end", last)):
+        if value is not None and value > end:
+            raise ConfigError(f"segment.{key}={value}: {video.name} has frames 0 to {end}")
+    return first, end if last is None else last
 
 
 def _tracker(settings: Settings) -> Tracker:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sam.types import SessionFrames
 from video.errors import UnreadableVideo
 from video.reader import VideoReader, open_reader, shrink
+from video.source import find, probe
 from video.types import Grid, Video
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,26 @@ class SourceFrames(Sequence[NDArray[np.uint8]]):
             held = found.get(position, held)
             pictures.append(held)
         return pictures
+
+
+@contextmanager
+def session_frames(
+    video: Video | str, first: int = 0, last: int | None = None, max_side: int | None = 1280, reader: str = "pyav"
+) -> Iterator[SessionFrames]:
+    """The frames of a video for a `SAMSession`, decoded while it tracks; frame 0 of the session is `first`.
+
+    video: or a path. last: inclusive; None for the last that can be decoded. max_side: of what the tracker sees;
+    prompts and masks are at the source's size. Raises UnreadableVideo, and ValueError for frames that the video does not have.
+    """
+    if isinstance(video, str):
+        video = probe(find([video])[0])
+    end = last_frame(video, reader)
+    if not 0 <= first <= (end if last is None else last) <= end:
+        raise ValueError(f"{video.name} has frames 0 to {end}, got {first} to {last}")
+    last = end if last is None else last
+    numbers = np.arange(first, last + 1)
+    with SourceFrames(video, reader, first, last, max_side) as images:
+        yield SessionFrames(images, numbers, numbers / float(video.fps), video.width, video.height, video.name)
 
 
 def last_frame(video: Video, reader: str) -> int:

@@ -20,9 +20,8 @@ from sam.types import FrameMasks, Prompt, SessionFrames
 class PromptableWindow:
     """See the module docstring; implements `sam.tracker.Dialogue`.
 
-    state_on_cpu: keep the objects' memory in main memory between the steps. lasting: keep that of every frame, about
-    1.5 MB each for an object of the full-size models, so that tracking can go on from any frame; else memory does not
-    grow with the window.
+    state_on_cpu: keep the objects' memory in main memory between the steps. lasting: keep that of every frame, so that
+    tracking can go on from any; else memory does not grow with the window.
     """
 
     def __init__(self, engine: Engine, frames: SessionFrames, state_on_cpu: bool, lasting: bool) -> None:
