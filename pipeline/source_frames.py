@@ -102,7 +102,7 @@ def session_frames(
     """The frames of a video for a `SAMSession`, decoded while it tracks; frame 0 of the session is `first`.
 
     video: or a path. last: inclusive; None for the last that can be decoded. max_side: of what the tracker sees;
-    prompts and masks are at the source's size. Raises UnreadableVideo, and ValueError for frames that the video does not have.
+    prompts and masks are at the source's size. Raises UnreadableVideo, and ValueError for frames that are not there.
     """
     if isinstance(video, str):
         video = probe(find([video])[0])
