@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.click_strings import from_strings
 from pipeline.errors import ConfigError
 from pipeline.settings import SegmentConfig
 from sam.types import Prompt
@@ -34,8 +35,9 @@ def read_prompts(options: SegmentConfig) -> tuple[Prompt, ...]:
     return tuple(prompts)
 
 
-def _entries(clicks: Any) -> list[Any]:
-    """The list that `segment.clicks` holds: itself, JSON text, or a JSON file."""
+def _entries(given: Any) -> list[Any]:
+    """The list that `segment.clicks` holds: itself, JSON text, or a JSON file; also of click strings."""
+    clicks = given
     if clicks is None:
         return []
     if isinstance(clicks, str):
@@ -49,6 +51,8 @@ def _entries(clicks: Any) -> list[Any]:
             clicks = json.loads(text)
         except ValueError as error:
             raise ConfigError(f"{source} is no JSON ({error}): it must be a list such as {RIGHT}") from error
+    if isinstance(clicks, Mapping) and "click_coordinates" in clicks:
+        return list(from_strings(clicks, "segment.clicks" if isinstance(given, Mapping) else str(given)))
     if not isinstance(clicks, list | tuple) or not clicks:
         raise ConfigError(f"segment.clicks must be a list such as {RIGHT}, got {clicks!r}")
     return list(clicks)

@@ -121,17 +121,22 @@ class Mask:
         return plane
 
 
-def iou(a: Mask, b: Mask) -> float:
-    """Intersection over union of two masks of one frame, computed on the overlap of their boxes only."""
+def shared_area(a: Mask, b: Mask) -> int:
+    """Pixels that two masks of one frame have in common, computed on the overlap of their boxes only."""
     x0, y0 = max(a.box[0], b.box[0]), max(a.box[1], b.box[1])
     x1, y1 = min(a.box[2], b.box[2]), min(a.box[3], b.box[3])
     if x0 >= x1 or y0 >= y1:
-        return 0.0
+        return 0
 
     def part(mask: Mask) -> NDArray[np.uint8]:
         return mask.decode()[y0 - mask.box[1] : y1 - mask.box[1], x0 - mask.box[0] : x1 - mask.box[0]]
 
-    shared = int(np.count_nonzero(part(a) & part(b)))
+    return int(np.count_nonzero(part(a) & part(b)))
+
+
+def iou(a: Mask, b: Mask) -> float:
+    """Intersection over union of two masks of one frame."""
+    shared = shared_area(a, b)
     return shared / (a.area + b.area - shared)
 
 
