@@ -23,7 +23,7 @@ from pipeline.extractor import CropConfig
 from pipeline.filters.filter import filters
 from pipeline.quoting import shell_word
 from pipeline.roi import load_regions
-from pipeline.settings import FROM_DATASET, DemoConfig, Settings, ShardConfig, SplitConfig
+from pipeline.settings import FROM_DATASET, DemoConfig, SegmentConfig, Settings, ShardConfig, SplitConfig
 from sam.tracker import trackers
 from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
@@ -39,6 +39,7 @@ TASKS = {
     "crop": "only crop, from tracks that are already there",
     "export": "only write the exports of a finished dataset",
     "report": "only write the report of a finished dataset",
+    "segment": "follow what points or boxes name through one video; without any, print what the video is",
     "demo": "generate footage with known truth, build a dataset from it, and score the tracks",
 }
 READERS = ("pyav", "decord")
@@ -94,6 +95,7 @@ class Config:
     executor: Any = MISSING
     shard: ShardConfig = field(default_factory=ShardConfig)
     demo: DemoConfig = field(default_factory=DemoConfig)
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
     retry_failed: bool = True
 
 
@@ -194,6 +196,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         executor=config.executor,
         shard=config.shard,
         demo=config.demo,
+        segment=config.segment,
         retry_failed=config.retry_failed,
         values=_plain_values(cfg),
         document=document,
@@ -265,7 +268,7 @@ def _plain_values(cfg: DictConfig) -> dict[str, Any]:
 
 def _require(config: Config) -> None:
     """Refuse a config that lacks what its task needs; all missing keys in one message."""
-    needs_videos = config.task in ("build", "plan", "preview", "clip", "track")
+    needs_videos = config.task in ("build", "plan", "preview", "clip", "track", "segment")
     needs_tracker = config.task in ("build", "plan", "preview", "track", "crop", "demo")
     missing = []
     if needs_videos and not config.videos:
@@ -276,6 +279,12 @@ def _require(config: Config) -> None:
         missing.append("prompt=... (what to track, such as cow; with tracker=motion and tracker=file only a label)")
     if missing:
         raise ConfigError(f"task={config.task} needs " + " and ".join(missing))
+    name = _tracker_name(config.tracker)
+    if needs_tracker and "text" not in config.tracker.build().understands:
+        raise ConfigError(
+            f"tracker={name} follows what points, boxes or masks name and finds nothing by prompt={config.prompt}: use "
+            f"tracker=sam3_hf for task={config.task}"
+        )
 
 
 def _tracker_name(tracker: Any) -> str:

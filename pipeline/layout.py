@@ -90,6 +90,10 @@ class Layout:
     def preview(self) -> Path:
         return self.root / "preview" / "index.html"
 
+    def segment(self, video: str) -> Path:
+        """Where task=segment puts what it found in a video, given by its name."""
+        return self.root / "segment" / Path(video).with_suffix("")
+
     @property
     def runs(self) -> Path:
         return self.root / "runs"

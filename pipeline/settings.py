@@ -20,7 +20,7 @@ from video.encoder import EncodeConfig
 
 SPLITS = ("train", "val", "test")
 FROM_DATASET = frozenset({"crop", "export", "report"})  # tasks that start from out/dataset.yaml
-UNDECISIVE = frozenset({"task", "executor", "shard", "retry_failed", "out", "tracks", "demo"})
+UNDECISIVE = frozenset({"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "segment"})
 
 
 @dataclass
@@ -85,6 +85,31 @@ class DemoConfig:
             raise ValueError(f"demo.seconds must be from 1 to 3600, got {self.seconds}")
 
 
+@dataclass
+class SegmentConfig:
+    """What task=segment follows through one video. Frames are source frames from 0, places source pixels."""
+
+    points: Any = None  # [[920,470],[909,138]]
+    labels: Any = None  # [1,0]: 1 inside the object, 0 outside; null: all 1
+    box: Any = None  # [x0,y0,x1,y1]
+    frame: int = 0  # the frame of points and box
+    clicks: Any = None  # several objects and frames: a JSON file, JSON, or a list of {frame,object,points,labels,box}
+    start: int = 0  # the first frame tracked
+    end: int | None = None  # the last one, inclusive; null: the video's last
+    masks: bool = True  # also write a PNG per object and frame
+
+    def __post_init__(self) -> None:
+        if self.start < 0:
+            raise ValueError(f"segment.start must be a frame from 0, got {self.start}")
+        if self.end is not None and self.end < self.start:
+            raise ValueError(f"segment.end is the last frame, at least segment.start={self.start}, got {self.end}")
+
+    @property
+    def given(self) -> bool:
+        """Whether there is anything to follow."""
+        return not (self.points is None and self.labels is None and self.box is None and self.clicks is None)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """A checked config. Paths are absolute; `videos`, `prompts` and `exports` are tuples."""
@@ -113,6 +138,7 @@ class Settings:
     executor: Any
     shard: ShardConfig
     demo: DemoConfig
+    segment: SegmentConfig
     retry_failed: bool
     values: Mapping[str, Any]  # the whole config as plain dicts, lists and scalars
     document: str  # the same as YAML
