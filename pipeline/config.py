@@ -23,7 +23,15 @@ from pipeline.extractor import CropConfig
 from pipeline.filters.filter import filters
 from pipeline.quoting import shell_word
 from pipeline.roi import load_regions
-from pipeline.settings import FROM_DATASET, DemoConfig, SegmentConfig, Settings, ShardConfig, SplitConfig
+from pipeline.settings import (
+    FROM_DATASET,
+    DemoConfig,
+    OutputsConfig,
+    SegmentConfig,
+    Settings,
+    ShardConfig,
+    SplitConfig,
+)
 from sam.tracker import trackers
 from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
@@ -39,6 +47,7 @@ TASKS = {
     "crop": "only crop, from tracks that are already there",
     "export": "only write the exports of a finished dataset",
     "report": "only write the report of a finished dataset",
+    "outputs": "masks, overlays and alpha videos of a finished dataset, from its stored tracks",
     "segment": "follow what points or boxes name through one video; without any, print what the video is",
     "demo": "generate footage with known truth, build a dataset from it, and score the tracks",
 }
@@ -96,6 +105,7 @@ class Config:
     shard: ShardConfig = field(default_factory=ShardConfig)
     demo: DemoConfig = field(default_factory=DemoConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
+    outputs: OutputsConfig = field(default_factory=OutputsConfig)
     retry_failed: bool = True
 
 
@@ -197,6 +207,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         shard=config.shard,
         demo=config.demo,
         segment=config.segment,
+        outputs=config.outputs,
         retry_failed=config.retry_failed,
         values=_plain_values(cfg),
         document=document,
@@ -273,6 +284,8 @@ def _require(config: Config) -> None:
     missing = []
     if needs_videos and not config.videos:
         missing.append("videos=... (a file, folder, glob or list file)")
+    if config.task == "outputs" and not config.outputs.kinds:
+        missing.append("outputs.masks=png, outputs.overlay=true or outputs.alpha=webm: nothing else is left to make")
     if needs_tracker and config.tracker is None:
         missing.append(f"tracker=... (one of {', '.join(trackers())})")
     if needs_tracker and not config.prompt:
