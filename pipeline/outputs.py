@@ -171,9 +171,10 @@ class Work:
             return "empty"
         stamps = {kind: self._stamp(kind, piece, objects) for kind in self._options.kinds}
         record = self._record(piece)
-        made = {kind: stamp for kind, stamp in record.get("made", {}).items() if kind in KINDS}
+        made = {kind: about for kind, about in record.get("made", {}).items() if kind in KINDS}
         folder = self._layout.output(piece.name)
-        missing = [k for k, stamp in stamps.items() if made.get(k) != stamp or not (folder / KINDS[k]).exists()]
+        there = {kind for kind, about in made.items() if (folder / KINDS[kind]).exists() and about["stamp"]}
+        missing = [k for k, stamp in stamps.items() if k not in there or made[k]["stamp"] != stamp]
         if not missing:
             return "there"
         items = self._chosen.items(piece.parts[0]) if alone else []
@@ -194,17 +195,14 @@ class Work:
             for group in files.rounds():
                 workers = self._settings.executor.workers or cores()
                 indices = write(group, self._started(piece), workers)
-        done = {} if len(self.failures) > failed else {kind: stamps[kind] for kind in missing}
-        kept = {kind: stamp for kind, stamp in made.items() if kind not in missing}
+        whole = len(self.failures) == failed
+        now = {"fps": float(rate), "frame_indices": indices, "objects": [asdict(item) for item in items]}
         about = {
             "video": piece.video.name,
             "clips": [part.clip.id for part in piece.parts],
             "width": piece.video.width,
             "height": piece.video.height,
-            "fps": float(rate),
-            "frame_indices": indices,
-            "objects": [asdict(item) for item in items],
-            "made": kept | done,
+            "made": made | {kind: {"stamp": stamps[kind] if whole else None, **now} for kind in missing},
         }
         write_bytes(self._layout.output_record(piece.name), orjson.dumps(about, option=orjson.OPT_INDENT_2))
         return "made"

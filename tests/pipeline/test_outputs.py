@@ -206,12 +206,14 @@ def test_every_nth_frame_plays_at_the_same_speed(out: Path) -> None:
     assert make(out, "outputs.every=3", "outputs.alpha=prores") == 0
     for n, folder in enumerate(folders(out)):
         record = json.loads((folder / "outputs.json").read_text())
-        assert record["frame_indices"] == frames_of(n, every=3) and record["video"] == "barn.mp4"
-        assert [o["name"] for o in record["objects"]] == [f"brown_cow-{c}" for c in ([1, 2] if n else [1])]
+        assert record["video"] == "barn.mp4" and sorted(record["made"]) == ["alpha", "masks", "overlay"]
+        for made in record["made"].values():
+            assert made["frame_indices"] == frames_of(n, every=3)
+            assert [o["name"] for o in made["objects"]] == [f"brown_cow-{c}" for c in ([1, 2] if n else [1])]
         for path in (folder / "overlay.mp4", folder / "alpha" / "brown_cow-1.mov"):
             with av.open(str(path)) as container:
                 rate = container.streams.video[0].average_rate
-                assert float(rate) == pytest.approx(30000 / 1001 / STRIDE / 3, rel=1e-4) == record["fps"]
+                assert float(rate) == pytest.approx(30000 / 1001 / STRIDE / 3, rel=1e-4) == made["fps"]
                 assert sum(1 for _ in container.decode(video=0)) == 3
 
 
@@ -219,7 +221,8 @@ def test_a_whole_video_shows_every_sampled_frame_once(out: Path) -> None:
     more = ("outputs.per=video", "outputs.alpha=webm")
     assert make(out, *more) == 0
     folder = out / "outputs" / "barn.mp4"
-    assert json.loads((folder / "outputs.json").read_text())["frame_indices"] == list(range(0, COUNT, STRIDE))
+    record = json.loads((folder / "outputs.json").read_text())
+    assert record["made"]["alpha"]["frame_indices"] == list(range(0, COUNT, STRIDE))
     back = rgba(folder / "alpha" / "all.webm")
     assert len(back) == len(films(folder / "overlay.mp4")) == COUNT // STRIDE
     for t, frame in zip(range(0, COUNT, STRIDE), back, strict=True):
