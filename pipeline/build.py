@@ -21,6 +21,7 @@ from pipeline.derive import export, read_state, report, write_state
 from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
 from pipeline.judge import Judge
+from pipeline.labels import apply
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
 from pipeline.ledger import Ledger, record_id
 from pipeline.progress import Progress
@@ -167,6 +168,7 @@ class Build:
                 if not self.settings.keep_tracks:
                     for key in {key for job in jobs for key in job.track_keys}:
                         self.store.remove(key)
+            apply(self.layout)
             self._derive(outcomes)
         if missing:
             log.info("%d of %d chunks are still to be done by other shards or a rerun", len(missing), len(wanted))

@@ -23,6 +23,7 @@ SAMPLES = pa.schema(
         pa.field("sample_id", pa.string(), nullable=False),
         pa.field("path", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
+        pa.field("label", pa.string()),
         pa.field("video", pa.string(), nullable=False),
         pa.field("video_fingerprint", pa.string(), nullable=False),
         pa.field("recorded_at", pa.string()),
@@ -145,6 +146,7 @@ def _row(sample: Sample, split: str | None, size: int) -> dict[str, Any]:
     row |= {
         "path": main.path,
         "split": split,
+        "label": None,  # `pipeline.labels` joins them
         "visible": sample.visible,
         "size": size,
         "background": main.background,

@@ -51,6 +51,10 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
             from pipeline.segment import segment
 
             return segment(settings, layout), None
+        if settings.task == "label":
+            from pipeline.label_import import label
+
+            return label(settings, layout), None
         if settings.task in ("export", "report"):
             return _derive(settings, layout), None
         if settings.task == "demo":

@@ -29,14 +29,19 @@ if TYPE_CHECKING:
     from pipeline.layout import Layout
 
 LINKS = ("hard", "copy", "symlink")
+CLASSES = ("auto", "prompt", "label")
 
 
 class Export(Protocol):
     """Writes one format."""
 
     def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
-        """Write the samples (schema `pipeline.index.SAMPLES`; paths relative to `layout.root`) into the empty folder
-        `target`, and check what was written; raises DatasetError when the check fails. link: one of LINKS."""
+        """Write the samples into the empty folder `target`, and check what was written; raises DatasetError when the
+        check fails.
+
+        samples: schema `pipeline.index.SAMPLES`, paths relative to `layout.root`, and the column `class`. link: one of
+        LINKS.
+        """
         ...
 
 

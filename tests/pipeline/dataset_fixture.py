@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.derive import with_classes
 from pipeline.index import FAILURES, REJECTED, SAMPLES
 
 # Names that are hard for formats: spaces, umlauts, and words that `datasets` takes for splits.
@@ -34,7 +35,10 @@ def make_dataset(
     variants: tuple[str, ...] = (),
     size: int = 32,
 ) -> pa.Table:
-    """Write crops and tables under `root`; returns the samples. One clip per video, `objects` per prompt."""
+    """Write crops and tables under `root`; returns the samples as exports get them.
+
+    One clip per video, `objects` per prompt.
+    """
     rows = [
         _sample(root, video, split, prompt, number, variants, size)
         for video, split in videos.items()
@@ -49,7 +53,7 @@ def make_dataset(
         {"video": names[0], "clip_id": None, "stage": "decode", "error": "<b>moov atom</b> not found & so on"}
         for _ in names[:1]
     ]
-    return write_tables(root, rows, refused, failed)
+    return with_classes(write_tables(root, rows, refused, failed), "auto")
 
 
 def write_tables(
@@ -104,6 +108,7 @@ def _sample(
         "sample_id": sample_id,
         "path": path,
         "split": split,
+        "label": None,
         "video": video,
         "video_fingerprint": hashlib.sha256(video.encode()).hexdigest(),
         "recorded_at": "2024-05-01T06:00:00" if split != "val" else None,
