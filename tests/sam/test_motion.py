@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from sam.backends.background import Background, _sorted
 from sam.backends.motion import MotionConfig
 from sam.errors import TrackingFailed
 from sam.metrics import total
@@ -79,6 +80,41 @@ def test_a_short_absence_keeps_the_id_and_a_long_one_does_not_invent_masks() -> 
     images = disc_frames(20, [walk], [BLUE])
     (track,) = tracks_of(prepared(images), session_frames(images))
     assert track.frames.tolist() == [t for t in range(20) if t not in (8, 9)]
+
+
+def test_what_passes_behind_a_post_is_one_object() -> None:
+    images = disc_frames(24, [[(70 + 6 * t, 90) for t in range(24)]], [RED])
+    post = slice(158, 163)
+    empty = disc_frames(1, [], [])[0]
+    for image in images:
+        image[:, post] = empty[:, post]
+    (track,) = tracks_of(prepared(images), session_frames(images))
+    assert track.frames.tolist() == list(range(24))
+    parted = track.masks[15].full(320, 180)[:, 148:172].any(axis=0)
+    assert parted.tolist() == [*[True] * 10, *[False] * 5, *[True] * 9]
+
+
+def test_two_that_meet_at_a_post_stay_two() -> None:
+    red = [(40 + 10 * min(t, 9), 90) for t in range(24)]
+    blue = [(290 - 10 * min(t, 10), 94) for t in range(24)]
+    images = disc_frames(24, [red, blue], [RED, BLUE])
+    tracks = tracks_of(prepared(images), session_frames(images))
+    assert [len(track.frames) for track in tracks] == [24, 24]
+
+
+def test_a_place_that_was_mostly_hidden_is_no_noisier() -> None:
+    """Where the context shows the place in few of its frames, a pixel need not differ by more to be of an object."""
+    colours = np.random.default_rng(3).integers(0, 256, (44, 3)).tolist()
+    hidden = [disc_frames(1, [[(160, 90)]], [tuple(colour)])[0] for colour in colours]
+    background = Background.learn([*hidden, *disc_frames(18, [], [])])
+    for weight in background.weight:
+        assert weight[80:100, 150:170].mean() > 0.4 * np.median(weight)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 20, 48])
+def test_planes_are_sorted(count: int) -> None:
+    stack = np.random.default_rng(count).integers(0, 256, (count, 5, 7, 3), np.uint8)
+    assert (_sorted(stack) == np.sort(stack, axis=0)).all()
 
 
 def test_nothing_moves_nothing_is_found() -> None:
