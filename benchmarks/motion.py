@@ -24,8 +24,7 @@ from benchmarks.table import Result, arguments, interleaved, publish, ratio
 from sam.backends.motion import MotionConfig
 from sam.metrics import Score, total
 from sam.types import SessionFrames
-from tests.sam.scoring import STRIDE, Scene, tracks_of
-from tests.sam.test_motion import HELD_OUT
+from tests.sam.scoring import HELD_OUT, STRIDE, Scene, tracks_of
 from video.scenes import truth_path
 
 SPEED = (31, 32)

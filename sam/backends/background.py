@@ -3,9 +3,9 @@
 `Background.learn` takes frames spread over a video and finds each pixel's most frequent colour (the shortest interval
 that holds a share of its values: Rousseeuw's shorth, a mode that stands 60 % of other values), after the light of every
 frame was brought to that of a common reference. `Background.foreground` fits the light of one frame the same way, a
-smooth field of gains that ignores what does not fit (iteratively reweighted), and scores the difference in units of
-noise. Darker or brighter ground that keeps its colour and its texture is light, not an object (after the ratio and
-chromaticity tests of Horprasert et al. 1999 and Cucchiara et al. 2003).
+smooth field of gains that ignores what does not fit (iteratively reweighted), brings the frame to the reference's light
+and scores the difference in units of noise. Darker or brighter ground that keeps its colour and its texture is light,
+not an object (after the ratio and chromaticity tests of Horprasert et al. 1999 and Cucchiara et al. 2003).
 
 It sees pixels only: no objects, no time, no randomness. Pictures are (h, w, 3) uint8 RGB of one size.
 """

@@ -48,7 +48,7 @@ Pair = tuple[U8, Outline, Outline]  # a picture and two outlines in it
 
 
 def join_pieces(images: Sequence[U8], found: list[list[Found]]) -> list[list[Found]]:
-    """Make one track of those that are pieces of one individual, see `_one_body`, and not two bodies that only touch.
+    """Make one track of those that are pieces of one individual, see `_one_body`.
 
     A piece goes to the largest track that it is a piece of, so that two large ones never meet through a small one.
     """
@@ -67,13 +67,8 @@ def join_pieces(images: Sequence[U8], found: list[list[Found]]) -> list[list[Fou
         small, large = sorted(pair, key=lambda track: (sizes[track], -track))
         if sizes[large] <= sizes.get(parent.get(small, -1), 0):
             continue
-        if _one_body(
-            [(images[t], seen[t][small], seen[t][large]) for t in frames],
-            [found[t] for t in frames],
-            small,
-            large,
-            clean,
-        ):
+        shown = [(images[t], seen[t][small], seen[t][large]) for t in frames]
+        if _one_body(shown, [found[t] for t in frames], small, large, clean):
             parent[small] = large
     name = {}
     for track in sizes:

@@ -17,6 +17,7 @@ from sam.tracker import Tracker
 from sam.types import Mask, Prompt, SessionFrames, Track
 from video.scenes import SceneTruth, load_truth, render_scene
 
+HELD_OUT = (4201, 4202, 4203, 4204, 4205, 4206)  # seeds never used while tuning tracker=motion
 STRIDE = 4
 WINDOW = 20
 

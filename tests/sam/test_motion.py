@@ -13,9 +13,8 @@ from sam.backends.motion import MotionConfig
 from sam.errors import TrackingFailed
 from sam.metrics import total
 from sam.types import iou
-from tests.sam.scoring import Scene, disc_frames, session_frames, tracks_of
+from tests.sam.scoring import HELD_OUT, Scene, disc_frames, session_frames, tracks_of
 
-HELD_OUT = (4201, 4202, 4203, 4204, 4205, 4206)  # never used while tuning
 RED, BLUE = (200, 50, 40), (40, 60, 190)
 
 
