@@ -75,7 +75,7 @@ class DemoConfig:
 
     footage: str = "demo/footage"
     videos: int = 4
-    seconds: float = 40.0
+    seconds: float = 30.0
     seed: int = 7
 
     def __post_init__(self) -> None:
