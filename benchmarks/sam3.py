@@ -58,9 +58,6 @@ def main() -> None:
     parser.add_argument("--size", choices=("auto", "small", "full"), default="auto", help="auto: full on a GPU")
     options = parser.parse_args()
     import torch
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()  # it warns of every window that is full
 
     gpu = torch.cuda.is_available()
     if not gpu:
@@ -190,21 +187,30 @@ def window(tracker: Any, shown: SessionFrames, texts: Sequence[str] = TEXTS[:1])
 
 @contextmanager
 def taking(tracker: Any, count: int) -> Iterator[None]:
-    """While entered, the `count` surest queries of the first frame are objects, and nothing later is."""
-    model = (tracker._engine if hasattr(tracker, "_engine") else tracker._predictor).model
-    wanted = {
-        "score_threshold_detection": 0.0,
-        "new_det_thresh": 2.0,
-        "det_nms_thresh": 1.1,
-        "max_num_objects": count,
-        "hotstart_delay": 0,
-    }
+    """While entered, the detector sees its `count` surest queries in each frame, and those of the first are objects."""
+    transformers_model = hasattr(tracker, "_engine")
+    model = (tracker._engine if transformers_model else tracker._predictor).model
+    step = "run_detection" if transformers_model else "run_backbone_and_detection"
+    detect = getattr(model, step)
+
+    def surest(found: dict[str, Any]) -> dict[str, Any]:
+        best = found["scores"].argsort(descending=True)[:count]
+        return {name: value[best] for name, value in found.items()}
+
+    def some(*given: Any, **options: Any) -> Any:
+        found = detect(*given, **options)
+        return {p: surest(each) for p, each in found.items()} if transformers_model else surest(found)
+
+    # Every query counts, none is left out for lying over another, nothing new is taken later.
+    wanted = {"score_threshold_detection": 0.0, "new_det_thresh": 2.0, "det_nms_thresh": 0.0, "hotstart_delay": 0}
     before = {name: getattr(model, name) for name in wanted}
     for name, value in wanted.items():
         setattr(model, name, value)
+    setattr(model, step, some)
     try:
         yield
     finally:
+        delattr(model, step)
         for name, value in before.items():
             setattr(model, name, value)
 
