@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import ConfigError
@@ -21,8 +21,9 @@ from pipeline.executors.executor import executors
 from pipeline.exports.export import LINKS, exports
 from pipeline.extractor import CropConfig
 from pipeline.filters.filter import filters
+from pipeline.quoting import shell_word
 from pipeline.roi import load_regions
-from pipeline.settings import FROM_DATASET, DemoConfig, Settings, ShardConfig, SplitConfig
+from pipeline.settings import FROM_DATASET, DemoConfig, SegmentConfig, Settings, ShardConfig, SplitConfig
 from sam.tracker import trackers
 from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
@@ -38,6 +39,7 @@ TASKS = {
     "crop": "only crop, from tracks that are already there",
     "export": "only write the exports of a finished dataset",
     "report": "only write the report of a finished dataset",
+    "segment": "follow what points or boxes name through one video; without any, print what the video is",
     "demo": "generate footage with known truth, build a dataset from it, and score the tracks",
 }
 READERS = ("pyav", "decord")
@@ -93,6 +95,7 @@ class Config:
     executor: Any = MISSING
     shard: ShardConfig = field(default_factory=ShardConfig)
     demo: DemoConfig = field(default_factory=DemoConfig)
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
     retry_failed: bool = True
 
 
@@ -147,6 +150,8 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
     task = str(cfg.task)
     if task not in TASKS:
         raise ConfigError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
+    if not str(cfg.out or "").strip():
+        raise ConfigError("out must name the dataset's folder, such as out=/data/cows, got an empty text")
     base = _absolute(str(cfg.out))
     out = base / _job_folder(sweep_folder) if sweep_folder else base
     if out.exists() and not out.is_dir():
@@ -155,6 +160,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         cfg = _from_dataset(cfg, out, overrides)
         cfg.task, cfg.out = task, str(out)
     _refuse_added(cfg)
+    _make_absolute(cfg)
     try:
         document = OmegaConf.to_yaml(cfg, resolve=True)
         config = OmegaConf.to_object(cfg)
@@ -162,12 +168,12 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         raise ConfigError(plain(error)) from error
     assert isinstance(config, Config)
     _require(config)
-    tracks = _absolute(config.tracks.path) if config.tracks.path else _default_tracks(task, base)
-    roi = _absolute(config.select.roi) if config.select.roi else None
+    tracks = Path(config.tracks.path) if config.tracks.path else _default_tracks(task, base)
+    roi = Path(config.select.roi) if config.select.roi else None
     load_regions(roi)
     return Settings(
         task=task,
-        videos=tuple(str(Path(v).expanduser()) if "://" not in v else v for v in _texts("videos", config.videos)),
+        videos=_texts("videos", config.videos),
         prompts=_prompts(config.prompt),
         out=out,
         tracks=tracks,
@@ -190,6 +196,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         executor=config.executor,
         shard=config.shard,
         demo=config.demo,
+        segment=config.segment,
         retry_failed=config.retry_failed,
         values=_plain_values(cfg),
         document=document,
@@ -215,7 +222,7 @@ def _from_dataset(cfg: DictConfig, out: Path, overrides: Sequence[str]) -> DictC
     if not saved_at.is_file():
         raise ConfigError(
             f"task={cfg.task} works on a dataset, and there is no {saved_at}: build one first with "
-            f"python main.py videos=... out={out}"
+            f"python main.py videos=... out={shell_word(out)}"
         )
     saved = OmegaConf.load(saved_at)
     assert isinstance(saved, DictConfig)
@@ -261,7 +268,7 @@ def _plain_values(cfg: DictConfig) -> dict[str, Any]:
 
 def _require(config: Config) -> None:
     """Refuse a config that lacks what its task needs; all missing keys in one message."""
-    needs_videos = config.task in ("build", "plan", "preview", "clip", "track")
+    needs_videos = config.task in ("build", "plan", "preview", "clip", "track", "segment")
     needs_tracker = config.task in ("build", "plan", "preview", "track", "crop", "demo")
     missing = []
     if needs_videos and not config.videos:
@@ -272,6 +279,12 @@ def _require(config: Config) -> None:
         missing.append("prompt=... (what to track, such as cow; with tracker=motion and tracker=file only a label)")
     if missing:
         raise ConfigError(f"task={config.task} needs " + " and ".join(missing))
+    name = _tracker_name(config.tracker)
+    if needs_tracker and "text" not in config.tracker.build().understands:
+        raise ConfigError(
+            f"tracker={name} follows what points, boxes or masks name and finds nothing by prompt={config.prompt}: use "
+            f"tracker=sam3_hf for task={config.task}"
+        )
 
 
 def _tracker_name(tracker: Any) -> str:
@@ -329,6 +342,23 @@ def _one_of(key: str, value: str, choices: Sequence[str]) -> str:
 
 def _absolute(path: str) -> Path:
     return Path(path).expanduser().absolute()
+
+
+def _make_absolute(cfg: DictConfig) -> None:
+    """Spell out every path, so that `dataset.yaml` means the same from any folder. URLs stay."""
+    videos = OmegaConf.select(cfg, "videos")
+    if isinstance(videos, str) and videos:
+        cfg.videos = _place(videos)
+    elif isinstance(videos, ListConfig):
+        cfg.videos = [_place(v) if isinstance(v, str) and v else v for v in videos]
+    for key in ("select.roi", "tracks.path", "tracker.path", "split.by"):
+        path = OmegaConf.select(cfg, key)
+        if path and (key != "split.by" or path.endswith(".csv")):
+            OmegaConf.update(cfg, key, str(_absolute(path)))
+
+
+def _place(video: str) -> str:
+    return video if "://" in video else str(_absolute(video))
 
 
 def plain(error: BaseException) -> str:

@@ -10,17 +10,22 @@ from dataclasses import asdict
 from typing import Any
 
 import orjson
-import pyarrow.parquet as pq
 
+from pipeline import audit
 from pipeline.errors import DatasetError
 from pipeline.layout import Layout, write_bytes, writing_folder
 from pipeline.settings import Settings
+from pipeline.tables import read_table
 from video.types import digest
 
 
 def export(settings: Settings, layout: Layout) -> list[str]:
-    """Write the exports whose samples or options changed; returns their names."""
+    """Write the exports whose samples or options changed; returns their names. Raises DatasetError for splits that
+    leak."""
     samples = _samples_stamp(layout)
+    if read_state(layout).get("audit") != samples:
+        audit.check(read_table(layout.samples, audit.COLUMNS))
+        write_state(layout, audit=samples)
     table = None
     written = []
     for name, options in settings.exports.items():
@@ -28,10 +33,10 @@ def export(settings: Settings, layout: Layout) -> list[str]:
         stamp = digest(samples, asdict(options), settings.link)
         if read_state(layout).get(f"export.{name}") == stamp and target.is_dir():
             continue
-        table = pq.read_table(layout.samples) if table is None else table
+        table = read_table(layout.samples) if table is None else table
         layout.exports.mkdir(parents=True, exist_ok=True)
         with writing_folder(target) as part:
-            options.write(table, layout.root, part, settings.link)
+            options.write(table, layout, part, settings.link)
         write_state(layout, **{f"export.{name}": stamp})
         written.append(name)
     return written
@@ -39,11 +44,11 @@ def export(settings: Settings, layout: Layout) -> list[str]:
 
 def report(settings: Settings, layout: Layout, seconds: Mapping[str, float]) -> None:
     """Write the report if the index changed."""
-    from pipeline.report.render import write_report
-
     stamp = digest(_samples_stamp(layout), settings.digest)
     if read_state(layout).get("report") == stamp and layout.report.is_file():
         return
+    from pipeline.report.render import write_report
+
     write_report(layout.root, layout.report, settings=settings.values, timings=seconds)
     write_state(layout, report=stamp)
 

@@ -54,6 +54,11 @@ class Layout:
         return self.records / "index.json"
 
     @property
+    def tidy(self) -> Path:
+        """Holds the index stamp for which nothing superseded is left; absent while a run makes crops."""
+        return self.records / "tidy"
+
+    @property
     def lock(self) -> Path:
         return self.records / "index.lock"
 
@@ -84,6 +89,10 @@ class Layout:
     @property
     def preview(self) -> Path:
         return self.root / "preview" / "index.html"
+
+    def segment(self, video: str) -> Path:
+        """Where task=segment puts what it found in a video, given by its name."""
+        return self.root / "segment" / Path(video).with_suffix("")
 
     @property
     def runs(self) -> Path:

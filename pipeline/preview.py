@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.footage import survey
 from pipeline.layout import Layout, write_bytes
+from pipeline.overlay import paint
 from pipeline.settings import Settings
 from sam.session import SAMSession
 from sam.tracker import Tracker
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 
 WINDOWS = 8
 PICTURE_SIDE = 640
-COLOURS = ((255, 99, 71), (64, 160, 255), (120, 220, 90), (255, 200, 40), (200, 120, 255), (40, 220, 220))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +100,8 @@ def _frames(reader: VideoReader, window: Window) -> list[Frame]:
 
 def overlay(rgb: NDArray[np.uint8], tracks: Sequence[Track], frame: int) -> NDArray[np.uint8]:
     """The picture (H, W, 3) with the masks that the tracks have in session frame `frame`, each with its object id."""
-    picture = rgb.copy()
-    thickness = max(1, round(max(rgb.shape[:2]) / 480))
-    for track in tracks:
-        at = np.flatnonzero(track.frames == frame)
-        if not len(at):
-            continue
-        mask = track.masks[int(at[0])]
-        x0, y0, x1, y1 = mask.box
-        colour = np.array(COLOURS[track.object_id % len(COLOURS)], np.uint8)
-        part, on = picture[y0:y1, x0:x1], mask.decode().astype(bool)
-        part[on] = (part[on] // 2) + colour // 2
-        outline, _ = cv2.findContours(mask.decode(), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x0, y0))
-        cv2.drawContours(picture, outline, -1, colour.tolist(), thickness)
-        cv2.putText(picture, str(track.object_id), (x0, max(y0 - 4, 12)), cv2.FONT_HERSHEY_SIMPLEX, thickness / 2, colour.tolist(), thickness)  # fmt: skip  # noqa: E501
-    return picture
+    shown = [(track, np.flatnonzero(track.frames == frame)) for track in tracks]
+    return paint(rgb, [(track.object_id, track.masks[int(at[0])]) for track, at in shown if len(at)])
 
 
 def _jpeg(rgb: NDArray[np.uint8]) -> str:

@@ -36,12 +36,21 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
         status, text = doctor(settings)
         print(text)
         return status, None
+    if settings.task == "segment" and not settings.segment.given:
+        from pipeline.segment import describe
+
+        print(describe(settings))
+        return 0, None
     layout = Layout(settings.out, settings.tracks)
     with recorded(settings, layout, overrides) as folder:
         if settings.task == "preview":
             from pipeline.preview import preview
 
             return preview(settings, layout), None
+        if settings.task == "segment":
+            from pipeline.segment import segment
+
+            return segment(settings, layout), None
         if settings.task in ("export", "report"):
             return _derive(settings, layout), None
         if settings.task == "demo":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +20,22 @@ from video.encoder import EncodeConfig
 
 SPLITS = ("train", "val", "test")
 FROM_DATASET = frozenset({"crop", "export", "report"})  # tasks that start from out/dataset.yaml
-UNDECISIVE = frozenset({"task", "executor", "shard", "retry_failed", "out", "tracks", "demo"})
+UNDECISIVE = frozenset({"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "segment"})
 
 
 @dataclass
 class SplitConfig:
-    """Which videos stay together, and the shares of train, val and test."""
+    """Which videos stay together, and the shares of train, val and test.
 
-    by: str = "video"  # video | folder | a regular expression whose first group names the group, on the video's name
+    by: video; folder; day (of recording); a table (.csv with the columns video and group); a regular expression whose
+    first group names the group, on the video's name; or time, which cuts every video into stretches. assign: {glob on
+    the video's name: train, val or test}. embargo: seconds left out on either side of a border between stretches.
+    """
+
+    by: str = "video"
     fractions: Any = (0.8, 0.1, 0.1)
-    assign: Any = None  # {glob on the video's name: train, val or test}
+    assign: Any = None
+    embargo: float = 60.0
 
     def __post_init__(self) -> None:
         shares = list(self.fractions) if isinstance(self.fractions, list | tuple) else None
@@ -41,6 +48,13 @@ class SplitConfig:
         for pattern, split in (self.assign or {}).items():
             if split not in SPLITS:
                 raise ValueError(f"split.assign.{pattern} must be one of {', '.join(SPLITS)}, got {split!r}")
+        if not 0 <= self.embargo < math.inf:
+            raise ValueError(f"split.embargo must be 0 or more seconds, got {self.embargo}")
+
+    @property
+    def name(self) -> str:
+        """What settled groups are kept under; a table may lie elsewhere tomorrow."""
+        return f"table {Path(self.by).name}" if self.by.endswith(".csv") else self.by
 
 
 @dataclass
@@ -60,8 +74,8 @@ class DemoConfig:
     """The generated footage of task=demo."""
 
     footage: str = "demo/footage"
-    videos: int = 3
-    seconds: float = 60.0
+    videos: int = 4
+    seconds: float = 40.0
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -69,6 +83,31 @@ class DemoConfig:
             raise ValueError(f"demo.videos must be at least 1, got {self.videos}")
         if not 1 <= self.seconds <= 3600:
             raise ValueError(f"demo.seconds must be from 1 to 3600, got {self.seconds}")
+
+
+@dataclass
+class SegmentConfig:
+    """What task=segment follows through one video. Frames are source frames from 0, places source pixels."""
+
+    points: Any = None  # [[920,470],[909,138]]
+    labels: Any = None  # [1,0]: 1 inside the object, 0 outside; null: all 1
+    box: Any = None  # [x0,y0,x1,y1]
+    frame: int = 0  # the frame of points and box
+    clicks: Any = None  # several objects and frames: a JSON file, JSON, or a list of {frame,object,points,labels,box}
+    start: int = 0  # the first frame tracked
+    end: int | None = None  # the last one, inclusive; null: the video's last
+    masks: bool = True  # also write a PNG per object and frame
+
+    def __post_init__(self) -> None:
+        if self.start < 0:
+            raise ValueError(f"segment.start must be a frame from 0, got {self.start}")
+        if self.end is not None and self.end < self.start:
+            raise ValueError(f"segment.end is the last frame, at least segment.start={self.start}, got {self.end}")
+
+    @property
+    def given(self) -> bool:
+        """Whether there is anything to follow."""
+        return not (self.points is None and self.labels is None and self.box is None and self.clicks is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +138,7 @@ class Settings:
     executor: Any
     shard: ShardConfig
     demo: DemoConfig
+    segment: SegmentConfig
     retry_failed: bool
     values: Mapping[str, Any]  # the whole config as plain dicts, lists and scalars
     document: str  # the same as YAML

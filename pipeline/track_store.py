@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.index import read_parquet
-from pipeline.layout import Layout, write_bytes, writing
+from pipeline.layout import Layout, write_bytes
+from pipeline.tables import read_table, write_table
 from sam.types import Mask, Track
 from video.types import Chunk, Clip
 
@@ -143,8 +143,7 @@ class TrackStore:
             ],
         }
         schema = ROWS.with_metadata({b"tracks": orjson.dumps(head)})
-        with writing(self._layout.track_file(key)) as part:
-            pq.write_table(pa.Table.from_pylist(rows, schema=schema), part, compression="zstd")
+        write_table(self._layout.track_file(key), pa.Table.from_pylist(rows, schema=schema))
 
     def read(self, key: str) -> dict[str, WindowTracks]:
         """The stored tracks by window id; raises FileNotFoundError when there are none.
@@ -160,7 +159,7 @@ class TrackStore:
         return found | instead | whole
 
     def _read(self, key: str) -> dict[str, WindowTracks]:
-        table = read_parquet(self._layout.track_file(key))
+        table = read_table(self._layout.track_file(key))
         head = _head(table.schema)
         tracks: list[list[Track]] = [[] for _ in head["windows"]]
         rows = table.to_pylist()

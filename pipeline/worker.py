@@ -16,23 +16,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pipeline.crop_writer import CropWriter
 from pipeline.errors import DatasetError
-from pipeline.extractor import render_crop
 from pipeline.feed import Fed, FrameFeed
-from pipeline.index import judge
-from pipeline.layout import Layout, writing
+from pipeline.judge import Judge
+from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.measure import Draft, Measure, is_short
-from pipeline.records import ChunkRecord, CropFile, Failure, Rejection
-from pipeline.roi import Regions, load_regions
+from pipeline.records import ChunkRecord, CropFile, Failure, Rejection, Sample
 from pipeline.settings import Settings
+from pipeline.split import Splits
 from pipeline.track_store import TrackStore, WindowTracks
 from pipeline.tracking import Tracking
 from sam.errors import TrackerUnavailable
-from video.encoder import encode
 from video.errors import VideoError
 from video.reader import VideoReader, open_reader
 from video.types import Chunk, Clip, Video, Window
@@ -45,11 +41,13 @@ TRUNCATED_BELOW = 0.98  # a file that ends before this share of what its header 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One chunk to do: where its tracks are stored (one key per prompt) and the id its record gets."""
+    """One chunk to do: where its tracks are stored (one key per prompt), the id its record gets, and the splits of its
+    video."""
 
     chunk: Chunk
     track_keys: tuple[str, ...]
     record_id: str
+    splits: Splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class _State:
     known: list[WindowTracks | None]
     before: list[WindowTracks | None]
     drafts: list[Draft] = field(default_factory=list)
-    crops: list[Future[tuple[CropFile, ...]] | None] = field(default_factory=list)  # one per draft
+    crops: list[Future[Sample] | None] = field(default_factory=list)  # one per draft
     span: range = range(0)  # grid positions to decode
 
     @property
@@ -92,8 +90,8 @@ class Worker:
         self._settings = settings
         self._layout = Layout(settings.out, settings.tracks)
         self._ledger = Ledger(self._layout)
+        self._writer = CropWriter(settings, self._layout)
         self._store = TrackStore(self._layout)
-        self._regions = load_regions(settings.roi)
         self._threads = threads
         self._stack = ExitStack()
         self._reader: tuple[str, VideoReader] | None = None
@@ -114,7 +112,7 @@ class Worker:
         """Do one chunk and commit it. Raises DiskError, TrackerUnavailable or DatasetError."""
         self._seconds = {}
         before = self._ledger.read(job.record_id)
-        measure = Measure(self._settings, self._regions, self._made(before))
+        measure = Measure(self._settings, Judge.of(self._settings, job.splits), self._made(before))
         states = self._states(job, measure)
         self._tracked = 0
         failures = self._stream(job, states, measure)
@@ -135,10 +133,10 @@ class Worker:
 
     # -- before decoding ----------------------------------------------------------------------------------------------
 
-    def _made(self, record: ChunkRecord | None) -> dict[str, tuple[CropFile, ...]]:
-        """The crops of an earlier record that are still on disk."""
+    def _made(self, record: ChunkRecord | None) -> dict[str, Sample]:
+        """What an earlier record knows, with the files that are still on disk."""
         samples = record.samples if record else ()
-        return {s.sample_id: s.files for s in samples if s.files and all(self._is_there(f) for f in s.files)}
+        return {s.sample_id: s if all(map(self._is_there, s.files)) else replace(s, files=()) for s in samples}
 
     def _is_there(self, file: CropFile) -> bool:
         try:
@@ -202,7 +200,8 @@ class Worker:
                         frames = feed.take(state.span) if feed and state.span else []
                     if state.untracked:
                         self._track(job, state, frames, measure)
-                    flying.append((sum(fed.frame.rgb.nbytes for fed in frames), self._crop(state, frames)))
+                    crops = self._crop(state, frames, measure.judge)
+                    flying.append((sum(fed.frame.rgb.nbytes for fed in frames), crops))
                     self._settle(flying, IN_FLIGHT_BYTES)
         except VideoError as error:
             self._close_reader()
@@ -263,37 +262,20 @@ class Worker:
 
     # -- cropping -----------------------------------------------------------------------------------------------------
 
-    def _crop(self, state: _State, frames: Sequence[Fed]) -> list[Future[Any]]:
+    def _crop(self, state: _State, frames: Sequence[Fed], judge: Judge) -> list[Future[Any]]:
         """Hand every wanted crop of the window, and every clip to save, to the encoder threads."""
         if self._settings.task == "track":
             return []
         rgb = {fed.frame.position: fed.frame.rgb for fed in frames}
         for draft in state.drafts:
             pictures = [rgb[p] for p in range(draft.clip.start, draft.clip.stop) if p in rgb] if draft.wanted else []
-            state.crops.append(self._pool.submit(self._write_crop, draft, pictures) if draft.wanted else None)
+            state.crops.append(self._pool.submit(self._writer.crop, draft, pictures, judge) if draft.wanted else None)
         futures: list[Future[Any]] = [future for future in state.crops if future is not None]
         for clip in state.window.clips:
             pictures = [rgb[p] for p in range(clip.start, clip.stop) if p in rgb]
             if len(pictures) == clip.num_frames and self._saves(clip):
-                futures.append(self._pool.submit(self._save_clip, clip, pictures))
+                futures.append(self._pool.submit(self._writer.clip, clip, pictures))
         return futures
-
-    def _write_crop(self, draft: Draft, frames: Sequence[NDArray[np.uint8]]) -> tuple[CropFile, ...]:
-        sample, files = draft.sample, []
-        for n, (background, crop) in enumerate(render_crop(draft.placement, frames, self._settings.crop).items()):
-            path = self._layout.crop(sample.clip_id, sample.sample_id, background if n else None)
-            with writing(path) as part:
-                square, exact = (self._settings.crop.size,) * 2, background == "mask"
-                done = encode(part, crop, sample.fps, self._settings.encode, size=square, exact_luma=exact)
-            files.append(CropFile(background, self._layout.relative(path), done.sha256, done.bytes))
-        return tuple(files)
-
-    def _save_clip(self, clip: Clip, frames: Sequence[NDArray[np.uint8]]) -> None:
-        """Write the clip's own frames as H.264; an odd last row or column is cut, which yuv420p cannot hold."""
-        height, width = (n - n % 2 for n in frames[0].shape[:2])
-        with writing(self._layout.clip(clip.id)) as part:
-            cut = (f[:height, :width] for f in frames)
-            encode(part, cut, clip.rate, self._settings.encode, size=(width, height))
 
     # -- committing ---------------------------------------------------------------------------------------------------
 
@@ -307,7 +289,7 @@ class Worker:
             for draft, crop in zip(state.drafts, crops, strict=True):
                 sample = draft.sample
                 try:
-                    sample = replace(sample, files=crop.result()) if crop else sample
+                    sample = crop.result() if crop else sample
                 except (ValueError, VideoError) as error:
                     failures.append(Failure(sample.video, sample.clip_id, "crop", _reason(error)))
                 samples.append(sample)
@@ -353,17 +335,16 @@ class Worker:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
 
 
-def unfinished(record: ChunkRecord | None, settings: Settings, regions: Regions, crop_sizes: Mapping[str, int]) -> bool:
+def unfinished(record: ChunkRecord | None, judge: Judge, crop_sizes: Mapping[str, int], retry_failed: bool) -> bool:
     """Whether a chunk with this record has work left: something to retry, or an admitted object without its crop.
 
     crop_sizes: bytes of every crop on disk, by path relative to the dataset root.
     """
-    if record is None or (settings.retry_failed and record.incomplete):
+    if record is None or (retry_failed and record.incomplete):
         return True
-    enabled = [f for f in settings.filters.values() if f.enabled]
     for sample in record.samples:
         there = sample.files and all(crop_sizes.get(f.path) == f.size for f in sample.files)
-        if not there and judge(sample, enabled, regions) is None:
+        if not there and judge.refusal(sample) is None:
             return True
     return False
 

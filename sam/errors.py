@@ -2,6 +2,7 @@
 
 TrackerError
 ├── UnknownPrompt        the tracker does not understand this kind of prompt
+├── WrongPrompt          a prompt does not fit the frames or the objects named so far
 ├── TrackerUnavailable   a package, weights, access or a device is missing; the message names the fix
 └── TrackingFailed       one window could not be tracked; the others can
 """
@@ -13,6 +14,10 @@ class TrackerError(Exception):
 
 class UnknownPrompt(TrackerError):
     """The tracker does not understand this kind of prompt; the message lists what it understands."""
+
+
+class WrongPrompt(TrackerError):
+    """A prompt does not fit: its place, frame or object does not exist; the message says which there are."""
 
 
 class TrackerUnavailable(TrackerError):

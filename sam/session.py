@@ -4,6 +4,13 @@
         session.add_prompt(Prompt(text="cow"))
         tracks = session.tracks()
 
+With a tracker that takes points, boxes and masks, a session can be a dialogue:
+
+    session.refine(Prompt(frame=0, object_id=1, points=((210, 350),), labels=(1,)))    # how object 1 looks there
+    seen = list(session.propagate())
+    session.refine(Prompt(frame=50, object_id=1, points=((82, 410),), labels=(0,)))    # not that part
+    seen = list(session.propagate())
+
 Leaving the block, also through an error, closes the tracker's generator, drops every reference to frames and masks,
 and gives cached CUDA memory back. A window that does not fit into the device's memory is tracked once more, smaller.
 It never loads a model and never reads or writes a file.
@@ -13,16 +20,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
 
-from sam.errors import TrackingFailed, UnknownPrompt
+from sam.errors import TrackingFailed, UnknownPrompt, WrongPrompt
 from sam.memory import ModelTracker, OutOfMemory, release_cuda
-from sam.tracker import Tracker
+from sam.prompts import check_prompt
+from sam.tracker import Dialogue, DialogueTracker, Tracker
 from sam.types import FrameMasks, Mask, Prompt, SessionFrames, Track
 
 log = logging.getLogger(__name__)
+
+DIRECTIONS = ("both", "forward", "backward")
 
 
 class SAMSession:
@@ -41,6 +52,8 @@ class SAMSession:
         self._frames: SessionFrames | None = frames
         self._prompts: list[Prompt] = []
         self._running: Iterator[FrameMasks] | None = None
+        self._state: Dialogue | None = None
+        self._told = 0  # how many of the prompts the state has had
         self._release = release or (tracker.release if isinstance(tracker, ModelTracker) else "window")
         self._passes = passes
         self.degraded = False
@@ -50,28 +63,116 @@ class SAMSession:
             self._tracker.keep(self._frames)
         return self
 
-    def add_prompt(self, prompt: Prompt) -> None:
-        """Add something to look for; raises UnknownPrompt if this tracker does not take its kind."""
+    def add_prompt(self, prompt: Prompt) -> int | None:
+        """Add something to look for; returns the object's id, None for a text.
+
+        A prompt for one object without an id names a new object, with the lowest id that is free. A second prompt for
+        an object adds points to its frame, or says anew, with a box or a mask, where it is. Raises UnknownPrompt if
+        this tracker does not take its kind, WrongPrompt if it does not fit the frames.
+        """
+        frames = self._open()
         refused = prompt.kinds - self._tracker.understands
         if refused:
             raise UnknownPrompt(
                 f"tracker={self._tracker.name} does not understand {', '.join(sorted(refused))} prompts; "
                 f"it takes {', '.join(sorted(self._tracker.understands))}"
             )
+        check_prompt(prompt, frames)
+        if prompt.text is None and prompt.object_id is None:
+            prompt = replace(prompt, object_id=min(set(range(len(self._prompts) + 1)) - set(self.objects)))
+        if 1 not in prompt.labels and prompt.kinds == {"points"} and prompt.object_id not in self.objects:
+            raise WrongPrompt(
+                f"object {prompt.object_id} is not named yet: give it a point inside (label 1), a box or a mask first"
+            )
         self._prompts.append(prompt)
+        return prompt.object_id
 
-    def propagate(self) -> Iterator[FrameMasks]:
-        """Track through all frames; yields the objects of each frame, in order. One propagation at a time."""
-        if self._frames is None:
-            raise RuntimeError("this session is closed")
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """The ids of the objects that prompts have named so far, ascending."""
+        return tuple(sorted({p.object_id for p in self._prompts if p.object_id is not None}))
+
+    def refine(self, prompt: Prompt) -> FrameMasks:
+        """Add a prompt and show at once what its object looks like on its frame; what was tracked stays as it was.
+
+        Propagate again for the other frames. Raises what `add_prompt` raises.
+        """
+        before = len(self._prompts)
+        self.add_prompt(prompt)
+        try:
+            return self._tell(self._dialogue())
+        except BaseException:
+            del self._prompts[before:]
+            raise
+
+    def propagate(
+        self, direction: str = "both", start: int | None = None, end: int | None = None
+    ) -> Iterator[FrameMasks]:
+        """Track; yields the objects of each frame, in order. One propagation at a time.
+
+        "both" tracks every object from where it was first named to both ends, afresh, and yields all frames. With a
+        tracker that takes points, boxes or masks, "forward" and "backward" track from `start` (the first, or last,
+        frame with a prompt) to `end` (the last, or first, of all; inclusive), and yield these frames in that order:
+        after a correction it is enough to track on from its frame.
+        """
+        frames = self._open()
         if not self._prompts:
             raise ValueError("add a prompt before propagating")
+        if direction not in DIRECTIONS:
+            raise ValueError(f"direction is one of {', '.join(DIRECTIONS)}, got {direction!r}")
+        for name, frame in (("start", start), ("end", end)):
+            if frame is not None and direction == "both":
+                raise ValueError(f"{name} needs a direction, forward or backward: both ways go to the ends")
+            if frame is not None and not 0 <= frame < len(frames):
+                raise WrongPrompt(f"{frames.video} has frames 0 to {len(frames) - 1} here, got {name}={frame}")
+        if start is not None and end is not None and (start > end) != (direction == "backward") and start != end:
+            raise ValueError(f"{direction} from {start} does not lead to {end}")
         self._stop()
-        self._running = self._tracker.track(self._frames, tuple(self._prompts))
+        if self._state is None and direction == "both":
+            self._running = self._tracker.track(frames, tuple(self._prompts))
+        else:
+            dialogue = self._dialogue()
+            self._tell(dialogue)
+            self._running = dialogue.propagate(direction, start, end)
         yield from self._running
 
+    def remove(self, object_id: int) -> None:
+        """Forget an object and its prompts; raises WrongPrompt if no prompt has named it."""
+        self._open()
+        if object_id not in self.objects:
+            named = ", ".join(map(str, self.objects)) or "none"
+            raise WrongPrompt(f"there is no object {object_id}; prompts have named {named}")
+        self._stop()
+        if self._state is not None:
+            self._state.remove(object_id)
+            self._told = sum(p.object_id != object_id for p in self._prompts[: self._told])
+        self._prompts = [p for p in self._prompts if p.object_id != object_id]
+
+    def _open(self) -> SessionFrames:
+        if self._frames is None:
+            raise RuntimeError("this session is closed")
+        return self._frames
+
+    def _dialogue(self) -> Dialogue:
+        if self._state is None:
+            if not isinstance(self._tracker, DialogueTracker):
+                raise UnknownPrompt(
+                    f"tracker={self._tracker.name} tracks a window as a whole: add prompts, then propagate without a "
+                    "direction; sam2 and sam3_tracker take corrections"
+                )
+            self._state, self._told = self._tracker.begin(self._open()), 0
+        return self._state
+
+    def _tell(self, dialogue: Dialogue) -> FrameMasks:
+        """Give the tracker the prompts that it has not had; returns what the last one did."""
+        shown = FrameMasks(0, (), (), ())
+        for prompt in self._prompts[self._told :]:
+            shown = dialogue.add(prompt)
+            self._told += 1
+        return shown
+
     def tracks(self) -> list[Track]:
-        """Track through all frames and gather each object, sorted by object id. Needs text prompts or object ids.
+        """Track through all frames and gather each object, sorted by object id.
 
         Raises TrackingFailed when the window could not be tracked, also not with less memory.
         """
@@ -122,11 +223,12 @@ class SAMSession:
         """Forget the prompts and stop any propagation; the frames stay."""
         self._stop()
         self._prompts.clear()
+        self._state = None
 
     def __exit__(self, *exc: object) -> None:
         self._stop()
         self._prompts.clear()
-        self._frames = None
+        self._frames = self._state = None
         if self._passes > 1 and isinstance(self._tracker, ModelTracker):
             self._tracker.keep(None)
         if self._release == "window":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,34 @@ class Tracker(Protocol):
         ...
 
 
+class Dialogue(Protocol):
+    """One window in a tracker that takes prompts one by one, shows their effect, and tracks on request.
+
+    Every prompt has an object id, and its place is inside the frames: `SAMSession` sees to both.
+    """
+
+    def add(self, prompt: Prompt) -> FrameMasks:
+        """Take a prompt in; returns what its object looks like on its frame now, alone."""
+        ...
+
+    def propagate(self, direction: str, start: int | None, end: int | None) -> Iterator[FrameMasks]:
+        """Track "forward", "backward" or "both" ways; see `SAMSession.propagate`."""
+        ...
+
+    def remove(self, object_id: int) -> None:
+        """Forget an object."""
+        ...
+
+
+@runtime_checkable
+class DialogueTracker(Protocol):
+    """What a tracker offers whose objects are named, and corrected, one by one."""
+
+    def begin(self, frames: SessionFrames) -> Dialogue:
+        """A window without objects. Dropping it frees its state."""
+        ...
+
+
 class TrackerConfig(Protocol):
     """A backend's options: a dataclass with a `build` method."""
 
@@ -71,7 +99,7 @@ class TrackerEntry:
 
 
 REGISTRY: dict[str, TrackerEntry] = {}
-BACKENDS = ("motion", "file", "sam3", "sam3_hf")
+BACKENDS = ("motion", "file", "sam3", "sam3_hf", "sam3_tracker", "sam2")
 
 
 def tracker(name: str) -> Callable[[type[Config]], type[Config]]:

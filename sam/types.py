@@ -17,8 +17,11 @@ from pycocotools import mask as coco
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What to look for. `text` names a class; points (n x 2 source pixels) with labels (1 in, 0 out), a box or a mask
-    name one object on one frame."""
+    """What to look for. `text` names a class; points, a box, a box with points, or a mask name one object on one frame.
+
+    points: n pairs (x, y), in source pixels. labels: n of 1 (in the object) or 0 (not in it). box: (x0, y0, x1, y1).
+    mask: (height, width) bool at the source's size. Raises ValueError for what no frame could make right.
+    """
 
     text: str | None = None
     frame: int = 0
@@ -31,8 +34,20 @@ class Prompt:
     def __post_init__(self) -> None:
         if len(self.points) != len(self.labels):
             raise ValueError(f"every point needs a label, got {len(self.points)} points and {len(self.labels)} labels")
+        wrong = [label for label in self.labels if label not in (0, 1)]
+        if wrong:
+            raise ValueError(f"a label is 1 (in the object) or 0 (not in it), got {wrong[0]!r}")
+        if self.box is not None:
+            x0, y0, x1, y1 = self.box
+            if not (x0 < x1 and y0 < y1):
+                raise ValueError(f"a box is x0, y0, x1, y1 with x0 < x1 and y0 < y1, got {list(self.box)}")
         if not self.kinds:
             raise ValueError("a prompt needs a text, points, a box or a mask")
+        if len(self.kinds) > 1 and self.kinds != {"points", "box"}:
+            raise ValueError(
+                f"{' and '.join(sorted(self.kinds))} cannot be one prompt: only a box and points go together; give the "
+                "others one after the other"
+            )
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -106,17 +121,22 @@ class Mask:
         return plane
 
 
-def iou(a: Mask, b: Mask) -> float:
-    """Intersection over union of two masks of one frame, computed on the overlap of their boxes only."""
+def shared_area(a: Mask, b: Mask) -> int:
+    """Pixels that two masks of one frame have in common, computed on the overlap of their boxes only."""
     x0, y0 = max(a.box[0], b.box[0]), max(a.box[1], b.box[1])
     x1, y1 = min(a.box[2], b.box[2]), min(a.box[3], b.box[3])
     if x0 >= x1 or y0 >= y1:
-        return 0.0
+        return 0
 
     def part(mask: Mask) -> NDArray[np.uint8]:
         return mask.decode()[y0 - mask.box[1] : y1 - mask.box[1], x0 - mask.box[0] : x1 - mask.box[0]]
 
-    shared = int(np.count_nonzero(part(a) & part(b)))
+    return int(np.count_nonzero(part(a) & part(b)))
+
+
+def iou(a: Mask, b: Mask) -> float:
+    """Intersection over union of two masks of one frame."""
+    shared = shared_area(a, b)
     return shared / (a.area + b.area - shared)
 
 

@@ -19,6 +19,8 @@ from pipeline.exports.export import dataset_export, place
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipeline.layout import Layout
+
 SPLITS = ("train", "val", "test")
 
 
@@ -36,12 +38,13 @@ class VideoMae:
 
     absolute: bool = False
 
-    def write(self, samples: pa.Table, root: Path, target: Path, link: str) -> None:
+    def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
         """Write the lists, labels.txt (line k names class k) and classes.json (class index by name), then check them.
 
         A split without samples gets an empty list. Raises ConfigError when absolute paths would hold a space,
         DatasetError when a crop is missing or the check fails.
         """
+        root = layout.root
         target.mkdir(parents=True, exist_ok=True)
         home = root.resolve()
         if self.absolute and any(letter.isspace() for letter in str(home)):
@@ -57,7 +60,7 @@ class VideoMae:
         for sample_id, path, prompt, split, num_frames in zip(*columns, strict=True):
             name = str(home / path) if self.absolute else f"videos/{sample_id}.mp4"
             if not self.absolute:
-                _place(root / path, target / name, link)
+                place(root / path, target / name, link)
             lists[split].append(f"{name} {classes[prompt]}\n")
             first_length.setdefault(split, num_frames)
         for split, lines in lists.items():
@@ -124,12 +127,3 @@ def count_frames(video: Path) -> int:
             return sum(1 for _ in container.decode(video=0))
     except (OSError, RuntimeError, av.error.FFmpegError, IndexError) as error:
         raise DatasetError(f"{video} does not decode ({str(error).strip()[-200:]}): run the build again") from error
-
-
-def _place(source: Path, target: Path, link: str) -> None:
-    try:
-        place(source, target, link)
-    except FileNotFoundError:
-        raise DatasetError(
-            f"{source} is listed in samples.parquet but missing: run the build again to restore it"
-        ) from None

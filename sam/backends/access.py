@@ -17,6 +17,8 @@ NETWORK = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "s
 OTHERS = {
     "sam3": "tracker=sam3_hf runs without an NVIDIA GPU too, tracker=motion needs no model (fixed cameras)",
     "sam3_hf": "tracker=motion needs no model (fixed cameras)",
+    "sam3_tracker": "tracker=motion needs no model (fixed cameras)",
+    "sam2": "tracker=motion needs no model (fixed cameras)",
 }
 
 

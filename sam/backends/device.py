@@ -19,10 +19,6 @@ from sam.errors import TrackerUnavailable
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-NO_GPU = (
-    "no NVIDIA driver or GPU was found (nvidia-smi shows them); use tracker=sam3_hf tracker.device=cpu, which is slow, "
-    "or tracker=motion for fixed cameras"
-)
 _HIDDEN = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that show no GPU
 
 
@@ -121,7 +117,7 @@ def check(torch: Any, tracker: str, asked: str, device: str, dtype: str) -> None
             )
         return
     if not works:
-        raise TrackerUnavailable(f"tracker={tracker} cannot use a GPU here: {cuda_problem(torch)}")
+        raise TrackerUnavailable(f"tracker={tracker} cannot use a GPU here: {cuda_problem(torch, tracker)}")
     number = int(device.partition(":")[2] or 0)
     if number >= torch.cuda.device_count():
         raise TrackerUnavailable(
@@ -140,7 +136,7 @@ def usable(tracker: str, asked: str, device: str, dtype: str) -> str:
     if find_spec("torch") is None:
         there = bool(gpus())
         if device.startswith("cuda") and not there:
-            raise TrackerUnavailable(f"tracker={tracker} cannot use a GPU here: {NO_GPU}")
+            raise TrackerUnavailable(f"tracker={tracker} cannot use a GPU here: {_no_gpu(tracker)}")
         return f"{'the GPU' if there and asked != 'cpu' else 'the CPU'}, once torch is installed"
     import torch
 
@@ -151,15 +147,27 @@ def usable(tracker: str, asked: str, device: str, dtype: str) -> str:
     return f"{device}, {properties.name}, {properties.total_memory / 2**30:.0f} GiB, in {dtype}"
 
 
-def cuda_problem(torch: Any) -> str:
+def _no_gpu(tracker: str) -> str:
+    return (
+        f"no NVIDIA driver or GPU was found (nvidia-smi shows them); use {_on_cpu(tracker)}, which is slow, or "
+        "tracker=motion for fixed cameras"
+    )
+
+
+def _on_cpu(tracker: str) -> str:
+    """What to type instead of a GPU; the official package has no CPU path."""
+    return "tracker=sam3_hf tracker.device=cpu" if tracker == "sam3" else "tracker.device=cpu"
+
+
+def cuda_problem(torch: Any, tracker: str) -> str:
     """Why torch cannot use a GPU on this machine and what to do about it."""
     if torch.version.cuda is None:
         return (
             f"torch {torch.__version__} is a build without CUDA; install one with it "
-            "(https://pytorch.org/get-started/locally), or use tracker=sam3_hf tracker.device=cpu"
+            f"(https://pytorch.org/get-started/locally), or use {_on_cpu(tracker)}"
         )
     if not gpus():
-        return NO_GPU
+        return _no_gpu(tracker)
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in _HIDDEN:
         return "CUDA_VISIBLE_DEVICES hides every GPU; unset it"
     return (

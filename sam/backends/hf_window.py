@@ -31,7 +31,7 @@ class Engine:
     dtype: Any
 
 
-class _Pictures(Mapping[int, Any]):
+class Pictures(Mapping[int, Any]):
     """The window's frames by number, prepared for the model when it asks and never kept: (3, S, S) tensors."""
 
     def __init__(self, images: Sequence[NDArray[np.uint8]], engine: Engine) -> None:
@@ -86,7 +86,7 @@ class Window:
         self._session = engine.processor.init_video_session(
             inference_device=engine.device, inference_state_device=self._state_device, dtype=engine.dtype
         )
-        self._session.processed_frames = _Pictures(images, engine)
+        self._session.processed_frames = Pictures(images, engine)
         self._session.video_height, self._session.video_width = images[0].shape[:2]
         self._add(texts)
         self.most_objects = 0  # tracked at once so far

@@ -10,11 +10,20 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Protocol
 
-from sam.backends import access, weights
+from sam.backends import access, device, weights
 from sam.checks import Check, look
 
 SECONDS = 10  # that a hub may take to answer
+
+
+class ModelOptions(Protocol):
+    """The options of a tracker that say where its model runs and where it comes from."""
+
+    device: str
+    dtype: str
+    weights: str
 
 
 def packages(tracker: str, names: Sequence[str], extra: str) -> Check:
@@ -24,6 +33,22 @@ def packages(tracker: str, names: Sequence[str], extra: str) -> Check:
         return ", ".join(f"{name} {access.installed(tracker, name, extra)}" for name in names)
 
     return look("packages", versions)
+
+
+def transformers_model(
+    tracker: str, extra: str, options: ModelOptions, importable: Callable[[], str], fits: Callable[[Path], Path]
+) -> Iterator[Check]:
+    """Everything a model of transformers needs. importable: import the model's code, raising TrackerUnavailable.
+    fits: the folder of weights that would be loaded, raising TrackerUnavailable if it cannot be."""
+    there = packages(tracker, ("transformers", "torch", "torchvision"), extra)
+    yield there
+    if there.state == "ok":
+        fix = f"make setup EXTRAS={extra} installs versions that were tested together"
+        yield from wishes("transformers", metadata.requires("transformers") or (), fix)
+        yield look("import", importable)
+    on, dtype = device.resolve(options.device, options.dtype)
+    yield look("device", lambda: device.usable(tracker, options.device, on, dtype))
+    yield from weights_there(options.weights, tracker, extra, ("config.json", "model*.safetensors"), fits)
 
 
 def wishes(who: str, requirements: Iterable[str], fix: str) -> Iterator[Check]:

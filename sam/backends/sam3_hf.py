@@ -26,7 +26,7 @@ from sam.backends.hf_features import Features
 from sam.backends.hf_kernel import installed as local_kernel
 from sam.backends.hf_window import Engine, Window
 from sam.backends.limits import Limits, check_limits, failure, fewer, quiet
-from sam.checks import Check, look
+from sam.checks import Check
 from sam.memory import release_cuda
 from sam.tracker import tracker
 from sam.types import FrameMasks, Prompt, SessionFrames
@@ -77,17 +77,7 @@ class Sam3HfConfig:
 
     def preflight(self) -> Iterator[Check]:
         """See `sam.checks.Preflight`; imports torch and transformers where they are installed."""
-        name = Sam3HfTracker.name
-        packages = preflight.packages(name, PACKAGES, EXTRA)
-        yield packages
-        if packages.state == "ok":
-            fix = f"make setup EXTRAS={EXTRA} installs versions that were tested together"
-            yield from preflight.wishes("transformers", metadata.requires("transformers") or (), fix)
-            yield look("import", _importable)
-        on, dtype = device.resolve(self.device, self.dtype)
-        yield look("device", lambda: device.usable(name, self.device, on, dtype))
-        needed = ("config.json", "model*.safetensors")
-        yield from preflight.weights_there(self.weights, name, EXTRA, needed, _fits)
+        yield from preflight.transformers_model(Sam3HfTracker.name, EXTRA, self, _importable, _fits)
 
 
 class Sam3HfTracker:

@@ -13,7 +13,7 @@ import os
 import re
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from sam.errors import TrackerUnavailable
 SAMPLES, SAMPLE = 512, 2**12  # blocks, and bytes in each, that are read of a large weights file for its digest
 SMALL = (".json", ".txt")
 LARGE = (".safetensors", ".pt")
+SAM3_VIDEO = {"sam3_video": "SAM3 video"}
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -143,8 +144,13 @@ def _reference(repo: str, cache: str) -> Path:
     return Path(cache) / f"models--{repo.replace('/', '--')}" / "refs" / "main"
 
 
-def check_transformers_folder(folder: Path, tracker: str) -> None:
-    """Refuse a folder that transformers could not load; says which file is missing or half there."""
+def check_transformers_folder(
+    folder: Path, tracker: str, kinds: Mapping[str, str] = SAM3_VIDEO, tokenizer: bool = True
+) -> None:
+    """Refuse a folder that transformers could not load; says which file is missing or half there.
+
+    kinds: model types of config.json that the tracker runs, with their names in words. tokenizer: whether it needs one.
+    """
     if not folder.is_dir():
         raise unavailable(tracker, f"tracker.weights must be a folder with config.json, but {folder} is a file")
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors*")):
@@ -156,8 +162,9 @@ def check_transformers_folder(folder: Path, tracker: str) -> None:
             )
         raise unavailable(tracker, f"{folder} has no config.json with *.safetensors beside it: it holds no checkpoint")
     kind = _json(folder / "config.json", tracker).get("model_type")
-    if kind != "sam3_video":
-        raise unavailable(tracker, f"{folder} holds a {kind!r} model, not SAM3 video ('sam3_video')")
+    if kind not in kinds:
+        known = ", ".join(f"{words} ({name!r})" for name, words in kinds.items())
+        raise unavailable(tracker, f"{folder} holds a {kind!r} model, not {known}")
     index = folder / "model.safetensors.index.json"
     names = (
         set(_json(index, tracker)["weight_map"].values())
@@ -166,7 +173,10 @@ def check_transformers_folder(folder: Path, tracker: str) -> None:
     )
     for name in sorted(names):
         check_safetensors(folder / name, tracker)
-    for names_of_one in (("processor_config.json", "preprocessor_config.json"), ("tokenizer.json", "vocab.json")):
+    needed = [("processor_config.json", "preprocessor_config.json")]
+    if tokenizer:
+        needed.append(("tokenizer.json", "vocab.json"))
+    for names_of_one in needed:
         if not any((folder / name).is_file() for name in names_of_one):
             raise unavailable(
                 tracker, f"{folder} is incomplete: {names_of_one[0]} is missing; download the whole repository"

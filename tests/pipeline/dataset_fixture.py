@@ -137,6 +137,14 @@ def _sample(
         "truncated": 0.0,
         "scale_outliers": 0,
         "corrupt_frames": 0,
+        "jitter": 0.02,
+        "scale_drift": 0.1,
+        "mask_iou": 0.8,
+        "foreign": 0.0,
+        "sharpness": 5.0 + number,
+        "luma": 0.4,
+        "clipped": 0.0,
+        "motion": 0.02,
     }
 
 

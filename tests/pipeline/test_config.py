@@ -36,8 +36,8 @@ def test_there_are_presets_to_test() -> None:
 
 @pytest.mark.parametrize("name", sorted(trackers()))
 def test_every_tracker_can_be_chosen_by_name(name: str) -> None:
-    needs = ["tracker.path=/tracks"] if name == "file" else []
-    settings = loaded(*BASE[:2], f"tracker={name}", *needs)
+    needs = {"file": ["tracker.path=/tracks"], "sam2": ["task=clip"], "sam3_tracker": ["task=clip"]}
+    settings = loaded(*BASE[:2], f"tracker={name}", *needs.get(name, []))
     assert settings.tracker_name == name and type(settings.tracker) is trackers()[name].config
 
 
@@ -154,6 +154,12 @@ def test_a_wrong_type_names_its_key(override: str, capsys: pytest.CaptureFixture
     assert override.split("=")[0] in said and len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize("empty", ["out=", 'out=" "'])
+def test_an_empty_out_is_refused(empty: str) -> None:
+    with pytest.raises(ConfigError, match="out must name the dataset's folder"):
+        changed(empty)
+
+
 def test_an_out_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match=f"out={tmp_path}/file is a file"):
@@ -183,6 +189,13 @@ def test_what_is_required_depends_on_the_task(task: str, missing: set[str]) -> N
     assert {key for key in ("videos", "tracker", "prompt") if f"{key}=..." in str(caught.value)} == missing
     if "tracker" in missing:
         assert all(name in str(caught.value) for name in trackers()), "and the trackers there are"
+
+
+@pytest.mark.parametrize("name", ["sam2", "sam3_tracker"])
+def test_a_tracker_that_takes_no_text_finds_nothing_by_a_prompt(name: str) -> None:
+    message = f"tracker={name} follows what points, boxes or masks name and finds nothing by prompt=cow"
+    with pytest.raises(ConfigError, match=message):
+        loaded(*BASE[:2], "prompt=cow", f"tracker={name}")
 
 
 def test_a_tracker_that_needs_more_names_it() -> None:

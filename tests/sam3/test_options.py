@@ -74,7 +74,7 @@ def test_the_build_of_torch_is_read_not_imported(
 @pytest.mark.parametrize(
     ("torch", "asked", "resolved", "dtype", "said"),
     [
-        (torch_with(0), "cuda", "cuda", "bfloat16", r"cannot use a GPU here.*tracker=sam3_hf.*tracker=motion"),
+        (torch_with(0), "cuda", "cuda", "bfloat16", r"GPU here.* use tracker\.device=cpu.*tracker=motion"),
         (torch_with(0, cuda=None), "cuda", "cuda", "bfloat16", "a build without CUDA; install one"),
         (torch_with(2), "cuda:2", "cuda:2", "bfloat16", "shows 2 GPUs, the first is cuda:0"),
         (torch_with(1, capability=7), "auto", "cuda", "bfloat16", r"Tesla T4 has no bfloat16.*tracker\.dtype=float32"),
@@ -94,9 +94,9 @@ def test_what_the_device_cannot_do_names_what_it_can(
 def test_an_old_driver_and_hidden_gpus_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "gpus", lambda: GPUS)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert "too old for torch 2.15.0 with CUDA 13.2" in device.cuda_problem(torch_with(0))
+    assert "too old for torch 2.15.0 with CUDA 13.2" in device.cuda_problem(torch_with(0), "sam3")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert "CUDA_VISIBLE_DEVICES hides every GPU" in device.cuda_problem(torch_with(0))
+    assert "CUDA_VISIBLE_DEVICES hides every GPU" in device.cuda_problem(torch_with(0), "sam3")
 
 
 @pytest.mark.parametrize("accepted", [("cpu", "float32"), ("cpu", "bfloat16"), ("cuda:1", "float16")])

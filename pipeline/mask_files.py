@@ -1,0 +1,87 @@
+"""Masks on disk: a PNG per object and frame, and COCO JSON that `tracker=file` reads back.
+
+Both are written frame by frame: nothing but the frames' times is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, Self
+
+import cv2
+import numpy as np
+import orjson
+from pycocotools import mask as coco
+
+from sam.types import FrameMasks, Mask
+from video.types import Frame, Video
+
+
+class MaskFiles:
+    """Writes `masks.json`, and with `pictures` also `masks/<object>/<frame>.png` (0 or 255), into a folder.
+
+    A frame without the object has no picture. about: what else `masks.json` says, under "info".
+    """
+
+    def __init__(self, folder: Path, video: Video, pictures: bool, about: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._video = video
+        self._pictures = pictures
+        self._about = about
+        self._file: IO[bytes] | None = None
+        self._frames: list[tuple[int, float]] = []
+        self._rows = 0
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._file = (self._folder / "masks.json").open("wb")
+        name = Path(self._video.name).with_suffix("").as_posix()
+        head = {
+            "info": self._about,
+            "videos": [{"id": 1, "name": name, "width": self._video.width, "height": self._video.height}],
+            "categories": [{"id": 1, "name": "object"}],
+        }
+        self._file.write(orjson.dumps(head)[:-1] + b',"annotations":[')
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        assert self._file is not None
+        size = {"width": self._video.width, "height": self._video.height, "video_id": 1}
+        self._file.write(b'],"images":[')
+        for n, (index, time_s) in enumerate(self._frames):
+            image = {"id": index, "file_name": f"{index:06}.jpg", "frame_index": index, "time_s": time_s, **size}
+            self._file.write((b"," if n else b"") + orjson.dumps(image))
+        self._file.write(b"]}\n")
+        self._file.close()
+
+    def write(self, frame: Frame, seen: FrameMasks) -> None:
+        """Write the objects of one source frame."""
+        assert self._file is not None
+        self._frames.append((frame.index, round(frame.time_s, 6)))
+        for object_id, mask, score in zip(seen.object_ids, seen.masks, seen.scores, strict=True):
+            plane = mask.full(self._video.width, self._video.height)
+            self._rows += 1
+            row = self._row(frame.index, object_id, mask, score, plane)
+            self._file.write((b"," if self._rows > 1 else b"") + orjson.dumps(row))
+            if self._pictures:
+                folder = self._folder / "masks" / str(object_id)
+                folder.mkdir(parents=True, exist_ok=True)
+                done, png = cv2.imencode(".png", plane * np.uint8(255), [cv2.IMWRITE_PNG_BILEVEL, 1])
+                assert done, "encoding a PNG in memory cannot fail"
+                (folder / f"{frame.index:06}.png").write_bytes(png.tobytes())
+
+    def _row(self, index: int, object_id: int, mask: Mask, score: float, plane: Any) -> dict[str, Any]:
+        x0, y0, x1, y1 = mask.box
+        rle = coco.encode(np.asfortranarray(plane))
+        return {
+            "id": self._rows,
+            "image_id": index,
+            "category_id": 1,
+            "track_id": object_id,
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "area": mask.area,
+            "score": score,
+            "iscrowd": 0,
+            "segmentation": {"size": list(rle["size"]), "counts": rle["counts"].decode()},
+        }

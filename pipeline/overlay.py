@@ -1,0 +1,48 @@
+"""Drawing what a tracker found over the pictures it found it in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sam.types import Mask, Prompt
+
+COLOURS = ((255, 99, 71), (64, 160, 255), (120, 220, 90), (255, 200, 40), (200, 120, 255), (40, 220, 220))
+INSIDE, OUTSIDE = (40, 220, 40), (230, 40, 40)  # clicks with label 1 and 0
+
+
+def paint(rgb: NDArray[np.uint8], objects: Iterable[tuple[int, Mask]]) -> NDArray[np.uint8]:
+    """A copy of the picture (H, W, 3) with each mask tinted and outlined, and its object's id beside it."""
+    picture = rgb.copy()
+    thickness = _thickness(rgb)
+    for object_id, mask in objects:
+        x0, y0, x1, y1 = mask.box
+        colour = np.array(COLOURS[object_id % len(COLOURS)], np.uint8)
+        plane = mask.decode()
+        part, on = picture[y0:y1, x0:x1], plane.astype(bool)
+        part[on] = (part[on] // 2) + colour // 2
+        outline, _ = cv2.findContours(plane, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x0, y0))
+        cv2.drawContours(picture, outline, -1, colour.tolist(), thickness)
+        at = (x0, max(y0 - 4, 12))
+        cv2.putText(picture, str(object_id), at, cv2.FONT_HERSHEY_SIMPLEX, thickness / 2, colour.tolist(), thickness)
+    return picture
+
+
+def paint_prompts(picture: NDArray[np.uint8], prompts: Iterable[Prompt]) -> None:
+    """Draw the points (green inside, red outside) and boxes of prompts into a picture (H, W, 3)."""
+    thickness = _thickness(picture)
+    for prompt in prompts:
+        if prompt.box is not None:
+            x0, y0, x1, y1 = (round(v) for v in prompt.box)
+            cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), INSIDE, thickness)
+        for (x, y), label in zip(prompt.points, prompt.labels, strict=True):
+            centre = round(x), round(y)
+            cv2.circle(picture, centre, 3 * thickness, INSIDE if label else OUTSIDE, -1)
+            cv2.circle(picture, centre, 3 * thickness, (255, 255, 255), max(1, thickness // 2))
+
+
+def _thickness(rgb: NDArray[np.uint8]) -> int:
+    return max(1, round(float(max(rgb.shape[:2])) / 480))

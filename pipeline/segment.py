@@ -1,0 +1,188 @@
+"""task=segment: follow what points and boxes name through one video; without any, say what the video is.
+
+Frames are decoded when the tracker asks for them and results are written as they come, so memory does not grow with
+the video: it holds two blocks of frames, the tracker's reach, and of a prompt in the middle the run-length codes of the
+masks before it. What is written appears complete or not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pipeline.clicks import read_prompts
+from pipeline.errors import ConfigError
+from pipeline.layout import Layout, writing_folder
+from pipeline.mask_files import MaskFiles
+from pipeline.overlay import paint, paint_prompts
+from pipeline.settings import Settings
+from pipeline.source_frames import EVERY, last_frame, session_frames
+from sam.errors import TrackingFailed, WrongPrompt
+from sam.session import SAMSession
+from sam.tracker import DialogueTracker, Tracker
+from sam.types import FrameMasks, Prompt
+from video.encoder import encode
+from video.errors import UnreadableVideo
+from video.reader import open_reader
+from video.source import find, probe
+from video.types import Frame, Video
+
+log = logging.getLogger(__name__)
+
+
+def describe(settings: Settings) -> str:
+    """What the video is, and how to say what to follow in it."""
+    video = _only_video(settings)
+    rows = {
+        "video": video.name,
+        "size": f"{video.width}x{video.height}" + (f" (rotated by {video.rotation})" if video.rotation else ""),
+        "frames": f"0 to about {video.frames - 1}",
+        "rate": f"{float(video.fps):.6g} frames a second",
+        "seconds": f"{video.duration:.3f}",
+        "codec": video.codec,
+        "colours": video.color,
+    }
+    x, y = video.width // 2, video.height // 2
+    lines = [f"{name + ':':<10}{value}" for name, value in rows.items()]
+    lines += [
+        "",
+        "Say what to follow with source pixels of one frame, for example:",
+        f"  python main.py task=segment videos={video.path} tracker=sam2 'segment.points=[[{x},{y}]]' segment.frame=0",
+    ]
+    return "\n".join(lines)
+
+
+def segment(settings: Settings, layout: Layout) -> int:
+    """Write masks, overlay and export; returns the exit status. Raises the errors of reading and tracking."""
+    video = _only_video(settings)
+    prompts = read_prompts(settings.segment)
+    tracker = _tracker(settings)
+    first, last = _range(video, settings)
+    folder = layout.segment(video.name)
+    with (
+        session_frames(video, first, last, tracker.max_side, settings.reader) as frames,
+        SAMSession(tracker, frames) as session,
+    ):
+        for prompt in prompts:
+            _add(session, prompt, first, last)
+        try:
+            with tracker, writing_folder(folder) as part:
+                visible = _write(part, video, settings, tracker, session, prompts, last)
+        except TrackingFailed as error:
+            log.error("%s", error)
+            return 3
+    for object_id, count in sorted(visible.items()):
+        log.info("object %d: in %d of %d frames", object_id, count, last - first + 1)
+    log.info("masks, overlay.mp4 and masks.json in %s", folder)
+    log.info("crop them: python main.py videos=%s tracker=file tracker.path=%s prompt=NAME", video.path, folder / "masks.json")  # fmt: skip  # noqa: E501
+    return 0
+
+
+def _only_video(settings: Settings) -> Video:
+    found = find(settings.videos, settings.include, settings.exclude)
+    if len(found) != 1:
+        names = ", ".join(each.name for each in found[:3])
+        raise ConfigError(f"task=segment works on one video, and videos names {len(found)}: {names}, ...")
+    return probe(found[0])
+
+
+def _range(video: Video, settings: Settings) -> tuple[int, int]:
+    """The first and last frame to track."""
+    first, last, end = settings.segment.start, settings.segment.end, last_frame(video, settings.reader)
+    for key, value in (("start", first), ("end", last)):
+        if value is not None and value > end:
+            raise ConfigError(f"segment.{key}={value}: {video.name} has frames 0 to {end}")
+    return first, end if last is None else last
+
+
+def _tracker(settings: Settings) -> Tracker:
+    assert settings.tracker is not None
+    tracker = settings.tracker.build()
+    if not isinstance(tracker, DialogueTracker):
+        raise ConfigError(
+            f"task=segment needs a tracker that follows points and boxes: tracker=sam2 or tracker=sam3_tracker, "
+            f"got tracker={settings.tracker_name}"
+        )
+    return tracker
+
+
+def _add(session: SAMSession, prompt: Prompt, first: int, last: int) -> None:
+    """Add a prompt, which counts frames of the video, to a session, which counts its own."""
+    if not first <= prompt.frame <= last:
+        raise WrongPrompt(f"frames {first} to {last} are tracked, and a prompt is for frame {prompt.frame}")
+    session.add_prompt(replace(prompt, frame=prompt.frame - first))
+
+
+def _write(
+    folder: Path,
+    video: Video,
+    settings: Settings,
+    tracker: Tracker,
+    session: SAMSession,
+    prompts: tuple[Prompt, ...],
+    last: int,
+) -> dict[int, int]:
+    """Track and write everything at once; returns in how many frames each object is seen."""
+    options = settings.segment
+    visible = dict.fromkeys(session.objects, 0)
+    about = {"tracker": tracker.identity(), "video": video.path, "prompts": [_plain(p) for p in prompts]}
+
+    def pictures() -> Iterator[NDArray[np.uint8]]:
+        source = _source(video, settings.reader, options.start, last)
+        shown = tqdm(source, unit="frame", disable=not sys.stderr.isatty(), total=last - options.start + 1)
+        for frame, seen in zip(shown, session.propagate(), strict=True):
+            for object_id in seen.object_ids:
+                visible[object_id] += 1
+            files.write(frame, seen)
+            yield _picture(frame, seen, prompts)
+
+    size = (video.width + video.width % 2, video.height + video.height % 2)
+    with MaskFiles(folder, video, options.masks, about) as files:
+        encode(folder / "overlay.mp4", pictures(), video.fps, settings.encode, size=size)
+    return visible
+
+
+def _source(video: Video, reader: str, first: int, last: int) -> Iterator[Frame]:
+    """These frames at full size; in place of one too damaged to be decoded, its neighbour, marked corrupt."""
+    held: Frame | None = None
+    following = first
+    with open_reader(video, reader) as opened:
+        for frame in opened.read(EVERY, [range(first, last + 1)]):
+            held = held or frame
+            yield from (_in_place(held, number) for number in range(following, frame.index))
+            yield frame
+            held, following = frame, frame.index + 1
+    if held is None:
+        raise UnreadableVideo(f"{video.name}: no frame from {first} to {last} can be decoded")
+    yield from (_in_place(held, number) for number in range(following, last + 1))
+
+
+def _in_place(frame: Frame, number: int) -> Frame:
+    """A frame where another one should have been."""
+    return replace(frame, index=number, position=number, corrupt=True)
+
+
+def _picture(frame: Frame, seen: FrameMasks, prompts: tuple[Prompt, ...]) -> NDArray[np.uint8]:
+    """The frame with its masks and prompts; an odd side gets one more row or column, as H.264 needs."""
+    picture = paint(frame.rgb, zip(seen.object_ids, seen.masks, strict=True))
+    paint_prompts(picture, [p for p in prompts if p.frame == frame.index])
+    height, width = picture.shape[:2]
+    if height % 2 or width % 2:
+        picture = np.asarray(cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
+    return picture
+
+
+def _plain(prompt: Prompt) -> dict[str, Any]:
+    """A prompt as `segment.clicks` takes it."""
+    given = asdict(prompt)
+    given["object"] = given.pop("object_id")
+    return {key: value for key, value in given.items() if value not in (None, ()) or key == "frame"}

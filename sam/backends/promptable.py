@@ -1,0 +1,224 @@
+"""Trackers that follow what points, boxes and masks name: what SAM2 and the tracker inside SAM3 have in common.
+
+The model is loaded once, when the tracker is entered; every window gets a state of its own, of which nothing survives
+the window. Coordinates are of the source's pixels, whatever size the tracker sees. It never looks for anything by
+itself, and never chooses another device, number format or model than it says.
+
+Source of the behaviour described here: transformers `Sam2VideoModel` and `Sam3TrackerVideoModel` 5.23.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam.backends import access, device, preflight, promptable_image, weights
+from sam.backends.hf_window import Engine
+from sam.backends.limits import failure, quiet
+from sam.backends.promptable_window import PromptableWindow
+from sam.checks import Check
+from sam.image import ImageMask
+from sam.memory import release_cuda
+from sam.tracker import Dialogue
+from sam.types import FrameMasks, Prompt, SessionFrames
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # raise it when the same weights, library and prompts give other masks
+FILES = ("*.json", "model*.safetensors")
+
+
+class PromptableConfig(Protocol):
+    """The options that these trackers share."""
+
+    device: str
+    dtype: str
+    weights: str
+    max_side: int | None
+    state_on_cpu: bool
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One kind of model. kinds: model types of its config.json, in words. read: the model and its processor from a
+    folder, given torch's number format. importable: the name of the model's class, imported."""
+
+    name: str
+    extra: str
+    kinds: Mapping[str, str]
+    read: Callable[[Path, Any], tuple[Any, Any]]
+    importable: Callable[[], str]
+
+
+def preflight_of(config: PromptableConfig, family: Family) -> Iterator[Check]:
+    """See `sam.checks.Preflight`; imports torch and transformers where they are installed."""
+
+    def importable() -> str:
+        try:
+            return family.importable()
+        except ImportError as error:
+            text = f"transformers {metadata.version('transformers')} cannot import it: {error}"
+            raise access.unavailable(family.name, f"{text}; make setup EXTRAS={family.extra}") from error
+
+    def fits(folder: Path) -> Path:
+        weights.check_transformers_folder(folder, family.name, family.kinds, tokenizer=False)
+        return folder
+
+    yield from preflight.transformers_model(family.name, family.extra, config, importable, fits)
+
+
+class PromptableTracker:
+    """See the module docstring; implements `Tracker`, `DialogueTracker`, `ModelTracker` and `ImageTracker`."""
+
+    understands = frozenset({"points", "box", "mask"})
+    context = 0
+
+    def __init__(self, config: PromptableConfig, family: Family) -> None:
+        self.name = family.name
+        self._config = config
+        self._family = family
+        self._device, self._dtype = device.resolve(config.device, config.dtype)
+        self._stack = ExitStack()
+        self._engine: Engine | None = None
+        self._weights = ""
+        self.max_side = config.max_side
+        self.release = config.release
+        self.degraded = False
+        self.found_by: Mapping[int, str] = {}
+
+    def identity(self) -> dict[str, Any]:
+        version = access.installed(self.name, "transformers", self._family.extra)
+        self._weights = self._weights or weights.identify(self._config.weights, self.name, self._family.extra)
+        return {
+            "tracker": self.name,
+            "version": VERSION,
+            "transformers": version,
+            "weights": self._weights,
+            "dtype": self._dtype,
+        }
+
+    def __enter__(self) -> Self:
+        """Load the model; raises TrackerUnavailable naming what is missing and the next step."""
+        with ExitStack() as stack:
+            stack.callback(release_cuda)
+            stack.callback(self._drop)
+            self._engine = self._load()
+            self._stack = stack.pop_all()
+        return self
+
+    def _load(self) -> Engine:
+        extra = self._family.extra
+        for package in ("transformers", "torch", "torchvision"):
+            access.installed(self.name, package, extra)
+        import torch
+
+        device.check(torch, self.name, self._config.device, self._device, self._dtype)
+        folder = weights.locate(self._config.weights, self.name, extra, FILES)
+        weights.check_transformers_folder(folder, self.name, self._family.kinds, tokenizer=False)
+        dtype = getattr(torch, self._dtype)
+        with quiet("transformers"), _no_bars():
+            try:
+                model, processor = self._family.read(folder, dtype)
+            except Exception as error:
+                raise access.unavailable(self.name, f"the weights in {folder} cannot be loaded: {error}") from error
+        log.info("tracker=%s runs on %s in %s, weights from %s", self.name, self._device, self._dtype, folder)
+        return Engine(model.to(device=self._device).eval(), processor, self._device, dtype)
+
+    def _drop(self) -> None:
+        self._engine = None
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    @property
+    def engine(self) -> Engine:
+        """The loaded model."""
+        if self._engine is None:
+            raise RuntimeError("enter the tracker before tracking")
+        return self._engine
+
+    def prepare(self, context: Sequence[NDArray[np.uint8]]) -> None:
+        """A place has nothing to learn from; there is nothing to see."""
+
+    def begin(self, frames: SessionFrames) -> Dialogue:
+        """A window that takes prompts and corrections one by one; keeps the state of all its frames."""
+        window = PromptableWindow(self.engine, frames, self._config.state_on_cpu, lasting=True)
+        return _Explained(window, self.name, frames.video)
+
+    def segment(self, image: NDArray[np.uint8], prompts: Sequence[Prompt], multimask: bool) -> list[list[ImageMask]]:
+        """See `sam.image.segment_image`."""
+        with explained(self.name, "the picture"):
+            return promptable_image.segment(self.engine, image, prompts, multimask)
+
+    def track(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
+        """The objects of each frame; scores are the model's belief that the object is there, frame by frame.
+
+        Raises OutOfMemory when memory ran out, TrackingFailed when this window cannot be tracked.
+        """
+        yield from self._run(frames, prompts, self._config.state_on_cpu)
+
+    def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
+        """The same with state in main memory; no object is left out."""
+        yield from self._run(frames, prompts, True)
+
+    def keep(self, frames: SessionFrames | None) -> None:
+        """Every frame is looked at once, whatever the prompts: there is nothing to keep."""
+
+    def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool) -> Iterator[FrameMasks]:
+        engine = self.engine
+        with explained(self.name, frames.video):
+            window = PromptableWindow(engine, frames, state_on_cpu, lasting=False)
+            for prompt in prompts:
+                window.add(prompt)
+            yield from window.propagate()
+
+
+class _Explained:
+    """A window whose errors say what they mean for it."""
+
+    def __init__(self, window: PromptableWindow, tracker: str, video: str) -> None:
+        self._window = window
+        self._of = (tracker, video)
+
+    def add(self, prompt: Prompt) -> FrameMasks:
+        with explained(*self._of):
+            return self._window.add(prompt)
+
+    def propagate(self, direction: str, start: int | None, end: int | None) -> Iterator[FrameMasks]:
+        with explained(*self._of):
+            yield from self._window.propagate(direction, start, end)
+
+    def remove(self, object_id: int) -> None:
+        self._window.remove(object_id)
+
+
+@contextmanager
+def explained(tracker: str, video: str) -> Iterator[None]:
+    """Raise what a model's exception means for its window instead of the exception."""
+    try:
+        yield
+    except Exception as error:
+        raise failure(error, tracker, video) from None
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep transformers from drawing progress bars while a model loads."""
+    from transformers.utils import logging as bars
+
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()

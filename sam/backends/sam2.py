@@ -1,0 +1,64 @@
+"""SAM2 through transformers: follows the objects that points, boxes or masks name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sam.backends.device import check_options
+from sam.backends.limits import Limits, check_limits
+from sam.backends.promptable import Family, PromptableTracker, preflight_of
+from sam.checks import Check
+from sam.tracker import tracker
+
+
+@tracker("sam2")
+@dataclass
+class Sam2Config:
+    """SAM2: follows what points, boxes or masks name; CUDA, or the CPU (slow).
+
+    device: auto (cuda if there is one, else cpu), cpu, cuda or cuda:N. dtype: auto (bfloat16 on CUDA, float32 on the
+    CPU), float32, bfloat16, float16 (CUDA only). weights: Hugging Face repository (facebook/sam2.1-hiera-tiny, -small,
+    -base-plus, -large) or local folder. max_side: frames are scaled down to this longer side; null for full size.
+    state_on_cpu: keep the objects' memory in main memory, slower. release: window | never.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    weights: str = "facebook/sam2.1-hiera-large"
+    max_side: int | None = 1280
+    state_on_cpu: bool = False
+    release: str = "window"
+
+    def __post_init__(self) -> None:
+        check_options(self.device, self.dtype)
+        check_limits(self.max_side, Limits(), self.release)
+        if Path(self.weights).suffix in (".pt", ".pth", ".yaml"):
+            raise ValueError(
+                f"tracker.weights={self.weights} is of the original SAM2 package; this tracker loads the same models "
+                "from facebook/sam2.1-hiera-tiny, -small, -base-plus or -large, or a folder downloaded from there"
+            )
+
+    def build(self) -> PromptableTracker:
+        return PromptableTracker(self, FAMILY)
+
+    def preflight(self) -> Iterator[Check]:
+        """See `sam.checks.Preflight`."""
+        return preflight_of(self, FAMILY)
+
+
+def _read(folder: Path, dtype: Any) -> tuple[Any, Any]:
+    from transformers import Sam2VideoModel, Sam2VideoProcessor
+
+    return Sam2VideoModel.from_pretrained(folder, dtype=dtype), Sam2VideoProcessor.from_pretrained(folder)
+
+
+def _importable() -> str:
+    from transformers import Sam2VideoModel
+
+    return str(Sam2VideoModel.__name__)
+
+
+FAMILY = Family("sam2", "sam2", {"sam2_video": "SAM2 video"}, _read, _importable)

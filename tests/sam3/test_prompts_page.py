@@ -1,0 +1,88 @@
+"""Every example in docs/prompts.md runs as it stands, with a tiny SAM2 in place of the large one."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.clicks import read_prompts
+from pipeline.settings import SegmentConfig
+from sam.types import Prompt
+from tests.pipeline.composing import loaded
+from video.encoder import EncodeConfig, encode
+
+PAGE = (Path(__file__).parents[2] / "docs" / "prompts.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+COMMANDS = [line for line in PAGE.splitlines() if line.startswith("python main.py")]
+WIDTH, HEIGHT, COUNT = 640, 480, 60
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with cows.mp4 and truck.jpg."""
+    folder = tmp_path_factory.mktemp("examples")
+    floor = np.random.default_rng(0).integers(60, 90, (HEIGHT, WIDTH, 3), np.uint8)
+
+    def picture(t: int) -> np.ndarray:
+        image = floor.copy()
+        cv2.circle(image, (210 + t, 350), 60, (200, 60, 50), -1)
+        return cv2.circle(image, (400 - t, 150), 50, (50, 70, 210), -1)
+
+    fast = EncodeConfig(preset="ultrafast")
+    encode(folder / "cows.mp4", (picture(t) for t in range(COUNT)), Fraction(25), fast, size=(WIDTH, HEIGHT))
+    cv2.imwrite(str(folder / "truck.jpg"), picture(0)[..., ::-1])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.sam3.tiny_sam2 import build
+
+    return build(tmp_path_factory.mktemp("tiny") / "sam2")
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch, place: Path) -> Iterator[dict[str, Any]]:
+    monkeypatch.chdir(place)
+    known: dict[str, Any] = {}
+    yield known
+    if "tracker" in known:
+        known["tracker"].__exit__(None, None, None)
+
+
+def test_every_example_runs(names: dict[str, Any], weights: Path) -> None:
+    large = 'weights="facebook/sam2.1-hiera-large"'
+    assert large in EXAMPLES[0] and len(EXAMPLES) == 7
+    seen: list[dict[str, Any]] = []
+    for code in EXAMPLES:
+        exec(code.replace(large, f'weights={str(weights)!r}, device="cpu"'), names)
+        seen.append(dict(names))
+    _, picture, points, parts, boxes, several, _ = seen
+    assert len(picture["masks"]) == 3
+    assert sorted(points["before"]) == sorted(points["after"]) == list(range(COUNT))
+    assert points["shown"].frame == 50 and points["after"][50].masks == points["shown"].masks
+    assert [s.frame for s in parts["forward"]] == list(range(50, 56))
+    assert [s.frame for s in parts["backward"]] == list(range(50, 44, -1))
+    assert [t.object_id for t in boxes["tracks"]] == [4]
+    assert [t.object_id for t in several["tracks"]] == [2] and several["seen"].frame == 20
+
+
+def test_every_command_is_understood(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(COMMANDS) == 4
+    monkeypatch.chdir(place)
+    (listed,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    (place / "clicks.json").write_text(listed)
+    prompts = [read_prompts(loaded(*shlex.split(line)[2:]).segment) for line in COMMANDS]
+    assert prompts[0] == ()
+    assert prompts[1] == (Prompt(object_id=1, points=((210, 350), (250, 220)), labels=(1, 1)),)
+    assert prompts[2] == (Prompt(object_id=1, frame=20, box=(300, 0, 500, 400)),)
+    assert [(p.object_id, p.frame, p.labels) for p in prompts[3]] == [(1, 0, (1,)), (2, 20, ()), (1, 50, (0,))]
+    assert read_prompts(SegmentConfig(clicks=listed)) == prompts[3]
