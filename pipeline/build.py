@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from pipeline.derive import export, read_state, report, write_state
+from pipeline.derive import checksums, export, read_state, report, write_state
 from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
 from pipeline.judge import Judge
@@ -201,9 +201,10 @@ class Build:
         return failed
 
     def _derive(self, outcomes: Sequence[Outcome]) -> None:
-        """Exports and report, where the index or their own settings changed."""
+        """Exports, report and checksums, where the index or their own settings changed."""
         export(self.settings, self.layout)
         report(self.settings, self.layout, self.seconds | _stage_seconds(outcomes))
+        checksums(self.layout)
 
     def _index_stamp(self, jobs: Sequence[Job], footage: Footage) -> str:
         """Changes with anything the index is made from: records, unusable videos, filters, region and split."""

@@ -40,6 +40,7 @@ TASKS = {
     "export": "only write the exports of a finished dataset",
     "report": "only write the report of a finished dataset",
     "label": "take labels from a CSV file into a finished dataset, and write its exports anew",
+    "verify": "prove with checksums that a dataset, copied perhaps, is complete and unchanged; writes nothing",
     "segment": "follow what points or boxes name through one video; without any, print what the video is",
     "demo": "generate footage with known truth, build a dataset from it, and score the tracks",
 }

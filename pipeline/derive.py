@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import audit
+from pipeline.checksums import write_checksums
 from pipeline.errors import DatasetError
 from pipeline.layout import Layout, write_bytes, writing_folder
 from pipeline.settings import Settings
@@ -71,6 +72,17 @@ def report(settings: Settings, layout: Layout, seconds: Mapping[str, float]) -> 
 
     write_report(layout.root, layout.report, settings=settings.values, timings=seconds)
     write_state(layout, report=stamp)
+
+
+def checksums(layout: Layout) -> None:
+    """List the files of the dataset anew if any of them changed."""
+    exported = {name: stamp for name, stamp in read_state(layout).items() if name.startswith("export.")}
+    small = [path.read_bytes() for path in (layout.dataset_yaml, layout.splits, layout.labels) if path.is_file()]
+    stamp = digest(_samples_stamp(layout), sorted(exported.items()), small)
+    if read_state(layout).get("checksums") == stamp and layout.checksums.is_file():
+        return
+    write_checksums(layout)
+    write_state(layout, checksums=stamp)
 
 
 def _samples_stamp(layout: Layout) -> str:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.derive import export, report
+from pipeline.derive import checksums, export, report
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.labels import Label, LabelStore, anchored, apply
 from pipeline.layout import Layout
@@ -50,6 +50,7 @@ def label(settings: Settings, layout: Layout) -> int:
     log.info("%d of %d crops are labelled", sum(x is not None for x in matched.found), len(matched.found))
     export(settings, layout)
     report(settings, layout, {})
+    checksums(layout)
     return 0
 
 

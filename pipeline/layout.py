@@ -89,6 +89,10 @@ class Layout:
         return self.root / "labels.open.jsonl"
 
     @property
+    def checksums(self) -> Path:
+        return self.root / "checksums.sha256"
+
+    @property
     def exports(self) -> Path:
         return self.root / "exports"
 

@@ -36,6 +36,12 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
         status, text = doctor(settings)
         print(text)
         return status, None
+    if settings.task == "verify":
+        from pipeline.checksums import described, verify
+
+        verdict = verify(Layout(settings.out, settings.tracks))
+        print(described(verdict, Layout(settings.out, settings.tracks)))
+        return (0 if verdict.whole else 3), None
     if settings.task == "segment" and not settings.segment.given:
         from pipeline.segment import describe
 
@@ -71,10 +77,11 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
 
 
 def _derive(settings: Settings, layout: Layout) -> int:
-    from pipeline.derive import export, report
+    from pipeline.derive import checksums, export, report
 
     if settings.task == "export":
         written = export(settings, layout)
+        checksums(layout)
         for name in settings.exports:
             log.info("%s %s", layout.exports / name, "written" if name in written else "is up to date")
     else:

@@ -100,9 +100,13 @@ def _sample(
     clip_id = hashlib.sha256(video.encode()).hexdigest()[:16]
     sample_id = hashlib.sha256(f"{video} {prompt} {number}".encode()).hexdigest()[:20]
     path = f"crops/{clip_id}/{sample_id}.mp4"
-    others = [{"background": v, "path": f"crops/{clip_id}/{sample_id}.{v}.mp4"} for v in variants]
+    others: list[dict[str, str]] = [
+        {"background": v, "path": f"crops/{clip_id}/{sample_id}.{v}.mp4", "sha256": ""} for v in variants
+    ]
     for place, name in enumerate([path, *(v["path"] for v in others)]):
         write_crop(root / name, size, FRAMES, int(sample_id[:6], 16) + place)
+    for other in others:
+        other["sha256"] = hashlib.sha256((root / other["path"]).read_bytes()).hexdigest()
     seen = [k > 0 for k in range(FRAMES)]
     return {
         "sample_id": sample_id,
