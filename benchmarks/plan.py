@@ -29,7 +29,7 @@ from pipeline.build import Build
 from pipeline.footage import survey
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
-from pipeline.records import ChunkRecord, CropFile, Figures, Sample
+from pipeline.records import ChunkRecord, CropFile, Figures, PixelFigures, Sample
 from pipeline.worker import Job
 from video.encoder import EncodeConfig, encode
 from video.types import Clip, Window, digest
@@ -115,7 +115,8 @@ def _sample(layout: Layout, job: Job, window: Window, clip: Clip, number: int, b
         source_height=video.height,
         degraded=False,
         duplicate_of=None,
-        figures=Figures(1.0, 80.0, 2400.0, 0.0, 0, 0),
+        figures=Figures(1.0, 80.0, 2400.0, 0.0, 0, 0, 0.0, 0.0, 0.9, 0.0),
+        pixels=PixelFigures(10.0, 0.4, 0.0, 0.02),
         files=(file,),
     )
 

@@ -17,17 +17,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from pipeline.derive import export, read_state, report, write_state
+from pipeline.derive import checksums, export, read_state, report, write_state
 from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
-from pipeline.index import read_parquet
+from pipeline.judge import Judge
+from pipeline.labels import apply
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
 from pipeline.ledger import Ledger, record_id
 from pipeline.progress import Progress
 from pipeline.records import ChunkRecord, Failure
-from pipeline.roi import load_regions
 from pipeline.settings import FROM_DATASET, Settings
-from pipeline.split import planned_splits, split_videos
+from pipeline.split import Splits, planned_splits, settle
+from pipeline.tables import read_table
 from pipeline.track_store import TrackStore, track_key
 from pipeline.worker import Job, Outcome
 from sam.errors import TrackerUnavailable
@@ -69,20 +70,25 @@ class Build:
         settings = self.settings
         prompts = () if settings.task == "clip" else settings.prompts
         identity = self._identity() if prompts else {}
+        splits = self.splits(footage)
         made = []
         for chunk in footage.chunks:
             keys = tuple(
                 track_key(chunk, prompt, settings.tracker_name, identity, settings.reader)
                 for prompt in settings.prompts
             )
-            made.append(Job(chunk, keys, record_id(chunk, keys, settings.crop, settings.encode)))
+            name = record_id(chunk, keys, settings.crop, settings.encode)
+            made.append(Job(chunk, keys, name, splits.only(chunk.video.name)))
         return made
+
+    def splits(self, footage: Footage) -> Splits:
+        """Where every moment of every video belongs; raises ConfigError for a video without a group."""
+        return planned_splits(footage.clips_by_video(), self.settings.split, self.layout)
 
     def run(self) -> Summary:
         """Do what is missing. Raises SourceError, ConfigError, TrackerUnavailable, DiskError, KeyboardInterrupt."""
         with self._timed("plan"):
             footage = survey(self.settings, self.ledger)
-            planned_splits(footage.clips_by_video(), self.settings.split, self.layout)  # wrong groups stop it here
             jobs = self.jobs(footage)
         if not footage.videos and not footage.duplicates:
             self._all_failed(footage.failures)
@@ -100,6 +106,8 @@ class Build:
         done = len(share) - len(pending)
         if done:
             log.info("%d of %d chunks are done already", done, len(share))
+        if pending:
+            self.layout.tidy.unlink(missing_ok=True)
         outcomes: list[Outcome] = []
         with self._timed("work"), Progress(sum(job.chunk.clips for job in pending)) as progress:
             results = self.settings.executor.run(self.settings, pending)
@@ -129,13 +137,14 @@ class Build:
             return [job for job in share if job.record_id not in on_disk or job.record_id in failed]
         from pipeline.worker import unfinished
 
-        sizes, regions = self.layout.crop_sizes(), load_regions(self.settings.roi)
-        return [job for job in share if unfinished(self.ledger.read(job.record_id), self.settings, regions, sizes)]
+        sizes, judge = self.layout.crop_sizes(), Judge.of(self.settings, self.splits(footage))
+        again = self.settings.retry_failed
+        return [job for job in share if unfinished(self.ledger.read(job.record_id), judge, sizes, again)]
 
     def _crops_are_there(self) -> bool:
         if not self.layout.samples.is_file():
             return False
-        rows = read_parquet(self.layout.samples, ["path", "size_bytes", "variants"])
+        rows = read_table(self.layout.samples, ["path", "size_bytes", "variants"])
         sizes = self.layout.crop_sizes()
         main = zip(rows["path"].to_pylist(), rows["size_bytes"].to_pylist(), strict=True)
         return all(sizes.get(path) == size for path, size in main) and all(p in sizes for p in _variants(rows))
@@ -149,17 +158,17 @@ class Build:
             while True:
                 stamp = self._index_stamp(jobs, footage)
                 if read_state(self.layout).get("index") != stamp or not self.layout.samples.is_file():
-                    splits = split_videos(footage.clips_by_video(), self.settings.split, self.layout)
-                    failed = self._index(footage, jobs, splits)
+                    failed = self._index(footage, jobs)
                     write_state(self.layout, index=stamp, failed=sorted(failed))
                 if self._index_stamp(jobs, footage) == stamp:
                     break  # no other shard has finished a chunk meanwhile
             missing = wanted - set(self.layout.record_files())
             if not missing:
-                self._remove_superseded(wanted)
+                self._remove_superseded(wanted, stamp)
                 if not self.settings.keep_tracks:
                     for key in {key for job in jobs for key in job.track_keys}:
                         self.store.remove(key)
+            apply(self.layout)
             self._derive(outcomes)
         if missing:
             log.info("%d of %d chunks are still to be done by other shards or a rerun", len(missing), len(wanted))
@@ -168,37 +177,34 @@ class Build:
         ]
         return self._summary(footage, outcomes, *counts)
 
-    def _index(self, footage: Footage, jobs: Sequence[Job], splits: dict[str, str]) -> set[str]:
-        """Rebuild the parquet files; returns the records that hold failures."""
+    def _index(self, footage: Footage, jobs: Sequence[Job]) -> set[str]:
+        """Rebuild the parquet files; returns the records with something to retry."""
         from pipeline import index
 
+        splits, config = self.splits(footage), self.settings.split
+        settle(splits, footage.videos, config, self.layout)
+        empty = splits.without_videos(config.fractions)
+        if empty:
+            log.warning("nothing goes to %s: split.by=%s makes too few groups", " and ".join(empty), config.by)
         failed: set[str] = set()
 
         def records() -> Iterator[ChunkRecord]:
             for job in jobs:
                 record = self.ledger.read(job.record_id)
                 if record is not None:
-                    if record.failures:
+                    if record.incomplete:
                         failed.add(record.id)
                     yield record
 
-        settings = self.settings
-        filters = [f for f in settings.filters.values() if f.enabled]
-        index.build(
-            records(),
-            filters,
-            load_regions(settings.roi),
-            splits,
-            settings.crop.size,
-            footage.duplicates,
-            footage.failures,
-        ).write(self.layout)
+        judge = Judge.of(self.settings, splits)
+        index.build(records(), judge, self.settings.crop.size, footage.duplicates, footage.failures).write(self.layout)
         return failed
 
     def _derive(self, outcomes: Sequence[Outcome]) -> None:
-        """Exports and report, where the index or their own settings changed."""
+        """Exports, report and checksums, where the index or their own settings changed."""
         export(self.settings, self.layout)
         report(self.settings, self.layout, self.seconds | _stage_seconds(outcomes))
+        checksums(self.layout)
 
     def _index_stamp(self, jobs: Sequence[Job], footage: Footage) -> str:
         """Changes with anything the index is made from: records, unusable videos, filters, region and split."""
@@ -210,13 +216,17 @@ class Build:
             records.append((job.record_id, stat and (stat.st_size, stat.st_mtime_ns)))
         roi = settings.roi.read_bytes() if settings.roi else b""
         filters = {name: asdict(options) for name, options in settings.filters.items()}
-        return digest(records, footage.failures, footage.duplicates, filters, roi, asdict(settings.split))
+        splits = self.splits(footage)
+        return digest(records, footage.failures, footage.duplicates, filters, roi, splits, asdict(settings.split))
 
-    def _remove_superseded(self, wanted: set[str]) -> None:
-        """Remove the records and crops that the current settings do not name."""
+    def _remove_superseded(self, wanted: set[str], stamp: str) -> None:
+        """Remove the records and crops that the current settings do not name, unless that was done for this index and
+        nothing was made since."""
+        if _read(self.layout.tidy) == stamp.encode():
+            return
         for record in set(self.layout.record_files()) - wanted:
             self.ledger.remove(record)
-        rows = read_parquet(self.layout.samples, ["path", "variants"])
+        rows = read_table(self.layout.samples, ["path", "variants"])
         keep = {*rows["path"].to_pylist(), *_variants(rows)}
         removed = [path for path, _ in self.layout.crop_files() if path not in keep]
         for path in removed:
@@ -227,6 +237,7 @@ class Build:
         if removed:
             log.info("removed %d crops that the current settings no longer make", len(removed))
         remove_stale_parts(self.layout.root)
+        write_bytes(self.layout.tidy, stamp.encode())
 
     # -- settings -----------------------------------------------------------------------------------------------------
 

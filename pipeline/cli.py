@@ -13,7 +13,6 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Self
 
@@ -23,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import keys_under, plain
 from pipeline.errors import DatasetError, DiskError, PipelineError
+from pipeline.quoting import hydra_word
 from sam.errors import TrackerError
 from video.errors import VideoError
 
@@ -134,16 +134,10 @@ def _grammar(error: OverrideParseException) -> str:
     if not assigned:
         return f"{word!r} cannot be read: write key=value, such as videos=/data/barn"
     reason = next((line for line in str(error).splitlines() if line.strip()), "")
-    works = shlex.quote(f"{key}={_quoted(value.strip(QUOTES))}")
+    works = shlex.quote(f"{key}={hydra_word(value.strip(QUOTES))}")
     return (
         f"{word!r} cannot be read ({reason.strip()}).\nQuote the value for Hydra inside quotes for the shell:  {works}"
     )
-
-
-def _quoted(text: str) -> str:
-    """A text as Hydra's grammar reads it whatever it holds. A backslash is literal unless a quote follows."""
-    escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + m[2].replace('"', '\\"'), text)
-    return f'"{escaped}"'
 
 
 def _composition(error: HydraException) -> str:
@@ -185,9 +179,3 @@ def _table(jobs: Sequence[tuple[str | None, int, Summary | None]]) -> str:
         for row in rows
     ]
     return "\n".join(lines)
-
-
-def shell_word(path: Path | str) -> str:
-    """A path as it can be typed after `key=`."""
-    text = str(path)
-    return text if re.fullmatch(r"[A-Za-z0-9_./:-]+", text) else shlex.quote(_quoted(text))

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import ConfigError
 from pipeline.executors.executor import executors
-from pipeline.exports.export import LINKS, exports
+from pipeline.exports.export import CLASSES, LINKS, exports
 from pipeline.extractor import CropConfig
 from pipeline.filters.filter import filters
+from pipeline.quoting import shell_word
 from pipeline.roi import load_regions
 from pipeline.settings import FROM_DATASET, DemoConfig, SegmentConfig, Settings, ShardConfig, SplitConfig
 from sam.tracker import trackers
@@ -31,12 +32,15 @@ from video.types import digest
 TASKS = {
     "build": "plan, track, crop, filter, split, export, report (the default)",
     "plan": "what a build would do and need; writes nothing",
+    "doctor": "what this machine has and lacks for each tracker, and the fix; writes nothing",
     "preview": "a few windows across the videos and prompts in one page, to choose a prompt before days of work",
     "clip": "only cut the clips into H.264 files under clips/",
     "track": "only track; crop later, or on another machine",
     "crop": "only crop, from tracks that are already there",
     "export": "only write the exports of a finished dataset",
     "report": "only write the report of a finished dataset",
+    "label": "take labels from a CSV file into a finished dataset, and write its exports anew",
+    "verify": "prove with checksums that a dataset, copied perhaps, is complete and unchanged; writes nothing",
     "segment": "follow what points or boxes name through one video; without any, print what the video is",
     "demo": "generate footage with known truth, build a dataset from it, and score the tracks",
 }
@@ -68,7 +72,9 @@ def _options(name: str, registry: Mapping[str, type[Any]]) -> type[Any]:
 
 
 FiltersConfig = _options("FiltersConfig", filters())
-ExportConfig = make_dataclass("ExportConfig", [("link", str, "hard")], bases=(_options("Exports", exports()),))
+ExportConfig = make_dataclass(
+    "ExportConfig", [("link", str, "hard"), ("classes", str, "auto")], bases=(_options("Exports", exports()),)
+)
 
 
 @dataclass
@@ -95,6 +101,7 @@ class Config:
     demo: DemoConfig = field(default_factory=DemoConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     retry_failed: bool = True
+    labels: str | None = None  # task=label: the CSV file
 
 
 def register() -> None:
@@ -148,6 +155,8 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
     task = str(cfg.task)
     if task not in TASKS:
         raise ConfigError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
+    if not str(cfg.out or "").strip():
+        raise ConfigError("out must name the dataset's folder, such as out=/data/cows, got an empty text")
     base = _absolute(str(cfg.out))
     out = base / _job_folder(sweep_folder) if sweep_folder else base
     if out.exists() and not out.is_dir():
@@ -156,6 +165,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         cfg = _from_dataset(cfg, out, overrides)
         cfg.task, cfg.out = task, str(out)
     _refuse_added(cfg)
+    _make_absolute(cfg)
     try:
         document = OmegaConf.to_yaml(cfg, resolve=True)
         config = OmegaConf.to_object(cfg)
@@ -163,12 +173,12 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         raise ConfigError(plain(error)) from error
     assert isinstance(config, Config)
     _require(config)
-    tracks = _absolute(config.tracks.path) if config.tracks.path else _default_tracks(task, base)
-    roi = _absolute(config.select.roi) if config.select.roi else None
+    tracks = Path(config.tracks.path) if config.tracks.path else _default_tracks(task, base)
+    roi = Path(config.select.roi) if config.select.roi else None
     load_regions(roi)
     return Settings(
         task=task,
-        videos=tuple(str(Path(v).expanduser()) if "://" not in v else v for v in _texts("videos", config.videos)),
+        videos=_texts("videos", config.videos),
         prompts=_prompts(config.prompt),
         out=out,
         tracks=tracks,
@@ -188,6 +198,8 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         split=config.split,
         exports={name: getattr(config.export, name) for name in _exports(config.exports)},
         link=_one_of("export.link", getattr(config.export, "link"), LINKS),  # noqa: B009 - a generated class
+        classes=_one_of("export.classes", getattr(config.export, "classes"), CLASSES),  # noqa: B009
+        labels=Path(config.labels) if config.labels else None,
         executor=config.executor,
         shard=config.shard,
         demo=config.demo,
@@ -217,7 +229,7 @@ def _from_dataset(cfg: DictConfig, out: Path, overrides: Sequence[str]) -> DictC
     if not saved_at.is_file():
         raise ConfigError(
             f"task={cfg.task} works on a dataset, and there is no {saved_at}: build one first with "
-            f"python main.py videos=... out={out}"
+            f"python main.py videos=... out={shell_word(out)}"
         )
     saved = OmegaConf.load(saved_at)
     assert isinstance(saved, DictConfig)
@@ -265,6 +277,8 @@ def _require(config: Config) -> None:
     """Refuse a config that lacks what its task needs; all missing keys in one message."""
     needs_videos = config.task in ("build", "plan", "preview", "clip", "track", "segment")
     needs_tracker = config.task in ("build", "plan", "preview", "track", "crop", "demo")
+    if config.labels and config.task != "label":
+        raise ConfigError(f"labels={config.labels} is taken in by task=label, once the dataset is built")
     missing = []
     if needs_videos and not config.videos:
         missing.append("videos=... (a file, folder, glob or list file)")
@@ -337,6 +351,23 @@ def _one_of(key: str, value: str, choices: Sequence[str]) -> str:
 
 def _absolute(path: str) -> Path:
     return Path(path).expanduser().absolute()
+
+
+def _make_absolute(cfg: DictConfig) -> None:
+    """Spell out every path, so that `dataset.yaml` means the same from any folder. URLs stay."""
+    videos = OmegaConf.select(cfg, "videos")
+    if isinstance(videos, str) and videos:
+        cfg.videos = _place(videos)
+    elif isinstance(videos, ListConfig):
+        cfg.videos = [_place(v) if isinstance(v, str) and v else v for v in videos]
+    for key in ("select.roi", "tracks.path", "tracker.path", "split.by", "labels"):
+        path = OmegaConf.select(cfg, key)
+        if path and (key != "split.by" or path.endswith(".csv")):
+            OmegaConf.update(cfg, key, str(_absolute(path)))
+
+
+def _place(video: str) -> str:
+    return video if "://" in video else str(_absolute(video))
 
 
 def plain(error: BaseException) -> str:

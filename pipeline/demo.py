@@ -10,7 +10,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipeline.build import Build, Summary
+from pipeline.executors.local import cores
 from pipeline.footage import survey
+from pipeline.quoting import shell_word
 from pipeline.report.contact import contact_sheet
 from pipeline.settings import Settings
 from pipeline.track_store import WindowTracks
@@ -28,7 +30,7 @@ def demo(settings: Settings) -> Summary:
     options = settings.demo
     footage = Path(settings.videos[0])
     log.info("footage: %d generated videos of %g s in %s", options.videos, options.seconds, footage)
-    make_footage(footage, options.videos, options.seconds, options.seed)
+    make_footage(footage, options.videos, options.seconds, options.seed, workers=cores())
     build = Build(replace(settings, task="build"))
     summary = build.run()
     score = total(_scores(build))
@@ -47,7 +49,7 @@ def demo(settings: Settings) -> Summary:
 Next, your own fixed-camera footage:
   {python} main.py videos=/path/to/videos prompt=cow tracker={settings.tracker_name} out=/path/to/dataset
 Crop again at another size, without tracking:
-  {python} main.py task=crop crop.size=112 out={settings.out}"""
+  {python} main.py task=crop crop.size=112 out={shell_word(settings.out)}"""
     )
     return summary
 

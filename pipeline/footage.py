@@ -34,10 +34,10 @@ class Footage:
     def clips(self) -> int:
         return sum(chunk.clips for chunk in self.chunks)
 
-    def clips_by_video(self) -> dict[str, int]:
-        counts = {video.name: 0 for video in self.videos}
+    def clips_by_video(self) -> dict[Video, int]:
+        counts = dict.fromkeys(self.videos, 0)
         for chunk in self.chunks:
-            counts[chunk.video.name] += chunk.clips
+            counts[chunk.video] += chunk.clips
         return counts
 
 

@@ -1,29 +1,30 @@
 """The index: samples, rejected and failures as parquet, rebuilt from the records at any time.
 
-It takes the records of the current settings only, judges every object with the filters, joins the splits, and writes
-sorted rows, so that equal records and settings give equal bytes. It never reads a video and never writes a crop.
+It takes the records of the current settings only, judges every object, joins the splits, and writes sorted rows, so
+that equal records and settings give equal bytes. It never reads a video and never writes a crop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.filters.filter import Filter, Refusal
-from pipeline.layout import Layout, writing
+from pipeline.filters.filter import Refusal
+from pipeline.judge import Judge
+from pipeline.layout import Layout
 from pipeline.records import FIGURES, ChunkRecord, Failure, Rejection, Sample
-from pipeline.roi import Regions
+from pipeline.tables import write_table
 
+VARIANT = [("background", pa.string()), ("path", pa.string()), ("sha256", pa.string())]
 SAMPLES = pa.schema(
     [
         pa.field("sample_id", pa.string(), nullable=False),
         pa.field("path", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
+        pa.field("label", pa.string()),
         pa.field("video", pa.string(), nullable=False),
         pa.field("video_fingerprint", pa.string(), nullable=False),
         pa.field("recorded_at", pa.string()),
@@ -47,7 +48,7 @@ SAMPLES = pa.schema(
         pa.field("source_height", pa.int32(), nullable=False),
         pa.field("size", pa.int32(), nullable=False),
         pa.field("background", pa.string(), nullable=False),
-        pa.field("variants", pa.list_(pa.struct([("background", pa.string()), ("path", pa.string())])), nullable=False),
+        pa.field("variants", pa.list_(pa.struct(VARIANT)), nullable=False),
         pa.field("degraded", pa.bool_(), nullable=False),
         pa.field("sha256", pa.string(), nullable=False),
         pa.field("size_bytes", pa.int64(), nullable=False),
@@ -65,6 +66,8 @@ REJECTED = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
         pa.field("value", pa.float64()),
         pa.field("threshold", pa.float64()),
+        pa.field("first_score", pa.float32()),
+        *(pa.field(name, pa.float32()) for name in FIGURES),
     ]
 )
 FAILURES = pa.schema(
@@ -75,18 +78,6 @@ FAILURES = pa.schema(
         pa.field("error", pa.string(), nullable=False),
     ]
 )
-
-
-def judge(sample: Sample, filters: Sequence[Filter], regions: Regions) -> Refusal | None:
-    """The first reason not to keep this object, or None: a pure function of the row."""
-    if sample.duplicate_of is not None:
-        return Refusal("duplicate_of_prompt", float(sample.duplicate_of), None)
-    in_roi = regions.share(sample.video, sample.boxes)
-    for each in filters:
-        refusal = each.refuse(sample.figures, in_roi)
-        if refusal is not None:
-            return refusal
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,78 +94,64 @@ class Index:
             (self.rejected, layout.rejected),
             (self.failures, layout.failures),
         ):
-            with writing(path) as part:
-                pq.write_table(table, part, compression="zstd")
+            write_table(path, table)
 
 
 def build(
     records: Iterable[ChunkRecord],
-    filters: Sequence[Filter],
-    regions: Regions,
-    split_of: Mapping[str, str],
+    judge: Judge,
     size: int,
     rejections: Sequence[Rejection] = (),
     failures: Sequence[Failure] = (),
 ) -> Index:
     """Join records, filters and splits.
 
-    split_of: split by video name. size: crop side, pixels. rejections, failures: of whole videos.
+    size: crop side, pixels. rejections, failures: of whole videos.
     """
-    kept, refused, failed = [_table((), SAMPLES)], list(rejections), list(failures)
+    kept, failed = [_table((), SAMPLES)], list(failures)
+    refused = [asdict(rejection) for rejection in rejections]
     for record in records:
         rows = []
-        refused += record.short
+        refused += [asdict(rejection) for rejection in record.short]
         failed += record.failures
         for sample in record.samples:
-            reason = judge(sample, filters, regions)
+            reason = judge.refusal(sample)
             if reason is not None:
-                refused.append(_rejection(sample, reason))
+                refused.append(_refused(sample, reason))
             elif sample.files:
-                rows.append(_row(sample, split_of[sample.video], size))
+                rows.append(_row(sample, judge.split(sample), size))
         kept.append(_table(rows, SAMPLES))  # a twentieth of the rows' memory: a long video has many
-    refused.sort(key=lambda r: (r.video, r.clip_id or "", r.object_id or 0, r.prompt or "", r.reason))
+    refused.sort(key=lambda r: (r["video"], r["clip_id"] or "", r["object_id"] or 0, r["prompt"] or "", r["reason"]))
     failed.sort(key=lambda f: (f.video, f.clip_id or "", f.stage))
     return Index(
         samples=pa.concat_tables(kept).sort_by([(name, "ascending") for name in ORDER]).combine_chunks(),
-        rejected=_table([asdict(r) for r in refused], REJECTED),
+        rejected=_table(refused, REJECTED),
         failures=_table([asdict(f) for f in failed], FAILURES),
     )
-
-
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """One file as a table. `pq.read_table` would import the dataset machinery, and pandas where that is installed."""
-    with pq.ParquetFile(path) as file:
-        return file.read(columns=columns)
 
 
 def _table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _rejection(sample: Sample, refusal: Refusal) -> Rejection:
-    return Rejection(
-        video=sample.video,
-        clip_id=sample.clip_id,
-        sample_id=sample.sample_id,
-        object_id=sample.object_id,
-        prompt=sample.prompt,
-        reason=refusal.reason,
-        value=refusal.value,
-        threshold=refusal.threshold,
-    )
+def _refused(sample: Sample, refusal: Refusal) -> dict[str, Any]:
+    """All that was measured, so that one can see what another threshold would keep."""
+    row = {name: getattr(sample, name) for name in REJECTED.names if hasattr(sample, name)}
+    return row | asdict(refusal) | {name: sample.figure(name) for name in FIGURES}
 
 
-def _row(sample: Sample, split: str, size: int) -> dict[str, Any]:
+def _row(sample: Sample, split: str | None, size: int) -> dict[str, Any]:
     main, *others = sample.files
     row = {name: getattr(sample, name) for name in SAMPLES.names if hasattr(sample, name)}
-    row |= {name: getattr(sample.figures, name) for name in FIGURES}
+    row |= {name: sample.figure(name) for name in FIGURES}
     row |= {
         "path": main.path,
         "split": split,
+        "label": None,  # `pipeline.labels` joins them
         "visible": sample.visible,
         "size": size,
         "background": main.background,
-        "variants": [{"background": f.background, "path": f.path} for f in others],
+        "variants": [{"background": f.background, "path": f.path, "sha256": f.sha256} for f in others],
         "sha256": main.sha256,
         "size_bytes": main.size,
     }

@@ -54,6 +54,11 @@ class Layout:
         return self.records / "index.json"
 
     @property
+    def tidy(self) -> Path:
+        """Holds the index stamp for which nothing superseded is left; absent while a run makes crops."""
+        return self.records / "tidy"
+
+    @property
     def lock(self) -> Path:
         return self.records / "index.lock"
 
@@ -72,6 +77,20 @@ class Layout:
     @property
     def splits(self) -> Path:
         return self.root / "splits.parquet"
+
+    @property
+    def labels(self) -> Path:
+        """Every label that was ever given, a line each."""
+        return self.root / "labels.jsonl"
+
+    @property
+    def open_labels(self) -> Path:
+        """The labels that fit no sample, or may fit one."""
+        return self.root / "labels.open.jsonl"
+
+    @property
+    def checksums(self) -> Path:
+        return self.root / "checksums.sha256"
 
     @property
     def exports(self) -> Path:

@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from pipeline.duplicates import duplicates
 from pipeline.extractor import Placement, place_object
-from pipeline.index import judge
-from pipeline.records import CropFile, Figures, Sample
-from pipeline.roi import Regions
+from pipeline.judge import Judge
+from pipeline.quality import mask_figures
+from pipeline.records import Figures, Sample
 from pipeline.settings import Settings
-from pipeline.track_store import WindowTracks
-from sam.types import Track
-from video.types import Clip, Video, Window, digest
+from pipeline.track_store import WindowTracks, degraded_key
+from sam.types import Mask, Track
+from video.types import Clip, Window, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +31,41 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How windows are measured. made: crops that are on disk already, by sample id."""
+    """How windows are measured. made: by sample id, what an earlier run of these settings knows about it, with the
+    files that are on disk."""
 
     settings: Settings
-    regions: Regions
-    made: Mapping[str, tuple[CropFile, ...]]
+    judge: Judge
+    made: Mapping[str, Sample]
 
     def drafts(self, window: Window, found: Sequence[WindowTracks], track_keys: Sequence[str]) -> list[Draft]:
         """Every object of every clip of the window. found, track_keys: per prompt."""
         same = duplicates([w.tracks for w in found]) if len(found) > 1 else {}
+        shown = _masks_by_frame(found, same)
         drafts = []
         for clip in window.clips:
             for p, tracks in enumerate(found):
+                key = degraded_key(track_keys[p]) if tracks.degraded else track_keys[p]
                 frames = tracks.frames_of(clip)
                 if tracks.error is not None or is_short(clip, frames, self.settings.clip.whole):
                     continue
                 for track in tracks.tracks:
                     placement = place_object(track, frames.start, len(frames), self.settings.crop)
                     if placement is not None:
-                        twin = same.get((p, track.object_id))
-                        sample = self._sample(window, clip, tracks, track_keys[p], track, placement, frames, twin)
+                        me = p, track.object_id
+                        others = [[m for who, m in shown.get(n, ()) if who != me and me not in same] for n in frames]
+                        corrupt = sum(n in frames for n in tracks.corrupt)
+                        figures = mask_figures(placement, (clip.video.width, clip.video.height), corrupt, others)
+                        sample = self._sample(window, clip, tracks, key, track, placement, frames, figures)
+                        sample = replace(sample, duplicate_of=same.get(me))
                         drafts.append(self._judged(sample, clip, placement))
         return drafts
 
     def _judged(self, sample: Sample, clip: Clip, placement: Placement) -> Draft:
-        enabled = [f for f in self.settings.filters.values() if f.enabled]
-        files = self.made.get(sample.sample_id, ())
-        wanted = not files and judge(sample, enabled, self.regions) is None
-        return Draft(replace(sample, files=files), clip, placement, wanted)
+        made = self.made.get(sample.sample_id)
+        if made is not None:
+            sample = replace(sample, pixels=made.pixels, files=made.files)
+        return Draft(sample, clip, placement, wanted=not sample.files and self.judge.refusal(sample) is None)
 
     def _sample(
         self,
@@ -71,7 +76,7 @@ class Measure:
         track: Track,
         placement: Placement,
         frames: range,
-        twin: int | None,
+        figures: Figures,
     ) -> Sample:
         video = clip.video
         times = found.times_s[frames.start : frames.stop]
@@ -99,26 +104,26 @@ class Measure:
             source_width=video.width,
             source_height=video.height,
             degraded=found.degraded,
-            duplicate_of=twin,
-            figures=_figures(placement, video, sum(n in frames for n in found.corrupt)),
+            duplicate_of=None,
+            figures=figures,
+            pixels=None,
             files=(),
         )
+
+
+def _masks_by_frame(
+    found: Sequence[WindowTracks], same: Mapping[tuple[int, int], int]
+) -> dict[int, list[tuple[tuple[int, int], Mask]]]:
+    """By session frame, the masks of everything in it, each thing once: ((prompt number, object id), mask)."""
+    shown: dict[int, list[tuple[tuple[int, int], Mask]]] = {}
+    for p, tracks in enumerate(found):
+        for track in tracks.tracks:
+            if (p, track.object_id) not in same:
+                for n, mask in zip(track.frames.tolist(), track.masks, strict=True):
+                    shown.setdefault(n, []).append(((p, track.object_id), mask))
+    return shown
 
 
 def is_short(clip: Clip, frames: range, whole: bool) -> bool:
     """Whether a clip has too few frames. The whole video as one clip has as many as there are, but not none."""
     return len(frames) < (1 if whole else clip.num_frames)
-
-
-def _figures(placement: Placement, video: Video, corrupt: int) -> Figures:
-    boxes = placement.boxes[placement.visible]
-    longer = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-    touches = (boxes[:, :2] <= 0).any(1) | (boxes[:, 2] >= video.width) | (boxes[:, 3] >= video.height)
-    return Figures(
-        visible_share=float(placement.visible.mean()),
-        side=float(np.median(longer)),
-        area=float(np.median([mask.area for mask in placement.masks if mask is not None])),
-        truncated=float(touches.mean()),
-        scale_outliers=int(placement.scale_outlier.sum()),
-        corrupt_frames=corrupt,
-    )

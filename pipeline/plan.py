@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.build import Build
-from pipeline.footage import survey
+from pipeline.footage import Footage, survey
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord
-from pipeline.settings import Settings
+from pipeline.settings import SPLITS, Settings
 from pipeline.split import planned_splits
 
 
@@ -36,7 +36,7 @@ def plan(settings: Settings) -> tuple[int, str]:
         ("frames", f"{frames} to decode"),
         ("tracks reused", f"{sum(keys[k] for k in stored)} windows"),
         ("chunks done", f"{len(done)} of {len(jobs)}"),
-        ("splits", _splits(settings, layout, footage.clips_by_video())),
+        ("splits", _splits(settings, layout, footage)),
         ("exports", ", ".join(settings.exports) or "none"),
         ("out", str(settings.out)),
     ]
@@ -46,11 +46,16 @@ def plan(settings: Settings) -> tuple[int, str]:
     return (0 if footage.videos else 2), "\n".join(lines)
 
 
-def _splits(settings: Settings, layout: Layout, clips: dict[str, int]) -> str:
-    counts = {split: 0 for split in ("train", "val", "test")}
-    for name, split in planned_splits(clips, settings.split, layout).items():
-        counts[split] += clips[name]
-    return ", ".join(f"{split} {count} clips" for split, count in counts.items())
+def _splits(settings: Settings, layout: Layout, footage: Footage) -> str:
+    """Planned clips by split, by the times that the headers promise."""
+    splits = planned_splits(footage.clips_by_video(), settings.split, layout)
+    counts: dict[str | None, int] = dict.fromkeys(SPLITS, 0)
+    for chunk in footage.chunks:
+        for clip in (clip for window in chunk.windows for clip in window.clips):
+            span = (clip.grid.seconds(p, clip.video) for p in (clip.start, clip.stop - 1))
+            split = splits.of(clip.video.name, *span)
+            counts[split] = counts.get(split, 0) + 1
+    return ", ".join(f"{split or 'embargo'} {count} clips" for split, count in counts.items())
 
 
 def _measured(records: list[ChunkRecord], clips: int) -> list[tuple[str, str]]:

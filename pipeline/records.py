@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,11 @@ class Figures:
     truncated: share of visible frames in which the box touches the border of the picture, 0..1.
     scale_outliers: visible frames whose box is more than 1.8 x the median side (a mask that swallowed a neighbour).
     corrupt_frames: frames of the clip that the decoder flagged as damaged.
+    jitter: how far box centres jump to and fro, in sides of the object.
+    scale_drift: change of the side from the first to the last third of the clip, octaves.
+    mask_iou: IoU of the masks of consecutive frames, median.
+    foreign: mean share of the crop window that other tracked objects cover, 0..1.
+    The formulas are in `pipeline.quality`.
     """
 
     visible_share: float
@@ -33,9 +38,30 @@ class Figures:
     truncated: float
     scale_outliers: int
     corrupt_frames: int
+    jitter: float
+    scale_drift: float
+    mask_iou: float
+    foreign: float
 
 
-FIGURES = tuple(f.name for f in fields(Figures))
+@dataclass(frozen=True, slots=True)
+class PixelFigures:
+    """Measured when the crop is rendered, so only on objects that no filter of the masks refused.
+
+    sharpness: standard deviation of the Laplacian of the object's luma, 8-bit levels. luma: its mean luma, 0..1.
+    clipped: share of its pixels that are almost black or white, 0..1. motion: mean change from frame to frame of the
+    crop, 0..1.
+    """
+
+    sharpness: float
+    luma: float
+    clipped: float
+    motion: float
+
+
+MASK_FIGURES = tuple(f.name for f in fields(Figures))
+PIXEL_FIGURES = tuple(f.name for f in fields(PixelFigures))
+FIGURES = MASK_FIGURES + PIXEL_FIGURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +107,17 @@ class Sample:
     degraded: bool
     duplicate_of: int | None  # object id of the same thing found by an earlier prompt
     figures: Figures
+    pixels: PixelFigures | None  # None: its crop was never rendered
     files: tuple[CropFile, ...]
 
     @property
     def visible(self) -> tuple[bool, ...]:
         return tuple(box is not None for box in self.boxes)
+
+    def figure(self, name: str) -> float | None:
+        """One of `FIGURES` by name; None where it was not measured."""
+        of = self.figures if name in MASK_FIGURES else self.pixels
+        return None if of is None else float(getattr(of, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +156,11 @@ class ChunkRecord:
     short: tuple[Rejection, ...]  # clips with fewer frames than asked for
     failures: tuple[Failure, ...]
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether trying again could bring more: something failed, or was tracked with fewer objects than there are."""
+        return bool(self.failures) or any(sample.degraded for sample in self.samples)
+
     def to_json(self) -> bytes:
         return orjson.dumps({"format": FORMAT} | asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
@@ -153,5 +190,6 @@ def _sample(raw: dict[str, Any]) -> Sample:
     values["boxes"] = tuple(None if b is None else tuple(b) for b in raw["boxes"])
     values["crop_windows"] = tuple(tuple(w) for w in raw["crop_windows"])
     values["figures"] = Figures(**raw["figures"])
+    values["pixels"] = PixelFigures(**raw["pixels"]) if raw["pixels"] else None
     values["files"] = tuple(CropFile(**f) for f in raw["files"])
     return Sample(**values)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +19,23 @@ from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
 
 SPLITS = ("train", "val", "test")
-FROM_DATASET = frozenset({"crop", "export", "report"})  # tasks that start from out/dataset.yaml
-UNDECISIVE = frozenset({"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "segment"})
+FROM_DATASET = frozenset({"crop", "export", "report", "label"})  # tasks that start from out/dataset.yaml
+UNDECISIVE = frozenset({"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment"})
 
 
 @dataclass
 class SplitConfig:
-    """Which videos stay together, and the shares of train, val and test."""
+    """Which videos stay together, and the shares of train, val and test.
 
-    by: str = "video"  # video | folder | a regular expression whose first group names the group, on the video's name
+    by: video; folder; day (of recording); a table (.csv with the columns video and group); a regular expression whose
+    first group names the group, on the video's name; or time, which cuts every video into stretches. assign: {glob on
+    the video's name: train, val or test}. embargo: seconds left out on either side of a border between stretches.
+    """
+
+    by: str = "video"
     fractions: Any = (0.8, 0.1, 0.1)
-    assign: Any = None  # {glob on the video's name: train, val or test}
+    assign: Any = None
+    embargo: float = 60.0
 
     def __post_init__(self) -> None:
         shares = list(self.fractions) if isinstance(self.fractions, list | tuple) else None
@@ -41,6 +48,13 @@ class SplitConfig:
         for pattern, split in (self.assign or {}).items():
             if split not in SPLITS:
                 raise ValueError(f"split.assign.{pattern} must be one of {', '.join(SPLITS)}, got {split!r}")
+        if not 0 <= self.embargo < math.inf:
+            raise ValueError(f"split.embargo must be 0 or more seconds, got {self.embargo}")
+
+    @property
+    def name(self) -> str:
+        """What settled groups are kept under; a table may lie elsewhere tomorrow."""
+        return f"table {Path(self.by).name}" if self.by.endswith(".csv") else self.by
 
 
 @dataclass
@@ -60,8 +74,8 @@ class DemoConfig:
     """The generated footage of task=demo."""
 
     footage: str = "demo/footage"
-    videos: int = 3
-    seconds: float = 60.0
+    videos: int = 4
+    seconds: float = 30.0
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -121,6 +135,8 @@ class Settings:
     split: SplitConfig
     exports: Mapping[str, Any]
     link: str
+    classes: str
+    labels: Path | None
     executor: Any
     shard: ShardConfig
     demo: DemoConfig

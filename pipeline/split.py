@@ -1,39 +1,133 @@
 """Splits that cannot leak: whole groups go to train, val or test, and stay there for good.
 
-A group is what `split.by` makes of a video's name; all clips of a group share a split. Assignments persist in
+A group is what `split.by` makes of a video; all clips of a group share a split. Assignments persist in
 `splits.parquet`, so nobody changes sides when videos are added: a new group goes to the split furthest below its share
 of the planned clips. The plan alone decides, never which crops happen to be done, so shards and resumed runs agree.
+
+With `split.by=time` every video is cut into stretches by the shares instead, and what lies across a border, or nearer
+to one than `split.embargo` seconds, belongs to no split.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError
-from pipeline.index import read_parquet
-from pipeline.layout import Layout, writing
+from pipeline.layout import Layout
 from pipeline.settings import SPLITS, SplitConfig
+from pipeline.tables import read_table, write_table
+from video.types import Video
 
 SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("by", "group", "split")])
+TABLE = ("video", "group")
 
 
-def group_of(name: str, by: str) -> str:
-    """The group of a video by its name; raises ConfigError when the expression does not match it."""
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The seconds [start, stop) of a video, and their split."""
+
+    start: float
+    stop: float
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Where every moment of every video belongs. spans: by video name, in order. embargo: seconds kept free on either
+    side of a border between two splits."""
+
+    spans: Mapping[str, tuple[Span, ...]]
+    embargo: float = 0.0
+
+    def of(self, video: str, first: float, last: float) -> str | None:
+        """The split of what is seen from `first` to `last`, in seconds; None across or near a border."""
+        for span in self.spans[video]:
+            if span.start <= first and last < span.stop:
+                return span.split if self.distance(video, first, last) >= self.embargo else None
+        return None
+
+    def distance(self, video: str, first: float, last: float) -> float:
+        """Seconds to the nearest border between two splits; 0 across one, infinite where there is none."""
+        nearest = math.inf
+        for left, right in zip(self.spans[video], self.spans[video][1:], strict=False):
+            if left.split != right.split:
+                nearest = min(nearest, max(left.stop - last, first - left.stop, 0.0))
+        return nearest
+
+    def without_videos(self, shares: Sequence[float]) -> list[str]:
+        """The splits that have a share and nothing planned."""
+        given = {span.split for spans in self.spans.values() for span in spans}
+        return [split for split, share in zip(SPLITS, shares, strict=True) if share > 0 and split not in given]
+
+    def only(self, video: str) -> Splits:
+        """The same for one video alone."""
+        return Splits({video: self.spans[video]}, self.embargo)
+
+
+def grouping(config: SplitConfig) -> Callable[[Video], str]:
+    """The group of a video; the function raises ConfigError for a video that has none."""
+    by = config.by
     if by == "video":
-        return name
+        return lambda video: video.name
     if by == "folder":
-        return PurePosixPath(name).parent.as_posix()
-    match = _expression(by).search(name)
-    if match is None or not match.group(1):
-        raise ConfigError(f"split.by={by!r} finds no group in the video {name!r}: make it match every video's name")
-    return match.group(1)
+        return lambda video: PurePosixPath(video.name).parent.as_posix()
+    if by == "day":
+        return _day
+    if by.endswith(".csv"):
+        return _in_table(Path(by))
+    return _in_name(by)
+
+
+def _day(video: Video) -> str:
+    if video.recorded_at is None:
+        raise ConfigError(
+            f"split.by=day needs every video's recording time, and select.time_pattern finds none in {video.name!r}"
+        )
+    return video.recorded_at.date().isoformat()
+
+
+def _in_table(path: Path) -> Callable[[Video], str]:
+    """Groups from a CSV file with the columns video (a name, or a glob: the first that matches) and group."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"split.by={path} cannot be read as a table ({error})") from error
+    missing = [name for name in TABLE if not rows or not rows[0].get(name)]
+    if missing:
+        raise ConfigError(f"split.by={path} needs the columns {', '.join(TABLE)} and a line, it lacks {missing[0]}")
+    exact = {row["video"]: row["group"] for row in reversed(rows)}
+
+    def group(video: Video) -> str:
+        found = exact.get(video.name) or next((r["group"] for r in rows if fnmatch(video.name, r["video"])), None)
+        if not found:
+            raise ConfigError(f"split.by={path} has no group for the video {video.name!r}: add a line for it")
+        return found
+
+    return group
+
+
+def _in_name(by: str) -> Callable[[Video], str]:
+    expression = _expression(by)
+
+    def group(video: Video) -> str:
+        match = expression.search(video.name)
+        if match is None or not match.group(1):
+            raise ConfigError(
+                f"split.by={by!r} finds no group in the video {video.name!r}: make it match every video's name"
+            )
+        return match.group(1)
+
+    return group
 
 
 def _expression(by: str) -> re.Pattern[str]:
@@ -44,7 +138,8 @@ def _expression(by: str) -> re.Pattern[str]:
         raise ConfigError(f"split.by={by!r} is not a regular expression ({error}); use one {example}") from error
     if expression.groups < 1:
         raise ConfigError(
-            f"split.by must be video, folder or a regular expression with a (group), {example}; got {by!r}"
+            "split.by must be video, folder, day, time, a table (.csv) or a regular expression with a (group), "
+            f"{example}; got {by!r}"
         )
     return expression
 
@@ -91,31 +186,47 @@ def _order(group: str) -> str:
     return hashlib.sha256(group.encode()).hexdigest()
 
 
-def planned_splits(clips: Mapping[str, int], config: SplitConfig, layout: Layout) -> dict[str, str]:
-    """The split of every video, by name; writes nothing. clips: planned clips by video name."""
-    groups = {name: group_of(name, config.by) for name in clips}
+def planned_splits(clips: Mapping[Video, int], config: SplitConfig, layout: Layout) -> Splits:
+    """The split of every moment of every video; writes nothing. clips: planned clips by video."""
+    if config.by == "time":
+        return Splits({video.name: _stretches(video, config) for video in clips}, config.embargo)
+    groups = _groups(clips, config)
     weights: dict[str, int] = {}
     videos: dict[str, list[str]] = {}
-    for name, group in groups.items():
-        weights[group] = weights.get(group, 0) + clips[name]
-        videos.setdefault(group, []).append(name)
-    settled = {row["group"]: row["split"] for row in _rows(layout) if row["by"] == config.by}
+    for video, count in clips.items():
+        group = groups[video.name]
+        weights[group] = weights.get(group, 0) + count
+        videos.setdefault(group, []).append(video.name)
+    settled = {row["group"]: row["split"] for row in _rows(layout) if row["by"] == config.name}
     placed = assign(weights, config, settled, videos)
-    return {name: placed[group] for name, group in groups.items()}
+    return Splits({name: (Span(0.0, math.inf, placed[group]),) for name, group in groups.items()})
 
 
-def split_videos(clips: Mapping[str, int], config: SplitConfig, layout: Layout) -> dict[str, str]:
-    """As `planned_splits`, and the assignments are kept in `splits.parquet`."""
-    splits = planned_splits(clips, config, layout)
+def settle(splits: Splits, videos: Sequence[Video], config: SplitConfig, layout: Layout) -> None:
+    """Keep the assignments in `splits.parquet`. Stretches of time follow from the shares and are not kept."""
+    if config.by == "time":
+        return
     rows = _rows(layout)
     kept = {(row["by"], row["group"]): row["split"] for row in rows}
-    kept |= {(config.by, group_of(name, config.by)): split for name, split in splits.items()}
+    kept |= {(config.name, group): splits.spans[name][0].split for name, group in _groups(videos, config).items()}
     table = [{"by": by, "group": group, "split": split} for (by, group), split in sorted(kept.items())]
     if table != rows:
-        with writing(layout.splits) as part:
-            pq.write_table(pa.Table.from_pylist(table, schema=SCHEMA), part, compression="zstd")
-    return splits
+        write_table(layout.splits, pa.Table.from_pylist(table, schema=SCHEMA))
+
+
+def _groups(videos: Sequence[Video] | Mapping[Video, int], config: SplitConfig) -> dict[str, str]:
+    group = grouping(config)
+    return {video.name: group(video) for video in videos}
+
+
+def _stretches(video: Video, config: SplitConfig) -> tuple[Span, ...]:
+    """One stretch per split with a share, in the order train, val, test; the last one has no end."""
+    fixed = _fixed(video.name, [video.name], config.assign or {})
+    shares = [(fixed, 1.0)] if fixed else [(s, f) for s, f in zip(SPLITS, config.fractions, strict=True) if f > 0]
+    ends = [sum(share for _, share in shares[: n + 1]) * video.duration for n in range(len(shares))]
+    ends[-1] = math.inf
+    return tuple(Span(a, b, s) for a, b, (s, _) in zip([0.0, *ends], ends, shares, strict=False))
 
 
 def _rows(layout: Layout) -> list[dict[str, str]]:
-    return read_parquet(layout.splits).to_pylist() if layout.splits.is_file() else []
+    return read_table(layout.splits).to_pylist() if layout.splits.is_file() else []

@@ -1,7 +1,9 @@
 """The content-addressed tracks: one parquet file per chunk and prompt, under a key of all that decides the masks.
 
 Equal keys mean interchangeable tracks, whatever the crop, filter, split or export settings, so a dataset is cropped
-again without tracking, on a machine without the tracker. It never tracks and never reads a video.
+again without tracking, on a machine without the tracker. A chunk of which a window was tracked with fewer objects,
+because memory ran out, is stored under a key of its own and stands in until the whole tracks are there. It never tracks
+and never reads a video.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.index import read_parquet
-from pipeline.layout import Layout, write_bytes, writing
+from pipeline.layout import Layout, write_bytes
+from pipeline.tables import read_table, write_table
 from sam.types import Mask, Track
 from video.types import Chunk, Clip
 
@@ -81,6 +84,11 @@ def track_key(chunk: Chunk, prompt: str, tracker: str, identity: Mapping[str, An
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
+def degraded_key(key: str) -> str:
+    """The key of the same tracks with fewer objects than there were, because memory ran out."""
+    return hashlib.sha256(json.dumps({"tracks": key, "degraded": True}, sort_keys=True).encode()).hexdigest()[:32]
+
+
 class TrackStore:
     """Reads and writes tracks under one layout."""
 
@@ -88,14 +96,23 @@ class TrackStore:
         self._layout = layout
 
     def has(self, key: str, complete: bool = False) -> bool:
-        """Whether tracks are stored under this key; with `complete`, without a window that failed."""
+        """Whether tracks are stored for this key; with `complete`, without a window that failed or is degraded."""
         path = self._layout.track_file(key)
-        if not path.is_file():
-            return False
-        return not complete or not any(w["error"] for w in _head(pq.read_schema(path))["windows"])
+        if complete:
+            return path.is_file() and not any(w["error"] or w["degraded"] for w in _windows(path))
+        return path.is_file() or self._layout.track_file(degraded_key(key)).is_file()
 
     def write(self, key: str, prompt: str, windows: Sequence[WindowTracks]) -> None:
-        """Store the tracks of a chunk's windows, in order. Equal tracks give equal bytes."""
+        """Store the tracks of a chunk's windows, in order. Equal tracks give equal bytes.
+
+        With a degraded window all of them go under `degraded_key`; whole tracks without a failure end that file.
+        """
+        second = degraded_key(key)
+        self._write(second if any(w.degraded for w in windows) else key, prompt, windows)
+        if not any(w.degraded or w.error for w in windows):
+            self._layout.track_file(second).unlink(missing_ok=True)
+
+    def _write(self, key: str, prompt: str, windows: Sequence[WindowTracks]) -> None:
         rows = [
             {
                 "window": w,
@@ -126,12 +143,23 @@ class TrackStore:
             ],
         }
         schema = ROWS.with_metadata({b"tracks": orjson.dumps(head)})
-        with writing(self._layout.track_file(key)) as part:
-            pq.write_table(pa.Table.from_pylist(rows, schema=schema), part, compression="zstd")
+        write_table(self._layout.track_file(key), pa.Table.from_pylist(rows, schema=schema))
 
     def read(self, key: str) -> dict[str, WindowTracks]:
-        """The stored tracks by window id; raises FileNotFoundError when there are none."""
-        table = read_parquet(self._layout.track_file(key))
+        """The stored tracks by window id; raises FileNotFoundError when there are none.
+
+        A degraded window stands in where the whole one is missing or failed.
+        """
+        second = degraded_key(key)
+        if not self._layout.track_file(second).is_file():
+            return self._read(key)
+        instead = self._read(second)
+        found = self._read(key) if self._layout.track_file(key).is_file() else {}
+        whole = {window: tracks for window, tracks in found.items() if tracks.error is None}
+        return found | instead | whole
+
+    def _read(self, key: str) -> dict[str, WindowTracks]:
+        table = read_table(self._layout.track_file(key))
         head = _head(table.schema)
         tracks: list[list[Track]] = [[] for _ in head["windows"]]
         rows = table.to_pylist()
@@ -161,7 +189,8 @@ class TrackStore:
         }
 
     def remove(self, key: str) -> None:
-        self._layout.track_file(key).unlink(missing_ok=True)
+        for each in (key, degraded_key(key)):
+            self._layout.track_file(each).unlink(missing_ok=True)
 
     def remember_identity(self, tracker: str, options: object, identity: Mapping[str, Any]) -> None:
         """Note what the tracker said about itself, for machines that crop its tracks without having it."""
@@ -179,6 +208,11 @@ class TrackStore:
     def _identity_path(self, tracker: str, options: Any) -> Any:
         shape = json.dumps([tracker, asdict(options)], sort_keys=True, default=str)
         return self._layout.tracker_identity(hashlib.sha256(shape.encode()).hexdigest()[:16])
+
+
+def _windows(path: Path) -> list[dict[str, Any]]:
+    """What a track file says about its windows, without its masks."""
+    return list(_head(pq.read_schema(path))["windows"])
 
 
 def _head(schema: pa.Schema) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tracking: the frames of one window -> the tracks of one prompt. Holds the loaded model between windows.
+"""Tracking: the frames of one window -> the tracks of each prompt. Holds the loaded model between windows.
 
 The tracker is built and entered at the first window that needs it, in the thread that runs it. It stays resident when
 the job ends, because the next job of a sweep most often wants the same one; `leave` frees it. A window that cannot be
@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,9 +19,10 @@ from pipeline.feed import Fed
 from pipeline.settings import Settings
 from pipeline.track_store import WindowTracks
 from sam.errors import TrackerError, TrackerUnavailable
+from sam.memory import ModelTracker
 from sam.session import SAMSession
 from sam.tracker import Tracker, TrackerConfig
-from sam.types import Prompt, SessionFrames, Track
+from sam.types import Prompt, SessionFrames
 from video.reader import VideoReader
 from video.types import Video, Window
 
@@ -42,9 +43,14 @@ _resident: list[_Resident] = []
 
 
 def enter(options: TrackerConfig) -> Tracker:
-    """The resident tracker if it was made from equal options in this thread; else it is left and a new one entered."""
-    if _resident and _resident[0].options == options and _resident[0].thread == threading.get_ident():
-        return _resident[0].tracker
+    """The resident tracker if it was made from equal options in this thread; else it is left and a new one entered.
+
+    Without a large model it is always a new one, which costs nothing and reads files as they are now.
+    """
+    for resident in _resident:
+        worth_keeping = isinstance(resident.tracker, ModelTracker)
+        if worth_keeping and resident.options == options and resident.thread == threading.get_ident():
+            return resident.tracker
     leave()
     with ExitStack() as stack:
         tracker = stack.enter_context(options.build())
@@ -80,26 +86,38 @@ class Tracking:
             self._tracker.prepare(reader().spread(self._tracker.context, self._tracker.max_side))
             self._prepared = video.fingerprint
 
-    def track(self, video: Video, window: Window, frames: Sequence[Fed], prompt: str) -> WindowTracks:
-        """Track one prompt through one window. Raises TrackerUnavailable; any other failure is in the result."""
+    def track(self, video: Video, window: Window, frames: Sequence[Fed], prompts: Sequence[str]) -> list[WindowTracks]:
+        """Track a window once for each prompt, as if it were alone. Raises TrackerUnavailable; any other failure is in
+        the prompt's result.
+        """
         assert self._tracker is not None
         positions = np.array([fed.frame.position for fed in frames], np.int64)
         indices = np.array([fed.frame.index for fed in frames], np.int64)
         times_s = np.array([fed.frame.time_s for fed in frames], np.float64)
         corrupt = tuple(n for n, fed in enumerate(frames) if fed.frame.corrupt)
-        tracks: list[Track] = []
-        error, degraded = None, False
-        if frames:
-            images = [fed.small for fed in frames]
-            seen = SessionFrames(images, indices, times_s, video.width, video.height, video.name)
-            try:
-                with SAMSession(self._tracker, seen) as session:
-                    session.add_prompt(Prompt(text=prompt))
-                    tracks = session.tracks()
-                    degraded = session.degraded
-            except TrackerUnavailable:
-                raise
-            except (TrackerError, RuntimeError, ValueError) as failure:
-                error = str(failure) or type(failure).__name__
-                log.warning("%s from %.1f s: tracking failed: %s", video.name, times_s[0], error)
-        return WindowTracks(window.id, positions, indices, times_s, corrupt, tuple(tracks), degraded, error)
+        empty = WindowTracks(window.id, positions, indices, times_s, corrupt, ())
+        if not frames:
+            return [empty] * len(prompts)
+        images = [fed.small for fed in frames]
+        seen = SessionFrames(images, indices, times_s, video.width, video.height, video.name)
+        found = []
+        with SAMSession(self._tracker, seen, passes=len(prompts)) as session:
+            for prompt in prompts:
+                found.append(self._pass(session, prompt, empty))
+        for tracks in found:
+            if tracks.error is not None:
+                log.warning("%s from %.1f s: tracking failed: %s", video.name, times_s[0], tracks.error)
+        return found
+
+    @staticmethod
+    def _pass(session: SAMSession, prompt: str, window: WindowTracks) -> WindowTracks:
+        """The window with what one prompt finds in it, or with the reason why it could not be tracked."""
+        session.reset()
+        try:
+            session.add_prompt(Prompt(text=prompt))
+            tracks = tuple(session.tracks())
+        except TrackerUnavailable:
+            raise
+        except (TrackerError, RuntimeError, ValueError) as failure:
+            return replace(window, error=str(failure) or type(failure).__name__)
+        return replace(window, tracks=tracks, degraded=session.degraded)

@@ -16,22 +16,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pipeline.crop_writer import CropWriter
 from pipeline.errors import DatasetError
-from pipeline.extractor import render_crop
 from pipeline.feed import Fed, FrameFeed
-from pipeline.index import judge
-from pipeline.layout import Layout, writing
+from pipeline.judge import Judge
+from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.measure import Draft, Measure, is_short
-from pipeline.records import ChunkRecord, CropFile, Failure, Rejection
-from pipeline.roi import Regions, load_regions
+from pipeline.records import ChunkRecord, CropFile, Failure, Rejection, Sample
 from pipeline.settings import Settings
+from pipeline.split import Splits
 from pipeline.track_store import TrackStore, WindowTracks
 from pipeline.tracking import Tracking
-from video.encoder import encode
+from sam.errors import TrackerUnavailable
 from video.errors import VideoError
 from video.reader import VideoReader, open_reader
 from video.types import Chunk, Clip, Video, Window
@@ -44,11 +41,13 @@ TRUNCATED_BELOW = 0.98  # a file that ends before this share of what its header 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One chunk to do: where its tracks are stored (one key per prompt) and the id its record gets."""
+    """One chunk to do: where its tracks are stored (one key per prompt), the id its record gets, and the splits of its
+    video."""
 
     chunk: Chunk
     track_keys: tuple[str, ...]
     record_id: str
+    splits: Splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +65,13 @@ class Outcome:
 
 @dataclass(slots=True)
 class _State:
-    """One window on its way through the stages. known: per prompt; None has to be tracked."""
+    """One window on its way through the stages. known: per prompt; None has to be tracked. before: what is stored."""
 
     window: Window
     known: list[WindowTracks | None]
+    before: list[WindowTracks | None]
     drafts: list[Draft] = field(default_factory=list)
-    crops: list[Future[tuple[CropFile, ...]] | None] = field(default_factory=list)  # one per draft
+    crops: list[Future[Sample] | None] = field(default_factory=list)  # one per draft
     span: range = range(0)  # grid positions to decode
 
     @property
@@ -90,13 +90,14 @@ class Worker:
         self._settings = settings
         self._layout = Layout(settings.out, settings.tracks)
         self._ledger = Ledger(self._layout)
+        self._writer = CropWriter(settings, self._layout)
         self._store = TrackStore(self._layout)
-        self._regions = load_regions(settings.roi)
         self._threads = threads
         self._stack = ExitStack()
         self._reader: tuple[str, VideoReader] | None = None
         self._tracking = Tracking(settings)
         self._seconds: dict[str, float] = {}
+        self._tracked = 0
 
     def __enter__(self) -> Self:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
@@ -111,11 +112,11 @@ class Worker:
         """Do one chunk and commit it. Raises DiskError, TrackerUnavailable or DatasetError."""
         self._seconds = {}
         before = self._ledger.read(job.record_id)
-        measure = Measure(self._settings, self._regions, self._made(before))
+        measure = Measure(self._settings, Judge.of(self._settings, job.splits), self._made(before))
         states = self._states(job, measure)
-        to_track = sum(state.known.count(None) for state in states)
+        self._tracked = 0
         failures = self._stream(job, states, measure)
-        if to_track:
+        if self._tracked:
             self._keep_tracks(job, states)
         record = self._record(job, states, failures)
         if self._settings.task not in ("track", "clip"):
@@ -125,17 +126,17 @@ class Worker:
             clips=job.chunk.clips,
             crops=sum(bool(s.files) for s in record.samples),
             failures=len(record.failures),
-            tracked=to_track,
-            reused=len(states) * len(job.track_keys) - to_track,
+            tracked=self._tracked,
+            reused=len(states) * len(job.track_keys) - self._tracked,
             seconds=self._seconds,
         )
 
     # -- before decoding ----------------------------------------------------------------------------------------------
 
-    def _made(self, record: ChunkRecord | None) -> dict[str, tuple[CropFile, ...]]:
-        """The crops of an earlier record that are still on disk."""
+    def _made(self, record: ChunkRecord | None) -> dict[str, Sample]:
+        """What an earlier record knows, with the files that are still on disk."""
         samples = record.samples if record else ()
-        return {s.sample_id: s.files for s in samples if s.files and all(self._is_there(f) for f in s.files)}
+        return {s.sample_id: s if all(map(self._is_there, s.files)) else replace(s, files=()) for s in samples}
 
     def _is_there(self, file: CropFile) -> bool:
         try:
@@ -148,7 +149,8 @@ class Worker:
         stored = [self._store.read(key) if self._store.has(key) else {} for key in job.track_keys]
         states = []
         for window in job.chunk.windows:
-            state = _State(window, [self._usable(tracks.get(window.id)) for tracks in stored])
+            before = [tracks.get(window.id) for tracks in stored]
+            state = _State(window, [self._usable(tracks) for tracks in before], before)
             if state.untracked and self._settings.task == "crop":
                 raise DatasetError(
                     f"{job.chunk.video.name}: there are no stored tracks for all of it under {self._settings.tracks}; "
@@ -162,7 +164,7 @@ class Worker:
 
     def _usable(self, stored: WindowTracks | None) -> WindowTracks | None:
         again = self._settings.retry_failed and self._settings.task != "crop"
-        return None if stored is not None and stored.error is not None and again else stored
+        return None if stored is not None and again and (stored.error is not None or stored.degraded) else stored
 
     def _span(self, state: _State) -> range:
         """The grid positions that have to be decoded for this window; empty when everything is there."""
@@ -186,8 +188,7 @@ class Worker:
         failures: list[Failure] = []
         try:
             if any(state.untracked for state in states):
-                with self._timed("load"):
-                    self._tracking.prepare(video, lambda: self._open(video))
+                self._load(job, states, measure)
             spans = [state.span for state in states if state.span]
             with ExitStack() as stack:
                 feed = None
@@ -199,7 +200,8 @@ class Worker:
                         frames = feed.take(state.span) if feed and state.span else []
                     if state.untracked:
                         self._track(job, state, frames, measure)
-                    flying.append((sum(fed.frame.rgb.nbytes for fed in frames), self._crop(state, frames)))
+                    crops = self._crop(state, frames, measure.judge)
+                    flying.append((sum(fed.frame.rgb.nbytes for fed in frames), crops))
                     self._settle(flying, IN_FLIGHT_BYTES)
         except VideoError as error:
             self._close_reader()
@@ -223,11 +225,32 @@ class Worker:
 
     # -- tracking -----------------------------------------------------------------------------------------------------
 
+    def _load(self, job: Job, states: Sequence[_State], measure: Measure) -> None:
+        """Load the tracker. Where it cannot run, what is stored has to do: then nothing is tried again."""
+        video = job.chunk.video
+        try:
+            with self._timed("load"):
+                self._tracking.prepare(video, lambda: self._open(video))
+        except TrackerUnavailable as error:
+            again = [state for state in states if state.untracked]
+            if any(None in state.before for state in again):
+                raise
+            log.warning("%s: %d windows are not tried again: %s", video.name, len(again), error)
+            for state in again:
+                state.known = list(state.before)
+                state.drafts = measure.drafts(state.window, state.found, job.track_keys)
+                state.span = self._span(state)
+
     def _track(self, job: Job, state: _State, frames: Sequence[Fed], measure: Measure) -> None:
+        missing = [p for p, known in enumerate(state.known) if known is None]
         with self._timed("track"):
-            for p, prompt in enumerate(self._settings.prompts):
-                if state.known[p] is None:
-                    state.known[p] = self._tracking.track(job.chunk.video, state.window, frames, prompt)
+            prompts = [self._settings.prompts[p] for p in missing]
+            results = self._tracking.track(job.chunk.video, state.window, frames, prompts)
+        for p, found in zip(missing, results, strict=True):
+            before = state.before[p]
+            lost = found.error is not None and before is not None and before.error is None
+            state.known[p] = before if lost else found
+        self._tracked += len(missing)
         state.drafts = measure.drafts(state.window, state.found, job.track_keys)
 
     def _keep_tracks(self, job: Job, states: Sequence[_State]) -> None:
@@ -239,37 +262,20 @@ class Worker:
 
     # -- cropping -----------------------------------------------------------------------------------------------------
 
-    def _crop(self, state: _State, frames: Sequence[Fed]) -> list[Future[Any]]:
+    def _crop(self, state: _State, frames: Sequence[Fed], judge: Judge) -> list[Future[Any]]:
         """Hand every wanted crop of the window, and every clip to save, to the encoder threads."""
         if self._settings.task == "track":
             return []
         rgb = {fed.frame.position: fed.frame.rgb for fed in frames}
         for draft in state.drafts:
             pictures = [rgb[p] for p in range(draft.clip.start, draft.clip.stop) if p in rgb] if draft.wanted else []
-            state.crops.append(self._pool.submit(self._write_crop, draft, pictures) if draft.wanted else None)
+            state.crops.append(self._pool.submit(self._writer.crop, draft, pictures, judge) if draft.wanted else None)
         futures: list[Future[Any]] = [future for future in state.crops if future is not None]
         for clip in state.window.clips:
             pictures = [rgb[p] for p in range(clip.start, clip.stop) if p in rgb]
             if len(pictures) == clip.num_frames and self._saves(clip):
-                futures.append(self._pool.submit(self._save_clip, clip, pictures))
+                futures.append(self._pool.submit(self._writer.clip, clip, pictures))
         return futures
-
-    def _write_crop(self, draft: Draft, frames: Sequence[NDArray[np.uint8]]) -> tuple[CropFile, ...]:
-        sample, files = draft.sample, []
-        for n, (background, crop) in enumerate(render_crop(draft.placement, frames, self._settings.crop).items()):
-            path = self._layout.crop(sample.clip_id, sample.sample_id, background if n else None)
-            with writing(path) as part:
-                square, exact = (self._settings.crop.size,) * 2, background == "mask"
-                done = encode(part, crop, sample.fps, self._settings.encode, size=square, exact_luma=exact)
-            files.append(CropFile(background, self._layout.relative(path), done.sha256, done.bytes))
-        return tuple(files)
-
-    def _save_clip(self, clip: Clip, frames: Sequence[NDArray[np.uint8]]) -> None:
-        """Write the clip's own frames as H.264; an odd last row or column is cut, which yuv420p cannot hold."""
-        height, width = (n - n % 2 for n in frames[0].shape[:2])
-        with writing(self._layout.clip(clip.id)) as part:
-            cut = (f[:height, :width] for f in frames)
-            encode(part, cut, clip.rate, self._settings.encode, size=(width, height))
 
     # -- committing ---------------------------------------------------------------------------------------------------
 
@@ -283,7 +289,7 @@ class Worker:
             for draft, crop in zip(state.drafts, crops, strict=True):
                 sample = draft.sample
                 try:
-                    sample = replace(sample, files=crop.result()) if crop else sample
+                    sample = crop.result() if crop else sample
                 except (ValueError, VideoError) as error:
                     failures.append(Failure(sample.video, sample.clip_id, "crop", _reason(error)))
                 samples.append(sample)
@@ -329,17 +335,16 @@ class Worker:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
 
 
-def unfinished(record: ChunkRecord | None, settings: Settings, regions: Regions, crop_sizes: Mapping[str, int]) -> bool:
-    """Whether a chunk with this record has work left: a failure to retry, or an admitted object without its crop.
+def unfinished(record: ChunkRecord | None, judge: Judge, crop_sizes: Mapping[str, int], retry_failed: bool) -> bool:
+    """Whether a chunk with this record has work left: something to retry, or an admitted object without its crop.
 
     crop_sizes: bytes of every crop on disk, by path relative to the dataset root.
     """
-    if record is None or (record.failures and settings.retry_failed):
+    if record is None or (retry_failed and record.incomplete):
         return True
-    enabled = [f for f in settings.filters.values() if f.enabled]
     for sample in record.samples:
         there = sample.files and all(crop_sizes.get(f.path) == f.size for f in sample.files)
-        if not there and judge(sample, enabled, regions) is None:
+        if not there and judge.refusal(sample) is None:
             return True
     return False
 

@@ -1,8 +1,8 @@
 """Device memory of model trackers: what running out of it looks like, and how a window is tracked again in less.
 
 A tracker that can do more than `Tracker` asks for is a `ModelTracker`: it says which prompt found an object, how memory
-is given back, and can track a window again smaller. This module never imports torch: it only looks at errors that torch
-raised and at a torch that someone else loaded.
+is given back, can track a window again smaller, and may keep between passes what depends on no prompt. This module
+never imports torch: it only looks at errors that torch raised and at a torch that someone else loaded.
 """
 
 from __future__ import annotations
@@ -38,6 +38,13 @@ class ModelTracker(Protocol):
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
         """Like `track`, after it raised `OutOfMemory`: state kept in main memory and half the objects at most."""
+        ...
+
+    def keep(self, frames: SessionFrames | None) -> None:
+        """Several calls of `track` with these very frames follow: keep what depends on no prompt. None: drop it.
+
+        What `track` yields is the same with and without it.
+        """
         ...
 
 

@@ -39,12 +39,13 @@ DIRECTIONS = ("both", "forward", "backward")
 class SAMSession:
     """The tracking state of one window; see the module docstring.
 
-    release: "window" frees cached CUDA memory when the session ends; "never" leaves it to the allocator; None does
-    what the tracker's own option says. degraded: whether `tracks` found fewer objects than there were, because the
-    device's memory ran out.
+    passes: how many times the frames will be tracked, with `reset` in between; with several, the tracker may keep what
+    depends on no prompt until the session ends. release: "window" frees cached CUDA memory when the session ends;
+    "never" leaves it to the allocator; None does what the tracker's own option says. degraded: whether `tracks` found
+    fewer objects than there were, because the device's memory ran out.
     """
 
-    def __init__(self, tracker: Tracker, frames: SessionFrames, release: str | None = None) -> None:
+    def __init__(self, tracker: Tracker, frames: SessionFrames, release: str | None = None, passes: int = 1) -> None:
         if len(frames) == 0:
             raise ValueError(f"a session needs at least one frame of {frames.video}")
         self._tracker = tracker
@@ -54,9 +55,12 @@ class SAMSession:
         self._state: Dialogue | None = None
         self._told = 0  # how many of the prompts the state has had
         self._release = release or (tracker.release if isinstance(tracker, ModelTracker) else "window")
+        self._passes = passes
         self.degraded = False
 
     def __enter__(self) -> Self:
+        if self._passes > 1 and isinstance(self._tracker, ModelTracker):
+            self._tracker.keep(self._frames)
         return self
 
     def add_prompt(self, prompt: Prompt) -> int | None:
@@ -183,9 +187,10 @@ class SAMSession:
         tracker, frames = self._tracker, self._frames
         assert frames is not None
         self._stop()
-        release_cuda()
         if not isinstance(tracker, ModelTracker):
             raise TrackingFailed(reason)
+        tracker.keep(None)
+        release_cuda()
         log.warning("%s; trying once more with less", reason)
         self._running = tracker.track_smaller(frames, tuple(self._prompts))
         try:
@@ -224,6 +229,8 @@ class SAMSession:
         self._stop()
         self._prompts.clear()
         self._frames = self._state = None
+        if self._passes > 1 and isinstance(self._tracker, ModelTracker):
+            self._tracker.keep(None)
         if self._release == "window":
             release_cuda()
 

@@ -8,15 +8,21 @@ tracker, and the truth never looks at the encoded video.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
@@ -135,21 +141,61 @@ def render_scene(
     return truth
 
 
-def make_footage(folder: str | os.PathLike[str], count: int, seconds: float, seed: int) -> list[Path]:
+def make_footage(folder: str | os.PathLike[str], count: int, seconds: float, seed: int, workers: int = 1) -> list[Path]:
     """Render `count` videos as two farms' cameras would name them; files that are already complete are kept.
+
+    workers: processes that render side by side; the files are the same with any number.
 
     Names: farm1/cam1_20260601_0900.mp4, farm1/cam2_20260601_1215.mp4, farm2/cam1_20260601_1530.mp4, ...: farm and
     camera alternate and the time of recording moves on by 3 h 15 min per video, so that the hours of a day, a time
-    pattern and the camera can be told from the name. Returns the paths in that order.
+    pattern and the camera can be told from the name. Returns the paths in that order. Raises ChildProcessError when
+    a process that renders is killed.
     """
     folder, paths = Path(folder), []
+    missing: list[tuple[Path, dict[str, Any]]] = []
     for i in range(count):
         start = datetime(2026, 6, 1, 9) + timedelta(hours=3 * i, minutes=15 * i)
         path = folder / f"farm{i // 2 % 2 + 1}" / f"cam{i % 2 + 1}_{start:%Y%m%d_%H%M}.mp4"
         paths.append(path)
         if not (path.is_file() and truth_path(path).is_file()):
-            render_scene(path, seed=1000 * seed + i, seconds=seconds, cows=3 + i % 3, people=1 + i % 2)
+            missing.append(
+                (path, {"seed": 1000 * seed + i, "seconds": seconds, "cows": 3 + i % 3, "people": 1 + i % 2})
+            )
+    if min(workers, len(missing)) > 1:
+        _render_beside(missing, min(workers, len(missing)))
+    else:
+        for path, options in missing:
+            render_scene(path, **options)
     return paths
+
+
+def _render_beside(scenes: Sequence[tuple[Path, dict[str, Any]]], workers: int) -> None:
+    """Render scenes in processes of their own. Whatever stops this process stops them, and they clean up."""
+    others = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_when_told)
+    try:
+        results = [pool.submit(render_scene, path, **options) for path, options in scenes]
+        for result in as_completed(results):
+            result.result()
+    except BrokenProcessPool:
+        raise ChildProcessError(
+            f"a process that rendered generated footage was killed, maybe for want of memory: {workers} ran side by "
+            "side and each needs about 200 MB; complete videos are kept, so run it again, on fewer cores if need be"
+        ) from None
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_when_told() -> None:
+    """In a process that renders: leave Ctrl-C to the parent, on its word end as on an error; one core each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    cv2.setNumThreads(1)
 
 
 def _figures(rng: np.random.Generator, cows: int, people: int) -> list[Figure]:
@@ -178,7 +224,7 @@ def _truth(renderer: Renderer, figures: list[Figure], size: tuple[int, int], fps
 def _encode(path: Path, pictures: Iterator[U8], width: int, height: int, fps: int, crf: int) -> None:
     """Write I420 pictures as H.264 with BT.601 tags; the encoder runs beside the drawing, always on two threads."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
-        options = {"crf": str(crf), "preset": "veryfast", "x264-params": "ref=1:subme=1"}
+        options = {"crf": str(crf), "preset": "ultrafast"}
         stream = container.add_stream("libx264", rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context

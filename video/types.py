@@ -7,7 +7,7 @@ counts displayed frames from 0, and sizes are pixels as displayed (the rotation 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 
@@ -111,10 +111,12 @@ class Window:
 
     clips: tuple[Clip, ...]
     lead: int = 0
+    id: str = field(init=False, repr=False, compare=False)  # made once: planning asks for it again and again
 
     def __post_init__(self) -> None:
         if not self.clips or len({(c.video.fingerprint, c.grid) for c in self.clips}) != 1:
             raise ValueError(f"a window holds one or more clips of one video and grid, got {len(self.clips)} clips")
+        object.__setattr__(self, "id", digest("window", self.lead, *(c.id for c in self.clips)))
 
     @property
     def start(self) -> int:
@@ -129,10 +131,6 @@ class Window:
     def positions(self) -> range:
         return range(self.start, self.stop)
 
-    @property
-    def id(self) -> str:
-        return digest("window", self.lead, *(c.id for c in self.clips))
-
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -141,14 +139,12 @@ class Chunk:
     video: Video
     grid: Grid
     windows: tuple[Window, ...]
+    id: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.windows) <= MAX_WINDOWS_PER_CHUNK:
             raise ValueError(f"a chunk holds 1 to {MAX_WINDOWS_PER_CHUNK} windows, got {len(self.windows)}")
-
-    @property
-    def id(self) -> str:
-        return digest("chunk", *(w.id for w in self.windows))
+        object.__setattr__(self, "id", digest("chunk", *(w.id for w in self.windows)))
 
     @property
     def clips(self) -> int:

@@ -5,7 +5,7 @@
     class VideoFolder:
         \"\"\"Hugging Face VideoFolder: <split>/metadata.jsonl beside the videos.\"\"\"
 
-        def write(self, samples: pa.Table, root: Path, target: Path, link: str) -> None: ...
+        def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None: ...
 
 An export is one pass over the committed samples. It never decodes, tracks or crops.
 """
@@ -21,20 +21,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pipeline.exports
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DatasetError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipeline.layout import Layout
+
 LINKS = ("hard", "copy", "symlink")
+CLASSES = ("auto", "prompt", "label")
 
 
 class Export(Protocol):
     """Writes one format."""
 
-    def write(self, samples: pa.Table, root: Path, target: Path, link: str) -> None:
-        """Write the samples (schema `pipeline.index.SAMPLES`; paths relative to `root`) into the empty folder `target`,
-        and check what was written; raises DatasetError when the check fails. link: one of LINKS."""
+    def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
+        """Write the samples into the empty folder `target`, and check what was written; raises DatasetError when the
+        check fails.
+
+        samples: schema `pipeline.index.SAMPLES`, paths relative to `layout.root`, and the column `class`. link: one of
+        LINKS.
+        """
         ...
 
 
@@ -62,7 +69,12 @@ def exports() -> dict[str, type[Any]]:
 
 
 def place(source: Path, target: Path, link: str) -> None:
-    """Make `source` appear at `target`: a hard link (copied where the file system has none), a copy, or a symlink."""
+    """Make `source` appear at `target`: a hard link (copied where the file system has none), a copy, or a symlink.
+
+    Raises DatasetError when there is no such crop.
+    """
+    if not source.is_file():
+        raise DatasetError(f"{source} is listed in samples.parquet but missing: run the build again to restore it")
     target.parent.mkdir(parents=True, exist_ok=True)
     if link == "symlink":
         target.symlink_to(os.path.relpath(source, target.parent))

@@ -13,7 +13,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +20,15 @@ import orjson
 
 from pipeline.errors import DatasetError
 from pipeline.exports.export import dataset_export, place
-from pipeline.records import FIGURES
+from pipeline.exports.rows import each, metadata
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipeline.layout import Layout
+
 METADATA = "metadata.jsonl"
 BATCH = 1024
-PLAIN = ("sample_id", "prompt", "clip_id", "object_id", "start_frame", "num_frames", "fps", "timestamps_s")
-GEOMETRY = ("boxes", "crop_windows")
 HF_SPLITS = {"val": "validation"}  # what `datasets` calls the split it reads from the folder val/
 SPLIT_WORDS = "training|train|validation|valid|val|dev|testing|test|evaluation|eval"
 
@@ -44,7 +43,7 @@ class VideoFolder:
 
     boxes: bool = False
 
-    def write(self, samples: pa.Table, root: Path, target: Path, link: str) -> None:
+    def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
         """Write `<target>/<split>/<video>/<sample id>.mp4`, `<split>/metadata.jsonl` and README.md, then check them.
 
         Further variants lie beside the main crop and are named in its row, so they load as columns of their own.
@@ -52,15 +51,16 @@ class VideoFolder:
         """
         import pyarrow.compute as pc
 
+        root = layout.root
         target.mkdir(parents=True, exist_ok=True)
         variants = variant_names(samples)
         for split in sorted(set(samples["split"].to_pylist())):
             rows = samples.filter(pc.equal(samples["split"], split))
             (target / split).mkdir()
-            with (target / split / METADATA).open("wb") as metadata:
-                for row in _each(rows):
+            with (target / split / METADATA).open("wb") as lines:
+                for row in each(rows):
                     line = self._export(row, variants, root, target / split, link)
-                    metadata.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+                    lines.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         (target / "README.md").write_text(_card(samples, variants), encoding="utf-8")
         check(samples, target)
 
@@ -74,14 +74,12 @@ class VideoFolder:
         """
         name = f"{video_slug(row['video']) or row['video_fingerprint'][:12]}/{row['sample_id']}"
         others = {v["background"]: v["path"] for v in row["variants"]}
-        _place(root / row["path"], folder / f"{name}.mp4", link)
+        place(root / row["path"], folder / f"{name}.mp4", link)
         line: dict[str, Any] = {"file_name": f"{name}.mp4"}
         for variant in variants:
-            _place(root / others[variant], folder / f"{name}.{variant}.mp4", link)
+            place(root / others[variant], folder / f"{name}.{variant}.mp4", link)
             line[f"{variant}_file_name"] = f"{name}.{variant}.mp4"
-        line |= {"label": row["prompt"], "source_video": row["video"], "recorded_at": _time(row["recorded_at"])}
-        line |= {column: row[column] for column in PLAIN + (GEOMETRY if self.boxes else ())}
-        return line | {figure: round(float(row[figure]), 6) for figure in FIGURES}
+        return line | metadata(row, self.boxes)
 
 
 def variant_names(samples: pa.Table) -> tuple[str, ...]:
@@ -139,39 +137,12 @@ def _refuse(what: str, offenders: Iterable[str], folder: Path) -> None:
         raise DatasetError(f"{folder}: {what}: {shown}; run task=export again")
 
 
-def _each(rows: pa.Table) -> Iterator[dict[str, Any]]:
-    for batch in rows.to_batches(max_chunksize=BATCH):
-        yield from batch.to_pylist()
-
-
 def _lines(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as lines:
             yield from lines
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing: run task=export again") from None
-
-
-def _place(source: Path, target: Path, link: str) -> None:
-    try:
-        place(source, target, link)
-    except FileNotFoundError:
-        raise DatasetError(
-            f"{source} is listed in samples.parquet but missing: run the build again to restore it"
-        ) from None
-
-
-def _time(recorded_at: str | None) -> str:
-    """ISO time with milliseconds, "" when unknown: always a string to the type guessing behind `load_dataset`.
-
-    Whole seconds would be guessed to be a timestamp and null to be nothing, and splits that differ do not load.
-    """
-    if recorded_at is None:
-        return ""
-    try:
-        return datetime.fromisoformat(recorded_at).isoformat(timespec="milliseconds")
-    except ValueError:
-        return recorded_at
 
 
 def _card(samples: pa.Table, variants: tuple[str, ...]) -> str:
@@ -185,7 +156,7 @@ def _card(samples: pa.Table, variants: tuple[str, ...]) -> str:
                 f"  - split: {json.dumps(HF_SPLITS.get(split, split))}",
                 f"    path: {json.dumps(split + '/**')}",
             ]
-    prompts = sorted(set(samples["prompt"].to_pylist()))
+    names = sorted(set(samples["class"].to_pylist()))
     trackers = sorted(set(samples["tracker"].to_pylist()))
     shapes = sorted(set(zip(samples["num_frames"].to_pylist(), samples["size"].to_pylist(), strict=True)))
     table = [f"| {split} | {HF_SPLITS.get(split, split)} | {count} |" for split, count in sorted(counts.items())]
@@ -199,7 +170,7 @@ def _card(samples: pa.Table, variants: tuple[str, ...]) -> str:
             f"{len(samples)} crop videos, each following one object through one clip"
             f" ({', '.join(f'{n} frames at {s} x {s} pixels' for n, s in shapes) or 'none'}).",
             "",
-            f"- Prompts (column `label`): {', '.join(json.dumps(p, ensure_ascii=False) for p in prompts) or 'none'}",
+            f"- Classes (column `label`): {', '.join(json.dumps(n, ensure_ascii=False) for n in names) or 'none'}",
             f"- Tracker: {', '.join(trackers) or 'none'}",
             f"- Source videos: {len(set(samples['video'].to_pylist()))}, no video is in two splits unless you said so",
             "",

@@ -8,7 +8,7 @@
         enabled: bool = True
         min_share: float = 0.5
 
-        def refuse(self, figures: Figures, in_roi: float) -> Refusal | None: ...
+        def refuse(self, sample: Sample, in_roi: float) -> Refusal | None: ...
 
 Every registered filter is always in the config as `filters.<name>`; `enabled` turns it on and off.
 """
@@ -16,13 +16,14 @@ Every registered filter is always in the config as `filters.<name>`; `enabled` t
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import pipeline.filters
-from pipeline.records import Figures
+from pipeline.records import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,31 @@ class Refusal:
 
 
 class Filter(Protocol):
-    """Judges an object by its figures, and by `in_roi`: the share of its boxes whose centre lies in `select.roi`."""
+    """Judges an object by its row alone, and by `in_roi`: the share of its boxes whose centre lies in `select.roi`."""
 
     enabled: bool
 
-    def refuse(self, figures: Figures, in_roi: float) -> Refusal | None:
-        """A reason to refuse, or None to keep."""
+    def refuse(self, sample: Sample, in_roi: float) -> Refusal | None:
+        """A reason to refuse, or None to keep. A figure of the pixels is None until the crop has been rendered: keep
+        such a sample, it is judged again."""
         ...
+
+
+def below(reason: str, value: float | None, least: float) -> Refusal | None:
+    """Refuse a known value under `least`."""
+    return Refusal(reason, value, least) if value is not None and value < least else None
+
+
+def above(reason: str, value: float | None, most: float) -> Refusal | None:
+    """Refuse a known value over `most`."""
+    return Refusal(reason, value, most) if value is not None and value > most else None
+
+
+def within(key: str, value: float, low: float, high: float = math.inf) -> None:
+    """Raise ValueError if an option of `filters.<key>` lies outside [low, high]."""
+    if not low <= value <= high:
+        limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more"
+        raise ValueError(f"filters.{key} must be {limits}, got {value}")
 
 
 Options = TypeVar("Options")

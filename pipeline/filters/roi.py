@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.filters.filter import Refusal, quality_filter
-from pipeline.records import Figures
+from pipeline.filters.filter import Refusal, below, quality_filter, within
+from pipeline.records import Sample
 
 
 @quality_filter("roi")
@@ -17,10 +17,7 @@ class Roi:
     min_share: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_share <= 1:
-            raise ValueError(f"filters.roi.min_share must be from 0 to 1, got {self.min_share}")
+        within("roi.min_share", self.min_share, 0, 1)
 
-    def refuse(self, figures: Figures, in_roi: float) -> Refusal | None:
-        if in_roi < self.min_share:
-            return Refusal("roi", in_roi, self.min_share)
-        return None
+    def refuse(self, sample: Sample, in_roi: float) -> Refusal | None:
+        return below("roi", in_roi, self.min_share)

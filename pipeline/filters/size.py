@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.filters.filter import Refusal, quality_filter
-from pipeline.records import Figures
+from pipeline.filters.filter import Refusal, below, quality_filter, within
+from pipeline.records import Sample
 
 
 @quality_filter("size")
@@ -17,10 +17,7 @@ class Size:
     min_side: float = 32
 
     def __post_init__(self) -> None:
-        if not self.min_side >= 0:
-            raise ValueError(f"filters.size.min_side must be 0 or more, got {self.min_side}")
+        within("size.min_side", self.min_side, 0)
 
-    def refuse(self, figures: Figures, in_roi: float) -> Refusal | None:
-        if figures.side < self.min_side:
-            return Refusal("size", figures.side, self.min_side)
-        return None
+    def refuse(self, sample: Sample, in_roi: float) -> Refusal | None:
+        return below("size", sample.figures.side, self.min_side)

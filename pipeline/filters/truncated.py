@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.filters.filter import Refusal, quality_filter
-from pipeline.records import Figures
+from pipeline.filters.filter import Refusal, above, quality_filter, within
+from pipeline.records import Sample
 
 
 @quality_filter("truncated")
@@ -17,10 +17,7 @@ class Truncated:
     max_share: float = 0.25
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_share <= 1:
-            raise ValueError(f"filters.truncated.max_share must be from 0 to 1, got {self.max_share}")
+        within("truncated.max_share", self.max_share, 0, 1)
 
-    def refuse(self, figures: Figures, in_roi: float) -> Refusal | None:
-        if figures.truncated > self.max_share:
-            return Refusal("truncated", figures.truncated, self.max_share)
-        return None
+    def refuse(self, sample: Sample, in_roi: float) -> Refusal | None:
+        return above("truncated", sample.figures.truncated, self.max_share)

@@ -82,7 +82,8 @@ def histogram(
         for place, (k, r) in enumerate(zip(*counts, strict=True))
         if k or r
     )
-    summary = f"{len(kept):,} kept, median {number(float(np.median(kept)))} {unit}" if len(kept) else "none kept"
+    middle = f"{number(float(np.median(kept)))} {unit}".strip() if len(kept) else ""
+    summary = f"{len(kept):,} kept, median {middle}" if len(kept) else "none kept"
     return Histogram(
         title=title,
         unit=unit,
@@ -95,7 +96,7 @@ def histogram(
             for label, value in thresholds.items()
             if left <= value <= right
         ),
-        summary=f"{summary}; {len(refused):,} refused for this",
+        summary=f"{summary}; {len(refused):,} refused",
     )
 
 

@@ -17,15 +17,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from pipeline.errors import DatasetError
 from pipeline.layout import Layout
-from pipeline.report.histogram import Histogram, histogram, number
+from pipeline.records import FIGURES
+from pipeline.report.distributions import distributions, floats
+from pipeline.report.histogram import Histogram, number
 
 TOP = 25  # rows shown of a table that may be long
 SAMPLES = ("sample_id", "path", "split", "video", "clip_id", "object_id", "prompt", "start_frame", "num_frames", "size")
-MORE = ("fps", "visible_share", "side", "size_bytes", "degraded", "tracker")
+MORE = ("fps", "size_bytes", "degraded", "tracker", "first_score", "label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +104,11 @@ class Statistics:
 def read_statistics(root: Path, settings: Mapping[str, Any], shown: int) -> Statistics:
     """Read the index of the dataset at `root`. shown: at most so many samples are picked to be shown.
 
-    settings: the config tree; `filters.size.min_side` and `filters.visible.min_share` are drawn where enabled.
+    settings: the config tree; the thresholds of enabled filters are drawn.
     Raises DatasetError when a table is missing or damaged.
     """
     layout = Layout(root, root / "tracks")
-    samples = _read(layout.samples, [*SAMPLES, *MORE])
+    samples = _read(layout.samples, [*SAMPLES, *MORE, *FIGURES])
     rejected = _read(layout.rejected, None)
     failures = _read(layout.failures, None)
     of_objects = pc.is_valid(rejected["object_id"])
@@ -123,13 +124,13 @@ def read_statistics(root: Path, settings: Mapping[str, Any], shown: int) -> Stat
         prompts=tuple(sorted(set(samples["prompt"].to_pylist()))),
         trackers=tuple(sorted(set(samples["tracker"].to_pylist()))),
         shapes=_shapes(samples),
-        hours=float(np.sum(_floats(samples["num_frames"]) / _floats(samples["fps"]))) / 3600,
-        megabytes=float(np.sum(_floats(samples["size_bytes"]))) / 1e6,
+        hours=float(np.sum(floats(samples["num_frames"]) / floats(samples["fps"]))) / 3600,
+        megabytes=float(np.sum(floats(samples["size_bytes"]))) / 1e6,
         tables=_tables(samples, objects, failures),
         reasons=_reasons(objects),
         skipped=tuple(skipped.slice(0, TOP).to_pylist()),
         failures=tuple(failures.slice(0, TOP).to_pylist()),
-        histograms=_histograms(samples, objects, settings),
+        histograms=distributions(samples, objects, settings),
         picks=pick(samples, shown),
     )
 
@@ -167,10 +168,6 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
         raise DatasetError(f"{path} cannot be read ({error}): run the build again") from error
 
 
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
-
-
 def _shapes(samples: pa.Table) -> tuple[str, ...]:
     pairs = set(zip(samples["num_frames"].to_pylist(), samples["size"].to_pylist(), strict=True))
     if len(pairs) > 3:
@@ -186,6 +183,7 @@ def _tables(samples: pa.Table, refused: pa.Table, failures: pa.Table) -> tuple[T
     made = [
         _table("Prompts", "Prompt", prompts),
         _table("Splits", "Split", [samples["split"].to_pylist()]),
+        _table("Labels", "Label", [[label for label in samples["label"].to_pylist() if label is not None]]),
         _table("Cameras", "Folder", cameras),
         _table("Videos", "Video", videos),
     ]
@@ -219,43 +217,3 @@ def _reasons(refused: pa.Table) -> tuple[Reason, ...]:
             spans = f"{low} to {high}, median {middle}" if low != high else low
         made.append(Reason(name, count, ", ".join(number(v) for v in limits), spans, count / len(names)))
     return tuple(made)
-
-
-def _histograms(samples: pa.Table, refused: pa.Table, settings: Mapping[str, Any]) -> tuple[Histogram, ...]:
-    def values(reason: str) -> NDArray[np.float64]:
-        rows = refused.filter(pc.equal(refused["reason"], reason))
-        return np.asarray(pc.drop_null(rows["value"]), dtype=np.float64)
-
-    size, share = _threshold(settings, "size", "min_side"), _threshold(settings, "visible", "min_share")
-    made = (
-        histogram(
-            "Object size",
-            "px",
-            "Longer side of the object's box in the source video, median over the clip.",
-            _floats(samples["side"]),
-            values("size"),
-            None,
-            {} if size is None else {f"at least {number(size)} px": size},
-        ),
-        histogram(
-            "Visible",
-            "%",
-            "Share of the clip's frames in which the object is seen.",
-            _floats(samples["visible_share"]) * 100,
-            values("visible") * 100,
-            (0.0, 100.0),
-            {} if share is None else {f"at least {number(share * 100)} %": share * 100},
-            bins=25,
-        ),
-    )
-    return tuple(each for each in made if each is not None)
-
-
-def _threshold(settings: Mapping[str, Any], name: str, key: str) -> float | None:
-    """A filter's threshold from the settings; None when the filter is off or the settings do not say."""
-    filters = settings.get("filters")
-    options = filters.get(name) if isinstance(filters, Mapping) else None
-    if not isinstance(options, Mapping) or not options.get("enabled", True):
-        return None
-    value = options.get(key)
-    return float(value) if isinstance(value, int | float) else None

@@ -111,7 +111,7 @@ def _offline(repo: str) -> str:
         return f"{repo} is not completely in {_cache()} and HF_HUB_OFFLINE=1 forbids to fetch it: unset it once"
     return (
         f"{repo} is not completely in {_cache()} and Hugging Face cannot be reached, or the connection broke off: run "
-        f"again when online (a download continues where it stopped), or on a machine that is online run `hf download "
+        f"again when online (files that came whole are kept), or on a machine that is online run `hf download "
         f"{repo} --local-dir sam3-weights` and copy that folder here"
     )
 

@@ -3,9 +3,9 @@
 `Background.learn` takes frames spread over a video and finds each pixel's most frequent colour (the shortest interval
 that holds a share of its values: Rousseeuw's shorth, a mode that stands 60 % of other values), after the light of every
 frame was brought to that of a common reference. `Background.foreground` fits the light of one frame the same way, a
-smooth field of gains that ignores what does not fit (iteratively reweighted), and scores the difference in units of
-noise. Darker or brighter ground that keeps its colour and its texture is light, not an object (after the ratio and
-chromaticity tests of Horprasert et al. 1999 and Cucchiara et al. 2003).
+smooth field of gains that ignores what does not fit (iteratively reweighted), brings the frame to the reference's light
+and scores the difference in units of noise. Darker or brighter ground that keeps its colour and its texture is light,
+not an object (after the ratio and chromaticity tests of Horprasert et al. 1999 and Cucchiara et al. 2003).
 
 It sees pixels only: no objects, no time, no randomness. Pictures are (h, w, 3) uint8 RGB of one size.
 """
@@ -26,22 +26,29 @@ BLOCK = 16  # pixels per side of the blocks that the light is fitted on
 LIFT = 6.0  # added before ratios are taken, so that black pixels do not rule
 SHARE = 0.4  # of the values that the shortest interval holds
 SHADE = (0.5, 1.25)  # how much darker a shadow and how much brighter a sunny spot may be
-TINT = 2.5  # how many times the noise the colour of a shadow may be off
-ROUGH = 0.035  # how uneven the brightness of a shadow may be against that of the ground it falls on
+TINT = 3.2  # how many times the noise the colour of a shadow may be off
+ROUGH = 0.03  # how uneven the brightness of a shadow may be against that of the ground it falls on
+REACHES = (0.25, 0.1, 0.05)  # of the log gain: how far off what the light is fitted on may be, by round
 DARK = 0.4  # of the median brightness: darker places do not show shadows
 GHOST = 1.5  # how much stronger a ghost's outline is in the background than in the image
+RESTED = 2.0  # times the median spread: what is more is not noise
 LIGHT_ERROR = 0.012  # of the brightness: what the fitted light may be wrong by
+RATIO = 128  # the 8-bit value of a ratio of 1
 SCALE = 4.0  # of the 8-bit score: this many levels per unit of noise
 
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """picture: (h, w, 3) float32 RGB, the empty place. weight: (h, w, 3) float32, score levels per level of difference
-    in Y, Cr and Cb. blocks: (h/16, w/16, 3) float32, the block means of `picture`."""
+    """picture: (h, w, 3) uint8 RGB, the empty place. weight: float32 (h, w) planes for Y, Cr and Cb, score levels per
+    level of difference. blocks: (h/16, w/16, 3) float32, the block means of `picture`. luma: (h, w) uint8, its Y, and
+    tint: its Cr and Cb about 0, float32, both of the lifted picture. shady: (h, w) uint8, 255 where a shadow shows."""
 
-    picture: F32
-    weight: F32
+    picture: U8
+    weight: tuple[F32, F32, F32]
     blocks: F32
+    luma: U8
+    tint: tuple[F32, F32]
+    shady: U8
 
     @classmethod
     def learn(cls, frames: Sequence[U8]) -> Background:
@@ -49,11 +56,16 @@ class Background:
         blocks = np.stack([_blocks(frame) for frame in frames])
         reference = _shorth(np.clip(blocks, 0, 255).astype(np.uint8))[0]
         for _ in range(2):  # what the light has hidden from the first reference shows in the second
-            relit = [_lit(b, np.exp(-_light(b, reference))) for b in blocks]
+            relit = [(b + LIFT) * np.exp(-_light(b, reference)) - LIFT for b in blocks]
             reference = _shorth(np.clip(relit, 0, 255).astype(np.uint8))[0]
-        picture, spread = _shorth(_relit(frames, blocks, reference))
-        noise = _noise(picture, spread, len(frames))
-        return cls(picture, SCALE / noise, _blocks(picture))
+        lights = [_light(b, reference) for b in blocks]
+        lifted, spread = _shorth(np.stack([_relit(*one) for one in zip(frames, lights, strict=True)]))
+        picture = cv2.convertScaleAbs(np.maximum(lifted - LIFT, 0))
+        noise = _noise(lifted, spread, len(frames))
+        luma, cr, cb = cv2.split(cv2.cvtColor(cv2.convertScaleAbs(lifted), cv2.COLOR_RGB2YCrCb))
+        tint = (cr.astype(np.float32) - 128, cb.astype(np.float32) - 128)
+        shady = cv2.compare(luma, DARK * float(np.median(luma)), cv2.CMP_GT)
+        return cls(picture, noise, _blocks(picture), luma, tint, shady)
 
     def has_outline(self, image: U8, box: tuple[int, int, int, int], mask: U8) -> bool:
         """Whether the outline of a blob is an edge of the background rather than of the image.
@@ -74,17 +86,38 @@ class Background:
 
         shadows: leave out ground that is only darker or brighter.
         """
-        height, width = image.shape[:2]
-        gain = cv2.resize(np.exp(_light(_blocks(image), self.blocks)), (width, height), interpolation=cv2.INTER_LINEAR)
-        expected = cv2.cvtColor(_lit(self.picture, gain), cv2.COLOR_RGB2YCrCb)
-        seen = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2YCrCb)
-        ratio = cv2.divide(seen[..., 0] + LIFT, expected[..., 0] + LIFT)
-        dim = cv2.min(ratio, 1.0)
-        y, cr, cb = cv2.split(cv2.multiply(cv2.absdiff(seen, _dimmed(expected, dim)), self.weight))
-        colour = cv2.max(cr, cb)
+        relit = _relit(image, _light(_blocks(image), self.blocks))
+        y, cr, cb = cv2.split(cv2.cvtColor(relit, cv2.COLOR_RGB2YCrCb))
+        dim = cv2.min(cv2.divide(y, self.luma, dtype=cv2.CV_32F), SHADE[1])  # what is darker has less colour, too
+        tints = [
+            cv2.multiply(cv2.absdiff(cv2.subtract(seen, 128, dtype=cv2.CV_32F), cv2.multiply(tint, dim)), weight)
+            for seen, tint, weight in zip((cr, cb), self.tint, self.weight[1:], strict=True)
+        ]
+        colour = cv2.convertScaleAbs(cv2.max(*tints)) & cv2.inRange(
+            relit, (0, 0, 0), (254, 254, 254)
+        )  # 255 has lost it
+        brightness = cv2.multiply(cv2.absdiff(y, self.luma), self.weight[0], dtype=cv2.CV_8U)
         if shadows:
-            y[_only_light(ratio, colour, expected[..., 0])] = 0
-        return np.asarray(cv2.convertScaleAbs(cv2.max(y, colour)), np.uint8)
+            brightness[self._only_light(y, colour) > 0] = 0
+        return np.asarray(cv2.max(brightness, colour), np.uint8)
+
+    def _only_light(self, y: U8, colour: U8) -> U8:
+        """(h, w) of 0 or 255: brightness off by a plausible factor, colour kept, the factor even nearby.
+
+        y: the lifted brightness in the reference's light. colour: the score of the difference in colour.
+        """
+        ratio = cv2.blur(cv2.divide(y, self.luma, scale=RATIO), (3, 3))
+        mean = cv2.blur(ratio, (5, 5))
+        uneven = cv2.absdiff(ratio, mean)
+        uneven = cv2.blur(cv2.multiply(uneven, uneven), (5, 5))
+        darkest, brightest = (round(RATIO * factor) for factor in SHADE)
+        plausible = cv2.inRange(mean, darkest, brightest) & self.shady
+        plausible &= cv2.compare(uneven, (RATIO * ROUGH) ** 2, cv2.CMP_LT)
+        plausible &= cv2.compare(cv2.blur(colour, (5, 5)), TINT * SCALE, cv2.CMP_LT)
+        sure = cv2.compare(cv2.blur(plausible, (5, 5)), 127, cv2.CMP_GT)
+        alone = cv2.inRange(ratio, darkest, brightest) & cv2.compare(colour, 3 * SCALE, cv2.CMP_LT)
+        near = cv2.dilate(sure, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9)))
+        return np.asarray(sure | (near & alone), np.uint8)
 
 
 def drift(frames: Sequence[U8]) -> float:
@@ -105,39 +138,34 @@ def drift(frames: Sequence[U8]) -> float:
     return float(np.median([np.hypot(*shift) for shift in shifts])) / size[0] if shifts else 0.0
 
 
-def _blocks(image: U8 | F32) -> F32:
+def _blocks(image: U8) -> F32:
     """Block means, (h/16, w/16, 3) float32."""
     height, width = image.shape[:2]
     size = (max(1, round(width / BLOCK)), max(1, round(height / BLOCK)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+    half = cv2.resize(image, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)  # the quick case
+    return np.asarray(cv2.resize(half.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _light(blocks: F32, reference: F32) -> F32:
     """The log gain per block and channel that turns the reference's light into this frame's."""
-    ratio = np.log(blocks + LIFT) - np.log(reference + LIFT)
+    ratio = cv2.log((blocks + LIFT) / (reference + LIFT))
     overall = np.median(ratio.reshape(-1, 3), axis=0).astype(np.float32)
     field = np.broadcast_to(overall, ratio.shape)
-    for reach in (0.12, 0.08, 0.05, 0.05):
+    weighted = np.empty((*ratio.shape[:2], 4), np.float32)
+    for reach in REACHES:
         off = np.abs(ratio - field).max(axis=2) / reach
-        trust = (1 / (1 + off**2) ** 2).astype(np.float32)
-        weighted = cv2.GaussianBlur(np.dstack([ratio * trust[..., None], trust]), (0, 0), 3.5)
-        field = (weighted[..., :3] + 0.03 * overall) / (weighted[..., 3:] + 0.03)
+        trust = 1 / (1 + off**2) ** 2
+        weighted[..., :3], weighted[..., 3] = ratio * trust[..., None], trust
+        smooth = cv2.GaussianBlur(weighted, (0, 0), 3.5)
+        field = (smooth[..., :3] + 0.03 * overall) / (smooth[..., 3:] + 0.03)
     return np.asarray(field, np.float32)
 
 
-def _lit(picture: F32, gain: F32) -> F32:
-    """The picture in another light; the same lift as in `_light`, so that a gain means the same in both."""
-    return np.asarray(cv2.multiply(picture + LIFT, gain) - LIFT, np.float32)
-
-
-def _relit(frames: Sequence[U8], blocks: F32, reference: F32) -> U8:
-    """(k, h, w, 3) uint8: all frames in the light of the reference."""
-    relit = np.empty((len(frames), *frames[0].shape), np.uint8)
-    height, width = frames[0].shape[:2]
-    for i, frame in enumerate(frames):
-        gain = cv2.resize(np.exp(-_light(blocks[i], reference)), (width, height), interpolation=cv2.INTER_LINEAR)
-        relit[i] = cv2.convertScaleAbs(cv2.max(_lit(frame.astype(np.float32), gain), 0.0))
-    return relit
+def _relit(image: U8, light: F32) -> U8:
+    """The image, lifted by `LIFT`, in the light of the reference that `light` is measured against."""
+    size = (image.shape[1], image.shape[0])
+    gain = cv2.resize(np.exp(-light), size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.multiply(cv2.add(image, (LIFT,) * 4), gain, dtype=cv2.CV_8U), np.uint8)
 
 
 def _shorth(stack: U8) -> tuple[F32, F32]:
@@ -145,39 +173,49 @@ def _shorth(stack: U8) -> tuple[F32, F32]:
     count, height = stack.shape[:2]
     held = min(count, max(2, int(np.ceil(SHARE * count))))
     middle, length = np.empty(stack.shape[1:], np.float32), np.empty(stack.shape[1:], np.float32)
-    for top in range(0, height, 64):
-        values = np.sort(np.moveaxis(stack[:, top : top + 64], 0, -1), axis=-1)
-        spans = values[..., held - 1 :] - values[..., : count - held + 1]
-        first = spans.argmin(axis=-1)[..., None]
-        window = first + np.arange(held)
-        middle[top : top + 64] = np.take_along_axis(values, window, -1).mean(axis=-1, dtype=np.float32)
-        length[top : top + 64] = np.take_along_axis(spans, first, -1)[..., 0]
+    for top in range(0, height, 16):  # rows that stay in the processor's cache
+        values = _sorted(stack[:, top : top + 16])
+        total = values[:held].sum(axis=0, dtype=np.uint32)
+        best, shortest = total.copy(), values[held - 1] - values[0]
+        for first in range(1, count - held + 1):
+            total += values[first + held - 1]
+            total -= values[first - 1]
+            span = values[first + held - 1] - values[first]
+            shorter = span < shortest
+            np.copyto(best, total, where=shorter)
+            np.copyto(shortest, span, where=shorter)
+        middle[top : top + 16], length[top : top + 16] = best / np.float32(held), shortest
     return middle, length
 
 
-def _noise(picture: F32, spread: F32, count: int) -> F32:
-    """(h, w, 3) float32 deviation of Y, Cr and Cb that is noise: what the shorth spans, smoothed, and the light."""
+def _sorted(stack: U8) -> U8:
+    """The stack sorted along its first axis, whole planes at a time: K. E. Batcher's merge exchange (1968)."""
+    planes, count = stack.copy(), len(stack)
+    top = 1 << max(0, (count - 1).bit_length() - 1)
+    part = top
+    while part:
+        step, rest, far = top, 0, part
+        while True:
+            for i in range(count - far):
+                if i & part == rest:
+                    low = cv2.min(planes[i], planes[i + far])
+                    cv2.max(planes[i], planes[i + far], dst=planes[i + far])
+                    planes[i] = low
+            if step == part:
+                break
+            far, step, rest = step - part, step // 2, part
+        part //= 2
+    return planes
+
+
+def _noise(lifted: F32, spread: F32, count: int) -> tuple[F32, F32, F32]:
+    """Score levels per level of Y, Cr and Cb, (h, w) each: noise is what the shorth spans, smoothed, and the light.
+
+    Where it spans far more than elsewhere, somebody rested; the place is no noisier there.
+    """
+    spread = np.minimum(spread, RESTED * float(np.median(spread)))
     deviation = cv2.GaussianBlur(spread, (0, 0), 2.0) / (2 * 0.5244) if count >= 8 else np.full_like(spread, 3.0)
-    luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    y = np.sqrt(np.maximum(deviation.mean(axis=2), 1.2) ** 2 + (LIGHT_ERROR * luma) ** 2)
-    chroma = np.maximum(0.45 * deviation.mean(axis=2), 0.8)
-    return np.asarray(np.dstack([y, chroma, chroma]), np.float32)
-
-
-def _dimmed(expected: F32, dim: F32) -> F32:
-    """The expected Y, Cr, Cb (float: chroma about 0) with the chroma pulled towards grey as the brightness falls."""
-    y, cr, cb = cv2.split(expected)
-    return np.asarray(cv2.merge([y, cv2.multiply(cr, dim), cv2.multiply(cb, dim)]), np.float32)
-
-
-def _only_light(ratio: F32, colour: F32, expected: F32) -> NDArray[np.bool_]:
-    """(h, w): brightness off by a plausible factor, colour kept, and the factor even over the neighbourhood."""
-    ratio = cv2.blur(ratio, (3, 3))
-    mean = cv2.blur(ratio, (5, 5))
-    rough = cv2.sqrt(cv2.blur(cv2.multiply(ratio - mean, ratio - mean), (5, 5)))
-    plausible = (mean > SHADE[0]) & (mean < SHADE[1]) & (rough < ROUGH) & (cv2.blur(colour, (5, 5)) < TINT * SCALE)
-    plausible &= expected > DARK * np.median(expected)
-    sure = cv2.medianBlur(plausible.view(np.uint8), 5)
-    alone = (ratio > SHADE[0]) & (ratio < SHADE[1]) & (colour < 3 * SCALE)
-    near = cv2.dilate(sure, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9)))
-    return np.asarray((sure > 0) | ((near > 0) & alone))
+    deviation, luma = deviation.mean(axis=2), cv2.cvtColor(lifted, cv2.COLOR_RGB2GRAY)
+    y = np.sqrt(np.maximum(deviation, 1.2) ** 2 + (LIGHT_ERROR * luma) ** 2)
+    chroma = np.asarray(SCALE / np.maximum(0.45 * deviation, 0.8), np.float32)
+    return np.asarray(SCALE / y, np.float32), chroma, chroma

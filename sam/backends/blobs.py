@@ -22,17 +22,17 @@ SPECK = 12  # pixels below which foreground is noise
 HOLE = 0.02  # of a blob's area: smaller holes are filled
 EDGE = 0.45  # of the strongest score nearby: a pixel below is blur beside the object, not the object
 NECKS = (0.06, 0.09, 0.12)  # of a blob's side (the root of its area): half the width of what joins two bodies
+SLIM = 0.75  # width by height: what is slimmer is one upright body
 BODY = 0.2  # of a blob's area: the smallest part that can be a body of its own
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Foreground of one frame that touches, or a body cut from it (`cut`)."""
+    """Foreground of one frame that touches, or a body cut from it."""
 
     box: Box
     mask: U8
     area: int
-    cut: bool = False
 
 
 def find_blobs(score: U8, least: float) -> list[Blob]:
@@ -52,13 +52,18 @@ def find_blobs(score: U8, least: float) -> list[Blob]:
 def bodies(blob: Blob) -> list[Blob]:
     """The blob cut into two or more bodies where it is thin, each pixel with the nearest; [blob] if it is of one piece.
 
-    Erosion with a growing disc, until at least two parts remain that would each be a body.
+    Erosion with a growing disc, until at least two parts remain that would each be a body. What is slim and upright
+    stays whole: a person has a waist.
     """
+    if blob.mask.shape[1] < SLIM * blob.mask.shape[0]:
+        return [blob]
     padded = cv2.copyMakeBorder(blob.mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     for neck in NECKS:
         radius = max(1, round(neck * np.sqrt(blob.area)))
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
         parts = _components(cv2.erode(padded, disc), (0, 0), 1)
+        if len(parts) < 2:
+            continue
         full = np.zeros_like(padded)
         for part in parts:
             alone = np.zeros_like(padded)
@@ -80,17 +85,16 @@ def _nearest(blob: Blob, cores: U8) -> list[Blob]:
         x, y, w, h = (int(v) for v in cv2.boundingRect(plane))
         mask = np.ascontiguousarray(plane[y : y + h, x : x + w])
         box = moved((x, y, x + w, y + h), blob.box[0], blob.box[1])
-        parts.append(Blob(box, mask, int(cv2.countNonZero(mask)), cut=True))
+        parts.append(Blob(box, mask, int(cv2.countNonZero(mask))))
     return parts
 
 
 def _components(solid: U8, origin: tuple[int, ...], least: int) -> list[Blob]:
     """The connected regions of a mask whose top-left pixel lies at `origin`, of at least that many pixels."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8, ltype=cv2.CV_16U)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8, ltype=cv2.CV_16U)
     found = []
-    for i in range(1, count):
-        x, y, w, h, area = (int(v) for v in stats[i])
-        if area >= least:
+    for i, (x, y, w, h, area) in enumerate(stats.tolist()):
+        if i and area >= least:
             mask = (labels[y : y + h, x : x + w] == i).view(np.uint8)
             found.append(Blob(moved((x, y, x + w, y + h), origin[0], origin[1]), mask, area))
     return found
@@ -105,16 +109,19 @@ def moved(box: Box, dx: int, dy: int) -> Box:
     return box[0] + dx, box[1] + dy, box[2] + dx, box[3] + dy
 
 
-def inside(box: Box, mask: U8, width: int, height: int) -> tuple[Box, U8]:
-    """The part of a mask that lies in the picture; an empty mask if none does."""
-    x0, y0, x1, y1 = max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
+def common_pixels(a: tuple[Box, U8], b: tuple[Box, U8]) -> int:
+    """Pixels in both of two masks, either of which may lie partly outside the picture."""
+    x0, y0, x1, y1 = max(a[0][0], b[0][0]), max(a[0][1], b[0][1]), min(a[0][2], b[0][2]), min(a[0][3], b[0][3])
     if x0 >= x1 or y0 >= y1:
-        return (0, 0, 0, 0), mask[:0, :0]
-    return (x0, y0, x1, y1), mask[y0 - box[1] : y1 - box[1], x0 - box[0] : x1 - box[0]]
+        return 0
+    one, other = (view(mask, (x0 - box[0], y0 - box[1], x1 - box[0], y1 - box[1])) for box, mask in (a, b))
+    return int(cv2.countNonZero(one & other))
 
 
 def union(blobs: Sequence[Blob]) -> tuple[Box, U8]:
-    """The box and mask of at least one blob together."""
+    """The box and mask of at least one blob together; a blob's own mask, not a copy, if it is alone."""
+    if len(blobs) == 1:
+        return blobs[0].box, blobs[0].mask
     boxes = np.array([blob.box for blob in blobs])
     x0, y0, x1, y1 = (int(v) for v in (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)))
     plane = np.zeros((y1 - y0, x1 - x0), np.uint8)

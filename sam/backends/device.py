@@ -10,9 +10,10 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sam.errors import TrackerUnavailable
 
@@ -45,7 +46,7 @@ def has_cuda() -> bool:
     """
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in _HIDDEN:
         return False
-    return _torch_is_built_for_cuda() and _gpus() > 0
+    return _torch_is_built_for_cuda() and len(gpus()) > 0
 
 
 def _torch_is_built_for_cuda() -> bool:
@@ -57,19 +58,44 @@ def _torch_is_built_for_cuda() -> bool:
     return re.search(r"^cuda\b[^=\n]*=\s*['\"]\d", text, re.MULTILINE) is not None
 
 
-def _gpus() -> int:
-    """GPUs that the NVIDIA driver knows; 0 without a driver."""
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """An NVIDIA GPU as its driver describes it. Memory in bytes."""
+
+    name: str
+    total: int
+    free: int
+
+
+class _Memory(ctypes.Structure):
+    """nvmlMemory_t: bytes."""
+
+    _fields_: ClassVar = [(name, ctypes.c_ulonglong) for name in ("total", "free", "used")]
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs that the NVIDIA driver knows, also those that CUDA_VISIBLE_DEVICES hides; none without a driver."""
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1" if os.name == "posix" else "nvml.dll")
     except OSError:
-        return 0
+        return []
     count = ctypes.c_uint(0)
     if nvml.nvmlInit_v2() != 0:
-        return 0
+        return []
     try:
-        return count.value if nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) == 0 else 0
+        known = nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) == 0
+        return [_gpu(nvml, number) for number in range(count.value)] if known else []
     finally:
         nvml.nvmlShutdown()
+
+
+def _gpu(nvml: Any, number: int) -> Gpu:
+    handle, name, memory = ctypes.c_void_p(), ctypes.create_string_buffer(96), _Memory()
+    if nvml.nvmlDeviceGetHandleByIndex_v2(number, ctypes.byref(handle)) != 0:
+        return Gpu(f"GPU {number}", 0, 0)
+    nvml.nvmlDeviceGetName(handle, name, len(name))
+    nvml.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory))
+    return Gpu(name.value.decode(errors="replace"), memory.total, memory.free)
 
 
 def check(torch: Any, tracker: str, asked: str, device: str, dtype: str) -> None:
@@ -105,19 +131,43 @@ def check(torch: Any, tracker: str, asked: str, device: str, dtype: str) -> None
         )
 
 
+def usable(tracker: str, asked: str, device: str, dtype: str) -> str:
+    """The device a tracker would run on, in words; raises TrackerUnavailable as `check` does. Imports torch."""
+    if find_spec("torch") is None:
+        there = bool(gpus())
+        if device.startswith("cuda") and not there:
+            raise TrackerUnavailable(f"tracker={tracker} cannot use a GPU here: {_no_gpu(tracker)}")
+        return f"{'the GPU' if there and asked != 'cpu' else 'the CPU'}, once torch is installed"
+    import torch
+
+    check(torch, tracker, asked, device, dtype)
+    if device == "cpu":
+        return f"the CPU in {dtype}; a GPU would be far faster"
+    properties = torch.cuda.get_device_properties(device)
+    return f"{device}, {properties.name}, {properties.total_memory / 2**30:.0f} GiB, in {dtype}"
+
+
+def _no_gpu(tracker: str) -> str:
+    return (
+        f"no NVIDIA driver or GPU was found (nvidia-smi shows them); use {_on_cpu(tracker)}, which is slow, or "
+        "tracker=motion for fixed cameras"
+    )
+
+
+def _on_cpu(tracker: str) -> str:
+    """What to type instead of a GPU; the official package has no CPU path."""
+    return "tracker=sam3_hf tracker.device=cpu" if tracker == "sam3" else "tracker.device=cpu"
+
+
 def cuda_problem(torch: Any, tracker: str) -> str:
     """Why torch cannot use a GPU on this machine and what to do about it."""
-    on_cpu = "tracker=sam3_hf tracker.device=cpu" if tracker == "sam3" else "tracker.device=cpu"
     if torch.version.cuda is None:
         return (
             f"torch {torch.__version__} is a build without CUDA; install one with it "
-            f"(https://pytorch.org/get-started/locally), or use {on_cpu}"
+            f"(https://pytorch.org/get-started/locally), or use {_on_cpu(tracker)}"
         )
-    if _gpus() == 0:
-        return (
-            f"no NVIDIA driver or GPU was found (nvidia-smi shows them); use {on_cpu}, which is slow, or "
-            "tracker=motion for fixed cameras"
-        )
+    if not gpus():
+        return _no_gpu(tracker)
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in _HIDDEN:
         return "CUDA_VISIBLE_DEVICES hides every GPU; unset it"
     return (

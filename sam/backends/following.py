@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sam.backends.blobs import Blob, Box, bodies, centre, gap, inside, moved, union, view
+from sam.backends.blobs import Blob, Box, bodies, centre, common_pixels, gap, moved, union, view
 from sam.backends.likeness import Look, alike, colours, fit, unlike
 from sam.backends.pieces import PIECE_GAP, Found, Share, join_pieces
 
@@ -36,21 +36,20 @@ COAST = 4  # frames for which a track that is out of sight is moved on by its ve
 
 @dataclass(slots=True)
 class _Track:
-    """A track during one pass. box, mask: where it is believed to be. look: how it last looked alone, in frame
-    look_frame. seen: the step it was last seen at. velocity: (x, y) pixels per step."""
+    """A track during one pass. box, mask: where it is believed to be, middle: (x, y) the centre of that. look: how it
+    last looked alone, in frame look_frame. area: pixels of that. seen: the step it was last seen at. velocity: (x, y)
+    pixels per step."""
 
     number: int
     box: Box
     mask: U8
+    middle: NDArray[np.float64]
     look: Look
     look_frame: int
+    area: int
     colours: NDArray[np.float32]
     seen: int
     velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-
-    @property
-    def area(self) -> int:
-        return int(cv2.countNonZero(self.look.mask))
 
     def ahead(self, step: int) -> NDArray[np.float64]:
         """How far it should have moved since it was seen."""
@@ -122,8 +121,6 @@ class _Follower:
 
     def __init__(self, images: Sequence[U8], blobs: Sequence[Sequence[Blob]], max_gap: int, min_area: int) -> None:
         self._images, self._blobs, self._max_gap, self._min_area = images, blobs, max_gap, min_area
-        self._height, self._width = images[0].shape[:2]
-        self._labels = np.zeros((self._height, self._width), np.uint16)
         self._tracks: list[_Track] = []
         self._found = _Pass([[[] for _ in frame] for frame in blobs], [[0] * len(frame) for frame in blobs])
 
@@ -163,15 +160,14 @@ class _Follower:
 
     def _overlap(self, tracks: list[_Track], blobs: Sequence[Blob], step: int) -> NDArray[np.float64]:
         """(tracks, blobs) pixels that each track's mask, moved by its velocity, shares with each blob."""
-        self._labels[:] = 0
-        for i, blob in enumerate(blobs):
-            view(self._labels, blob.box)[blob.mask > 0] = i + 1
         counts = np.zeros((len(tracks), len(blobs)))
+        boxes = np.array([blob.box for blob in blobs]).reshape(-1, 4)
         for i, track in enumerate(tracks):
             dx, dy = np.rint(track.ahead(step)).astype(int).tolist()
-            box, mask = inside(moved(track.box, dx, dy), track.mask, self._width, self._height)
-            if mask.size:
-                counts[i] = np.bincount(view(self._labels, box)[mask > 0], minlength=len(blobs) + 1)[1:]
+            box = moved(track.box, dx, dy)
+            meets = (boxes[:, :2] < box[2:]).all(axis=1) & (boxes[:, 2:] > box[:2]).all(axis=1)
+            for j in np.flatnonzero(meets).tolist():
+                counts[i, j] = common_pixels((box, track.mask), (blobs[j].box, blobs[j].mask))
         return counts
 
     def _take(self, track: _Track, t: int, step: int, parts: Sequence[int]) -> None:
@@ -180,11 +176,12 @@ class _Follower:
         for i, blob in zip(parts, blobs, strict=True):
             self._found.shares[t][i] = [Share(track.number, blob.mask)]
         box, mask = union(blobs)
+        middle = centre(box, mask)
         if step > track.seen:
-            pace = (centre(box, mask) - centre(track.box, track.mask)) / (step - track.seen)
+            pace = (middle - track.middle) / (step - track.seen)
             track.velocity = 0.5 * track.velocity + 0.5 * pace if track.velocity.any() else pace
-        track.box, track.mask, track.seen = box, mask, step
-        track.look, track.look_frame = Look(self._images[t], box, mask), t
+        track.box, track.mask, track.middle, track.seen = box, mask, middle, step
+        track.look, track.look_frame, track.area = Look(self._images[t], box, mask), t, cv2.countNonZero(mask)
         track.colours = 0.7 * track.colours + 0.3 * colours(self._images[t], box, mask)
 
     def _split(self, tracks: list[_Track], t: int, step: int, parts: list[int]) -> list[int]:
@@ -223,6 +220,7 @@ class _Follower:
         shift = fit(track.look, self._images[t], home + np.rint(track.ahead(step)).astype(int))
         track.velocity = 0.7 * track.velocity + 0.3 * (shift - home) / max(1, step - track.seen)
         track.box, track.mask = moved(track.look.box, int(shift[0]), int(shift[1])), track.look.mask
+        track.middle = centre(track.box, track.mask)
         return shift
 
     def _rejoin(self, lost: list[_Track], free: list[int], t: int, step: int) -> None:
@@ -230,12 +228,13 @@ class _Follower:
         blobs, image = self._blobs[t], self._images[t]
         free = [i for i in free if blobs[i].area >= self._min_area]
         looks = [colours(image, blobs[i].box, blobs[i].mask) for i in free]
+        middles = [centre(blobs[i].box, blobs[i].mask) for i in free]
         never = 9.0
         cost = np.full((len(lost), len(free)), never)
         for a, track in enumerate(lost):
-            place, room = centre(track.box, track.mask) + track.ahead(step), 1 + 0.4 * (step - track.seen)
+            place, room = track.middle + track.ahead(step), 1 + 0.4 * (step - track.seen)
             for b, i in enumerate(free):
-                far = float(np.hypot(*(centre(blobs[i].box, blobs[i].mask) - place))) / np.sqrt(track.area) / room
+                far = float(np.hypot(*(middles[b] - place))) / np.sqrt(track.area) / room
                 size = abs(float(np.log(blobs[i].area / track.area)))
                 odd = 1 - alike(track.colours, looks[b])
                 if far < 1 and odd < 0.6 and size < 1.4:
@@ -249,9 +248,11 @@ class _Follower:
             if i not in taken:
                 blob = blobs[i]
                 own = Look(image, blob.box, blob.mask)
-                self._tracks.append(_Track(self._found.tracks, blob.box, blob.mask, own, t, look, step))
+                middle = centre(blob.box, blob.mask)
+                new = _Track(self._found.tracks, blob.box, blob.mask, middle, own, t, blob.area, look, step)
+                self._tracks.append(new)
                 self._found.tracks += 1
-                self._take(self._tracks[-1], t, step, [i])
+                self._take(new, t, step, [i])
 
 
 def _paired(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
@@ -270,18 +271,15 @@ def _claims(tracks: list[_Track], blobs: Sequence[Blob], overlap: NDArray[np.flo
 
 def _groups(claims: NDArray[np.bool_]) -> list[tuple[list[int], list[int]]]:
     """Connected sets of tracks and blobs under the claims."""
-    groups, left = [], set(np.nonzero(claims.any(axis=1))[0].tolist())
-    while left:
-        members: set[int] = set()
-        parts: set[int] = set()
-        fresh = {min(left)}
-        while fresh:
-            members |= fresh
-            parts |= set(np.nonzero(claims[sorted(fresh)].any(axis=0))[0].tolist())
-            fresh = set(np.nonzero(claims[:, sorted(parts)].any(axis=1))[0].tolist()) - members
-        groups.append((sorted(members), sorted(parts)))
-        left -= members
-    return groups
+    groups: list[tuple[set[int], set[int]]] = []
+    for track, row in enumerate(claims):
+        parts = set(np.flatnonzero(row).tolist())
+        if parts:
+            joined = [group for group in groups if group[1] & parts]
+            groups = [group for group in groups if not group[1] & parts]
+            members = {track}.union(*(group[0] for group in joined))
+            groups.append((members, parts.union(*(group[1] for group in joined))))
+    return sorted((sorted(members), sorted(parts)) for members, parts in groups)
 
 
 def _belonging(blobs: Sequence[Blob], parts: list[int], overlap: NDArray[np.float64]) -> list[int]:

@@ -8,12 +8,14 @@ It never touches the model's weights and holds the session alone: drop it, and e
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sam.backends.hf_features import Features
 from sam.errors import TrackingFailed
 
 STATE = ("maskmem_features", "maskmem_pos_enc")  # an object's memory of one frame
@@ -67,12 +69,19 @@ class Window:
 
     images: T frames (h, w, 3) uint8 RGB. texts: what to find, each in its own layer: objects of one text are disjoint,
     objects of two texts may overlap. state_on_cpu: keep the objects' memory in main memory between the steps.
+    features: what earlier passes over the same frames kept for this one.
     """
 
     def __init__(
-        self, engine: Engine, images: Sequence[NDArray[np.uint8]], texts: Sequence[str], state_on_cpu: bool
+        self,
+        engine: Engine,
+        images: Sequence[NDArray[np.uint8]],
+        texts: Sequence[str],
+        state_on_cpu: bool,
+        features: Features | None = None,
     ) -> None:
         self._engine = engine
+        self._features = features
         self._state_device = "cpu" if state_on_cpu else engine.device
         self._session = engine.processor.init_video_session(
             inference_device=engine.device, inference_state_device=self._state_device, dtype=engine.dtype
@@ -99,7 +108,8 @@ class Window:
         model, session = self._engine.model, self._session
         held: list[Any] = []
         for frame in range(len(session.processed_frames)):
-            held.append(model(inference_session=session, frame_idx=frame))
+            with self._features.of(frame) if self._features is not None else nullcontext():
+                held.append(model(inference_session=session, frame_idx=frame))
             self.most_objects = max(self.most_objects, len(session.obj_ids))
             if model.hotstart_delay > 0:
                 session.hotstart_removed_obj_ids.update(held[-1].removed_obj_ids)

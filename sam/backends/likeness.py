@@ -49,8 +49,8 @@ def fit(look: Look, image: U8, guess: NDArray[np.int_]) -> NDArray[np.int_]:
     ys, xs = np.nonzero(look.mask)
     reach = int(3 + 0.12 * np.sqrt(len(xs)))
     pick = np.linspace(0, len(xs) - 1, min(len(xs), SAMPLES)).astype(int)
-    at = np.stack([xs[pick] + look.box[0], ys[pick] + look.box[1]])
-    picture = look.image[at[1], at[0]].astype(np.float32)
+    at = np.stack([xs[pick] + look.box[0], ys[pick] + look.box[1]], axis=1)
+    picture = look.image[at[:, 1], at[:, 0]]
     step = max(1, reach // 4)
     span = np.arange(-2 * reach, 2 * reach + 1, step)
     best = _search(picture, at, image, guess, span, span[np.abs(span) <= reach])
@@ -59,25 +59,29 @@ def fit(look: Look, image: U8, guess: NDArray[np.int_]) -> NDArray[np.int_]:
 
 
 def _search(
-    picture: F32,
+    picture: U8,
     at: NDArray[np.intp],
     image: U8,
     guess: NDArray[np.int_],
     across: NDArray[np.int_],
     down: NDArray[np.int_],
 ) -> NDArray[np.int_]:
-    """The best of a grid of shifts around `guess`: the least mean difference, far shifts dearer."""
+    """The best of a grid of shifts around `guess`: the least mean difference, far shifts dearer.
+
+    picture: (n, 3) samples of a look. at: (n, 2) where in the look's own frame they lie, x and y.
+    """
     height, width = image.shape[:2]
-    dx, dy = (grid.ravel() for grid in np.meshgrid(guess[0] + across, guess[1] + down))
-    u, v = at[0] + dx[:, None], at[1] + dy[:, None]
-    within = (u >= 0) & (u < width) & (v >= 0) & (v < height)
-    there = image.reshape(-1, 3)[np.clip(v, 0, height - 1) * width + np.clip(u, 0, width - 1)]
-    off = np.abs(there - picture[None]) @ np.full(3, 1 / (3 * COLOUR), np.float32)
-    np.minimum(off, 1, out=off)
-    off[~within] = OUTSIDE
-    far = np.hypot(dx - guess[0], dy - guess[1]) / max(1.0, float(across.max()))
-    best = int(np.argmin(off.mean(axis=1) + LEASH * far**2))
-    return np.array([dx[best], dy[best]])
+    shifts = np.stack(np.meshgrid(guess[0] + across, guess[1] + down), axis=-1).reshape(-1, 2)
+    u, v = ((at[None, :, i] + shifts[:, None, i]).astype(np.float32) for i in (0, 1))
+    there = cv2.remap(image, u, v, cv2.INTER_NEAREST)
+    off = cv2.absdiff(there, picture.reshape(1, -1).repeat(len(shifts), axis=0).reshape(there.shape))
+    off = cv2.transform(off, np.full((1, 3), 255 / (3 * COLOUR), np.float32))  # 255, where 8 bits end, is the cap
+    (left, top), (right, bottom) = at.min(axis=0) + shifts.min(axis=0), at.max(axis=0) + shifts.max(axis=0)
+    if left < 0 or top < 0 or right >= width or bottom >= height:
+        off[(u < 0) | (u >= width) | (v < 0) | (v >= height)] = round(OUTSIDE * 255)
+    mean = cv2.reduce(off, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() / 255
+    far = np.hypot(*(shifts - guess).T) / max(1.0, float(across.max()))
+    return np.asarray(shifts[np.argmin(mean + LEASH * far**2)])
 
 
 def unlike(look: Look, shift: NDArray[np.int_], image: U8, box: Box) -> F32:

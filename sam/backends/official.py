@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import logging
 import sys
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +25,7 @@ from types import ModuleType
 from typing import Any
 
 from sam.backends.access import OTHERS, missing, unavailable
+from sam.checks import Check
 from sam.errors import TrackerUnavailable
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +48,21 @@ class Package:
     label: str
     checkout: bool
 
+    def requirements(self) -> list[str]:
+        """What it asks for, as in package metadata."""
+        if not self.checkout:
+            return metadata.requires("sam3") or [] if _installed() else []
+        project = self.folder.parent / "pyproject.toml"
+        content = tomllib.loads(project.read_text()) if project.is_file() else {}
+        return list(content.get("project", {}).get("dependencies", []))
+
+    def importable(self, version: str) -> str:
+        """Import it and say so; raises TrackerUnavailable naming what it lacks for this version of the model."""
+        self.load()
+        if version == "3.1":
+            multiplex()
+        return f"sam3 can be imported and builds SAM {version}"
+
     def load(self) -> None:
         """Import it; raises TrackerUnavailable naming the package it lacks."""
         if self.checkout and sys.path[:1] != [str(self.folder.parent)]:
@@ -58,13 +78,45 @@ class Package:
             name = (error.name or "").partition(".")[0]
             fix = ADVICE.get(name, f"pip install {name}")
             raise TrackerUnavailable(f"sam3 in {self.folder} cannot be imported without {name}: {fix}") from error
-        except ImportError as error:
+        except Exception as error:  # it runs code of many libraries when it is imported
             raise TrackerUnavailable(f"sam3 in {self.folder} cannot be imported: {error}; {OTHERS['sam3']}") from error
         if Path(found.__file__ or "").parent != self.folder:
             raise TrackerUnavailable(
                 f"sam3 was already imported from {found.__file__}, so {self.folder} cannot be used in this process"
             )
         log.info("tracker=sam3 uses the %s sam3 in %s", "checked-out" if self.checkout else "installed", self.folder)
+
+
+def look() -> tuple[Check, Package | None]:
+    """`find` for `task=doctor`; also says when the checkout hides an installed package."""
+    try:
+        package = find()
+    except TrackerUnavailable as error:
+        return Check("package", "NO", str(error)), None
+    text = f"sam3 {package.label} in {package.folder}"
+    if package.checkout and (other := _installed()):
+        return Check("package", "note", f"{text}; it hides the installed sam3 {other}"), package
+    return Check("package", "ok", text), package
+
+
+def _installed() -> str:
+    """The version of the installed distribution; empty if there is none."""
+    try:
+        return metadata.version("sam3")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def multiplex() -> Any:
+    """The builder of SAM 3.1's predictor; raises TrackerUnavailable where the imported package has none."""
+    import sam3.model_builder as builder
+
+    if not hasattr(builder, "build_sam3_multiplex_video_predictor"):
+        raise TrackerUnavailable(
+            "tracker.version=3.1 needs a newer sam3 than the one installed: clone "
+            "https://github.com/facebookresearch/sam3 into sam3/ beside main.py, or use tracker.version=3.0"
+        )
+    return builder.build_sam3_multiplex_video_predictor
 
 
 def find() -> Package:
@@ -79,10 +131,7 @@ def find() -> Package:
     spec = find_spec("sam3") if "sam3" not in sys.modules else sys.modules["sam3"].__spec__
     if spec is None or spec.origin is None:
         raise missing("sam3", "the official package sam3", EXTRA)
-    try:
-        label = metadata.version("sam3")
-    except metadata.PackageNotFoundError:
-        label = _digest(Path(spec.origin).parent)
+    label = _installed() or _digest(Path(spec.origin).parent)
     return Package(Path(spec.origin).parent, label, checkout=False)
 
 
@@ -133,6 +182,32 @@ def checkpoint(place: Path, version: str) -> Path:
         return files[0]
     found = ", ".join(f.name for f in files) or "none"
     raise unavailable("sam3", f"{place} should hold {name}; it has these .pt files: {found}")
+
+
+def offloads(model: Any) -> bool:
+    """Whether the objects' memory of this model can be kept in main memory."""
+    start = getattr(getattr(model, "tracker", None), "init_state", None)
+    return start is not None and "offload_state_to_cpu" in inspect.signature(start).parameters
+
+
+@contextmanager
+def state_in_main_memory(model: Any) -> Iterator[None]:
+    """While entered, objects that the model starts to track keep their memory of each frame in main memory.
+
+    SAM 3.0's tracking part has a parameter for it that the predictor's requests do not reach; it is given here.
+    """
+    if not offloads(model):  # SAM 3.1 takes it with the request
+        yield
+        return
+    own = vars(model.tracker).get("init_state")
+    model.tracker.init_state = partial(model.tracker.init_state, offload_state_to_cpu=True)
+    try:
+        yield
+    finally:
+        if own is None:
+            del model.tracker.init_state
+        else:
+            model.tracker.init_state = own
 
 
 def hush() -> Callable[[], None]:

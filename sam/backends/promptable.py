@@ -13,16 +13,18 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam.backends import access, device, promptable_image, weights
+from sam.backends import access, device, preflight, promptable_image, weights
 from sam.backends.hf_window import Engine
 from sam.backends.limits import failure, quiet
 from sam.backends.promptable_window import PromptableWindow
+from sam.checks import Check
 from sam.image import ImageMask
 from sam.memory import release_cuda
 from sam.tracker import Dialogue
@@ -55,12 +57,30 @@ def check_holes(fill_holes: int) -> None:
 @dataclass(frozen=True, slots=True)
 class Family:
     """One kind of model. kinds: model types of its config.json, in words. read: the model and its processor from a
-    folder, given torch's number format."""
+    folder, given torch's number format. importable: the name of the model's class, imported."""
 
     name: str
     extra: str
     kinds: Mapping[str, str]
     read: Callable[[Path, Any], tuple[Any, Any]]
+    importable: Callable[[], str]
+
+
+def preflight_of(config: PromptableConfig, family: Family) -> Iterator[Check]:
+    """See `sam.checks.Preflight`; imports torch and transformers where they are installed."""
+
+    def importable() -> str:
+        try:
+            return family.importable()
+        except ImportError as error:
+            text = f"transformers {metadata.version('transformers')} cannot import it: {error}"
+            raise access.unavailable(family.name, f"{text}; make setup EXTRAS={family.extra}") from error
+
+    def fits(folder: Path) -> Path:
+        weights.check_transformers_folder(folder, family.name, family.kinds, tokenizer=False)
+        return folder
+
+    yield from preflight.transformers_model(family.name, family.extra, config, importable, fits)
 
 
 class PromptableTracker:
@@ -158,6 +178,9 @@ class PromptableTracker:
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
         """The same with state in main memory; no object is left out."""
         yield from self._run(frames, prompts, True)
+
+    def keep(self, frames: SessionFrames | None) -> None:
+        """Every frame is looked at once, whatever the prompts: there is nothing to keep."""
 
     def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool) -> Iterator[FrameMasks]:
         engine = self.engine

@@ -6,13 +6,15 @@ EdgeTAM, SAM2 made small for telephones, runs here too: its weights say what the
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sam.backends.device import check_options
 from sam.backends.limits import Limits, check_limits
-from sam.backends.promptable import Family, PromptableTracker, check_holes
+from sam.backends.promptable import Family, PromptableTracker, check_holes, preflight_of
+from sam.checks import Check
 from sam.tracker import tracker
 
 
@@ -45,6 +47,10 @@ class Sam2Config:
     def build(self) -> PromptableTracker:
         return PromptableTracker(self, FAMILY)
 
+    def preflight(self) -> Iterator[Check]:
+        """See `sam.checks.Preflight`."""
+        return preflight_of(self, FAMILY)
+
 
 def check_weights(weights: str) -> None:
     """Refuse files of the original package; raises ValueError with what to use instead."""
@@ -63,5 +69,11 @@ def _read(folder: Path, dtype: Any) -> tuple[Any, Any]:
     return model, Sam2VideoProcessor.from_pretrained(folder)
 
 
+def _importable() -> str:
+    from transformers import Sam2VideoModel
+
+    return str(Sam2VideoModel.__name__)
+
+
 EDGETAM = "edgetam_video"
-FAMILY = Family("sam2", "sam2", {"sam2_video": "SAM2 video", EDGETAM: "EdgeTAM video"}, _read)
+FAMILY = Family("sam2", "sam2", {"sam2_video": "SAM2 video", EDGETAM: "EdgeTAM video"}, _read, _importable)

@@ -17,14 +17,16 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam.backends import access, device, official, weights
+from sam.backends import access, device, official, preflight, weights
 from sam.backends.found import gather, nothing
 from sam.backends.limits import Limits, check_limits, failure, fewer
+from sam.checks import Check, look
 from sam.errors import TrackerUnavailable, TrackingFailed
 from sam.memory import release_cuda
 from sam.tracker import tracker
@@ -34,6 +36,8 @@ log = logging.getLogger(__name__)
 
 VERSION = 1  # raise it when the same weights, package and options give other masks
 REPOSITORIES = {"3.0": "facebook/sam3", "3.1": "facebook/sam3.1"}
+PACKAGES = ("torch", "torchvision")
+FILES = ("*.pt", "config.json")
 MOST_31 = 16  # objects that SAM 3.1 tracks by default
 
 
@@ -47,8 +51,8 @@ class Sam3Config:
     the one of the package or of open_clip. max_side: frames are scaled down to this longer side; null for full size.
     max_objects: at most so many objects at once, the surest first. detection_threshold: score from which the detector
     confirms an object. new_object_threshold: score from which an object that appears after the first frame is tracked.
-    hotstart_delay: frames within which a new object must be confirmed; 0 keeps all. release: window | never. A null
-    threshold, delay or limit is the model's own.
+    hotstart_delay: frames within which a new object must be confirmed; 0 keeps all. state_on_cpu: keep the objects'
+    memory in main memory, slower. release: window | never. A null threshold, delay or limit is the model's own.
     """
 
     version: str = "3.0"
@@ -60,6 +64,7 @@ class Sam3Config:
     detection_threshold: float | None = None
     new_object_threshold: float | None = None
     hotstart_delay: int | None = None
+    state_on_cpu: bool = False
     release: str = "window"
 
     def __post_init__(self) -> None:
@@ -74,8 +79,36 @@ class Sam3Config:
     def limits(self) -> Limits:
         return Limits(self.max_objects, self.detection_threshold, self.new_object_threshold, self.hotstart_delay)
 
+    @property
+    def where(self) -> str:
+        """The repository, folder or file that the weights come from."""
+        return self.weights or REPOSITORIES[self.version]
+
     def build(self) -> Sam3Tracker:
         return Sam3Tracker(self)
+
+    def preflight(self) -> Iterator[Check]:
+        """See `sam.checks.Preflight`; imports torch and the package where they are installed."""
+        name = Sam3Tracker.name
+        found, package = official.look()
+        yield found
+        packages = preflight.packages(name, PACKAGES, official.EXTRA)
+        yield packages
+        on = "cuda" if self.device == "auto" else self.device
+        yield look("device", lambda: device.usable(name, self.device, on, "bfloat16"))
+        if package is not None:
+            fix = f"make setup EXTRAS={official.EXTRA} installs versions that were tested together"
+            yield from preflight.wishes(f"sam3 {package.label}", package.requirements(), fix)
+            if packages.state == "ok":
+                yield look("import", lambda: package.importable(self.version))
+            yield look("vocabulary", lambda: str(official.vocabulary(self.vocabulary, package)))
+        yield from preflight.weights_there(self.where, name, official.EXTRA, ("*.pt",), self.checkpoint_in)
+
+    def checkpoint_in(self, place: Path) -> Path:
+        """The file to load from a folder of weights, or the file itself; raises TrackerUnavailable."""
+        file = official.checkpoint(place, self.version)
+        weights.check_torch_file(file, Sam3Tracker.name)
+        return file
 
 
 class Sam3Tracker:
@@ -87,7 +120,6 @@ class Sam3Tracker:
 
     def __init__(self, config: Sam3Config) -> None:
         self._config = config
-        self._where = config.weights or REPOSITORIES[config.version]
         self._device = "cuda" if config.device == "auto" else config.device
         self._stack = ExitStack()
         self._predictor: Any = None
@@ -102,7 +134,7 @@ class Sam3Tracker:
     def identity(self) -> dict[str, Any]:
         package = official.find()
         file = official.vocabulary(self._config.vocabulary, package)
-        self._weights = self._weights or weights.identify(self._where, self.name, official.EXTRA)
+        self._weights = self._weights or weights.identify(self._config.where, self.name, official.EXTRA)
         return {
             "tracker": self.name,
             "version": VERSION,
@@ -124,15 +156,13 @@ class Sam3Tracker:
 
     def _load(self, stack: ExitStack) -> Any:
         package = official.find()
-        for needed in ("torch", "torchvision"):
+        for needed in PACKAGES:
             access.installed(self.name, needed, official.EXTRA)
         import torch
 
         device.check(torch, self.name, self._config.device, self._device, "bfloat16")
         words = official.vocabulary(self._config.vocabulary, package)
-        place = weights.locate(self._where, self.name, official.EXTRA, ("*.pt", "config.json"))
-        file = official.checkpoint(place, self._config.version)
-        weights.check_torch_file(file, self.name)
+        file = self._config.checkpoint_in(weights.locate(self._config.where, self.name, official.EXTRA, FILES))
         package.load()
         stack.callback(self._leave)
         try:
@@ -142,6 +172,10 @@ class Sam3Tracker:
         except Exception as error:
             raise access.unavailable(self.name, f"the weights in {file} cannot be loaded: {error}") from error
         self._config.limits.apply(predictor.model)
+        if self._config.state_on_cpu and self._config.version == "3.0" and not official.offloads(predictor.model):
+            raise TrackerUnavailable(
+                f"sam3 {package.label} cannot keep its state in main memory: leave tracker.state_on_cpu=false"
+            )
         stack.callback(official.hush())
         log.info("tracker=sam3 %s runs on %s, weights from %s", self._config.version, self._device, file)
         return predictor
@@ -153,14 +187,7 @@ class Sam3Tracker:
             from sam3.model.sam3_video_predictor import Sam3VideoPredictor
 
             return Sam3VideoPredictor(checkpoint_path=checkpoint, bpe_path=words)
-        import sam3.model_builder as builder
-
-        if not hasattr(builder, "build_sam3_multiplex_video_predictor"):
-            raise TrackerUnavailable(
-                "tracker.version=3.1 needs a newer sam3 than the one installed: clone "
-                "https://github.com/facebookresearch/sam3 into sam3/ beside main.py, or use tracker.version=3.0"
-            )
-        return builder.build_sam3_multiplex_video_predictor(
+        return official.multiplex()(
             checkpoint_path=checkpoint,
             bpe_path=words,
             max_num_objects=self._config.max_objects or MOST_31,
@@ -191,8 +218,11 @@ class Sam3Tracker:
         yield from self._run(frames, prompts, None)
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
-        """The same with half the objects that memory ran out with, and, where the package can, state in main memory."""
+        """The same with half the objects that memory ran out with and, where the package can, state in main memory."""
         yield from self._run(frames, prompts, fewer(self._most, self._config.max_objects))
+
+    def keep(self, frames: SessionFrames | None) -> None:
+        """The package keeps nothing between prompts: a text starts its session anew."""
 
     def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], most: int | None) -> Iterator[FrameMasks]:
         if self._predictor is None:
@@ -203,8 +233,12 @@ class Sam3Tracker:
         before, self.degraded, self._most, self.found_by = model.max_num_objects, False, 0, {}
         try:
             model.max_num_objects = before if most is None else most
-            with closing(self._passes(frames, [p.text or "" for p in prompts], most is not None)) as found:
-                yield from found
+            spare = most is not None or self._config.state_on_cpu
+            texts = [p.text or "" for p in prompts]
+            with ExitStack() as stack:
+                if spare:
+                    stack.enter_context(official.state_in_main_memory(model))
+                yield from stack.enter_context(closing(self._passes(frames, texts, spare)))
             self.degraded = most is not None and self._most >= most
         except Exception as error:
             raise failure(error, self.name, frames.video) from None
@@ -221,7 +255,7 @@ class Sam3Tracker:
             {
                 "type": "start_session",
                 "resource_path": [Image.fromarray(image) for image in frames.images],
-                "offload_video_to_cpu": spare,  # SAM 3.0 overlooks both
+                "offload_video_to_cpu": spare,  # SAM 3.1 reads these two, SAM 3.0 overlooks them
                 "offload_state_to_cpu": spare,
             }
         )

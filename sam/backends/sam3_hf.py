@@ -13,17 +13,20 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam.backends import access, device, weights
+from sam.backends import access, device, preflight, weights
 from sam.backends.found import gather
+from sam.backends.hf_features import Features
 from sam.backends.hf_kernel import installed as local_kernel
 from sam.backends.hf_window import Engine, Window
 from sam.backends.limits import Limits, check_limits, failure, fewer, quiet
+from sam.checks import Check
 from sam.memory import release_cuda
 from sam.tracker import tracker
 from sam.types import FrameMasks, Prompt, SessionFrames
@@ -32,6 +35,7 @@ log = logging.getLogger(__name__)
 
 VERSION = 1  # raise it when the same weights, library and options give other masks
 EXTRA = "sam3-hf"
+PACKAGES = ("transformers", "torch", "torchvision")
 FILES = ("*.json", "*.txt", "model*.safetensors")
 
 
@@ -71,6 +75,10 @@ class Sam3HfConfig:
     def build(self) -> Sam3HfTracker:
         return Sam3HfTracker(self)
 
+    def preflight(self) -> Iterator[Check]:
+        """See `sam.checks.Preflight`; imports torch and transformers where they are installed."""
+        yield from preflight.transformers_model(Sam3HfTracker.name, EXTRA, self, _importable, _fits)
+
 
 class Sam3HfTracker:
     """See the module docstring; implements `sam.tracker.Tracker` and `sam.memory.ModelTracker`."""
@@ -86,6 +94,7 @@ class Sam3HfTracker:
         self._engine: Engine | None = None
         self._weights = ""
         self._most = 0  # objects tracked at once in the last window
+        self._kept: tuple[SessionFrames, Features] | None = None
         self.max_side = config.max_side
         self.release = config.release
         self.degraded = False
@@ -113,13 +122,12 @@ class Sam3HfTracker:
         return self
 
     def _load(self, stack: ExitStack) -> Engine:
-        for package in ("transformers", "torch", "torchvision"):
+        for package in PACKAGES:
             access.installed(self.name, package, EXTRA)
         import torch
 
         device.check(torch, self.name, self._config.device, self._device, self._dtype)
-        folder = weights.locate(self._config.weights, self.name, EXTRA, FILES)
-        weights.check_transformers_folder(folder, self.name)
+        folder = _fits(weights.locate(self._config.weights, self.name, EXTRA, FILES))
         dtype = getattr(torch, self._dtype)
         with quiet("transformers"):
             from transformers.models.sam3_video import modeling_sam3_video
@@ -134,7 +142,7 @@ class Sam3HfTracker:
         return Engine(model, processor, self._device, dtype)
 
     def _drop(self) -> None:
-        self._engine = None
+        self._engine = self._kept = None
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
@@ -153,6 +161,13 @@ class Sam3HfTracker:
         """The same with state in main memory and half the objects that memory ran out with."""
         yield from self._run(frames, prompts, True, fewer(self._most, self._config.max_objects))
 
+    def keep(self, frames: SessionFrames | None) -> None:
+        """Keep what the image backbone makes of these frames until the next call, for passes that follow."""
+        if self._engine is None:
+            raise RuntimeError("enter the tracker before tracking")
+        backbone = self._engine.model.detector_model.vision_encoder.backbone
+        self._kept = None if frames is None else (frames, Features(backbone))
+
     def _run(
         self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool, most: int | None
     ) -> Iterator[FrameMasks]:
@@ -162,9 +177,10 @@ class Sam3HfTracker:
         before, found_by = model.max_num_objects, dict[int, str]()
         self.degraded, self.found_by, self._most = False, found_by, 0
         window: Window | None = None
+        features = self._kept[1] if self._kept is not None and self._kept[0] is frames else None
         try:
             model.max_num_objects = before if most is None else most
-            window = Window(self._engine, frames.images, [p.text or "" for p in prompts], state_on_cpu)
+            window = Window(self._engine, frames.images, [p.text or "" for p in prompts], state_on_cpu, features)
             for result in window.results():
                 found_by.update(result.texts)
                 yield gather(result.frame, result.ids, result.scores, result.masks, frames)
@@ -174,7 +190,24 @@ class Sam3HfTracker:
         finally:
             model.max_num_objects = before
             self._most = window.most_objects if window is not None else 0
-            del model, window
+            del model, window, features
+
+
+def _fits(folder: Path) -> Path:
+    """The folder, if transformers can load it; raises TrackerUnavailable."""
+    weights.check_transformers_folder(folder, Sam3HfTracker.name)
+    return folder
+
+
+def _importable() -> str:
+    """Import the library's SAM3; raises TrackerUnavailable."""
+    try:
+        from transformers.models.sam3_video import modeling_sam3_video
+    except ImportError as error:
+        text = f"transformers {metadata.version('transformers')} cannot import SAM3 video: {error}"
+        raise access.unavailable(Sam3HfTracker.name, f"{text}; make setup EXTRAS={EXTRA}") from error
+    with local_kernel(modeling_sam3_video):
+        return "Sam3VideoModel, with its own clean-up of masks instead of the downloaded kernel"
 
 
 def _read(folder: Path, where: str, dtype: Any) -> tuple[Any, Any]:

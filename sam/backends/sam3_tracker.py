@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sam.backends.device import check_options
 from sam.backends.limits import Limits, check_limits
-from sam.backends.promptable import Family, PromptableTracker, check_holes
+from sam.backends.promptable import Family, PromptableTracker, check_holes, preflight_of
+from sam.checks import Check
 from sam.tracker import tracker
 
 
@@ -40,6 +42,10 @@ class Sam3TrackerConfig:
     def build(self) -> PromptableTracker:
         return PromptableTracker(self, FAMILY)
 
+    def preflight(self) -> Iterator[Check]:
+        """See `sam.checks.Preflight`."""
+        return preflight_of(self, FAMILY)
+
 
 def _read(folder: Path, dtype: Any) -> tuple[Any, Any]:
     from transformers import Sam3TrackerVideoModel, Sam3TrackerVideoProcessor
@@ -48,6 +54,16 @@ def _read(folder: Path, dtype: Any) -> tuple[Any, Any]:
     return Sam3TrackerVideoModel.from_pretrained(folder, dtype=dtype), processor
 
 
+def _importable() -> str:
+    from transformers import Sam3TrackerVideoModel
+
+    return str(Sam3TrackerVideoModel.__name__)
+
+
 FAMILY = Family(
-    "sam3_tracker", "sam3-hf", {"sam3_video": "SAM3 video", "sam3_tracker_video": "SAM3 tracker video"}, _read
+    "sam3_tracker",
+    "sam3-hf",
+    {"sam3_video": "SAM3 video", "sam3_tracker_video": "SAM3 tracker video"},
+    _read,
+    _importable,
 )

@@ -69,10 +69,16 @@ def digest(path: Path) -> str:
     return total.hexdigest()[:32]
 
 
-def commit(repo: str, tracker: str, extra: str) -> str:
-    """The commit of a repository that is or would be loaded: the cached one, else the hub's newest."""
+def checked_name(repo: str, tracker: str) -> str:
+    """The name of a repository; raises TrackerUnavailable if it cannot be one."""
     if not _REPO.fullmatch(repo):
         raise unavailable(tracker, f"tracker.weights={repo} is neither a path that exists nor a repository owner/name")
+    return repo
+
+
+def commit(repo: str, tracker: str, extra: str) -> str:
+    """The commit of a repository that is or would be loaded: the cached one, else the hub's newest."""
+    checked_name(repo, tracker)
     try:
         from huggingface_hub import HfApi, constants
     except ImportError:
@@ -108,6 +114,29 @@ def locate(weights: str, tracker: str, extra: str, patterns: Sequence[str]) -> P
         part.write_text(revision)
         os.replace(part, known)
     return folder
+
+
+def cached(repo: str) -> Path | None:
+    """The folder with the files of a repository that were fetched, complete or not; None if there is none."""
+    known = _reference(repo, str(cache()))
+    folder = known.parents[1] / "snapshots" / known.read_text().strip() if known.is_file() else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def broken_off(repo: str) -> int:
+    """Bytes of a repository's files that were being downloaded when a process was killed, or are right now."""
+    blobs = _reference(repo, str(cache())).parents[1] / "blobs"
+    return sum(part.stat().st_size for part in blobs.glob("*.incomplete"))
+
+
+def cache() -> Path:
+    """Where Hugging Face keeps what it downloads."""
+    try:
+        from huggingface_hub import constants
+    except ImportError:
+        home = os.environ.get("HF_HOME", "~/.cache/huggingface")
+        return Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
+    return Path(constants.HF_HUB_CACHE)
 
 
 def _reference(repo: str, cache: str) -> Path:

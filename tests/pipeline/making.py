@@ -12,12 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.records import ChunkRecord, CropFile, Figures, Sample
+from pipeline.records import ChunkRecord, CropFile, Figures, PixelFigures, Sample
 from pipeline.track_store import WindowTracks
 from sam.types import Mask, Track
 from video.types import Chunk, Clip, Grid, Video, Window
 
-FIGURES = Figures(visible_share=0.9, side=50.0, area=900.0, truncated=0.0, scale_outliers=0, corrupt_frames=0)
+FIGURES = Figures(
+    visible_share=0.9,
+    side=50.0,
+    area=900.0,
+    truncated=0.0,
+    scale_outliers=0,
+    corrupt_frames=0,
+    jitter=0.01,
+    scale_drift=0.1,
+    mask_iou=0.8,
+    foreign=0.05,
+)
+PIXELS = PixelFigures(sharpness=12.0, luma=0.4, clipped=0.01, motion=0.03)
 
 
 def a_video(**changes: Any) -> Video:
@@ -100,6 +112,7 @@ def a_sample(sample_id: str = "a", **changes: Any) -> Sample:
         degraded=False,
         duplicate_of=None,
         figures=FIGURES,
+        pixels=PIXELS,
         files=(crop_file(sample_id),),
     )
     return replace(sample, **changes)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.build import Build, Summary
+from pipeline.errors import DatasetError
 from tests.pipeline.composing import loaded
 from tests.pipeline.dataset_fixture import write_crop
 from tests.running import rows
@@ -92,3 +93,71 @@ def test_what_the_settings_no_longer_name_is_removed(build: Again, videos: Path)
     build("filters.size.min_side=60")
     assert rows(out / "samples.parquet") == [] and not list((out / "crops").rglob("*.mp4"))
     assert len(rows(out / "rejected.parquet")) == 2
+
+
+def test_what_a_killed_run_left_to_remove_is_removed_by_the_next(
+    build: Again, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = videos.parent / "out"
+    build("crop.variants=[black,mask]")
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(Build, "_remove_superseded", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        build()
+    assert len(list((out / "crops").rglob("*.mp4"))) == 4
+    build()
+    assert len(list((out / "crops").rglob("*.mp4"))) == 2
+
+
+# -- filters of pixels ------------------------------------------------------------------------------------------------
+
+
+def test_a_crop_is_judged_again_by_its_pixels_before_it_is_written(build: Again, videos: Path) -> None:
+    out = videos.parent / "out"
+    strict = ("filters.still.enabled=true", "filters.still.min_motion=1.0")
+    first = build(*strict)
+    assert (first.crops, first.rejected) == (0, 2) and not list(out.rglob("crops/*/*.mp4"))
+    refused = rows(out / "rejected.parquet")
+    assert {(row["reason"], row["threshold"]) for row in refused} == {("still", 1.0)}
+    assert all(0 < row["value"] < 1 and row["value"] == pytest.approx(row["motion"]) for row in refused)
+    record = next((out / "records").glob("??/*.json"))
+    before = record.stat().st_mtime_ns
+    assert build(*strict).rejected == 2 and record.stat().st_mtime_ns == before, "nothing is rendered again"
+    admitted = build()
+    assert (admitted.crops, admitted.tracked_windows) == (2, 0)
+    assert [row["motion"] for row in rows(out / "samples.parquet")] == pytest.approx([row["motion"] for row in refused])
+    assert build(*strict).crops == 0 and not list(out.rglob("crops/*/*.mp4"))
+
+
+# -- splits -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_video_cut_in_time_has_both_sides_and_says_what_it_left_out(build: Again, videos: Path) -> None:
+    """40 frames of 5 a second: clips at 0..3.4 and 4..7.4 s; the border lies at 4 s."""
+    out = videos.parent / "out"
+    halves = ("split.by=time", "split.fractions=[0.5,0.5,0]")
+    build(*halves, "split.embargo=0")
+    assert [row["split"] for row in rows(out / "samples.parquet")] == ["train", "val"]
+    build(*halves, "split.embargo=0.3")
+    assert [row["split"] for row in rows(out / "samples.parquet")] == ["train"]
+    (refused,) = rows(out / "rejected.parquet")
+    assert (refused["reason"], refused["threshold"]) == ("embargo", pytest.approx(0.3))
+    assert refused["value"] == pytest.approx(0.0)
+    again = build(*halves, "split.embargo=0")
+    assert (again.crops, again.tracked_windows) == (2, 0)
+
+
+def test_the_same_footage_under_two_names_may_not_lie_in_two_splits(build: Again, videos: Path) -> None:
+    out = videos.parent / "out"
+    (videos / "copy.mp4").write_bytes((videos / "a.mp4").read_bytes() + (16).to_bytes(4) + b"free" + bytes(8))
+    (videos.parent / "mot").mkdir()
+    for name in ("a", "copy"):
+        shutil.copyfile(videos.parent / "a.txt", videos.parent / "mot" / f"{name}.txt")
+    wanted = (f"tracker.path={videos.parent}/mot", "exports=[videofolder]")
+    apart = ("split.assign={a.mp4: train, copy.mp4: test}", *wanted)
+    with pytest.raises(DatasetError, match=r"the splits leak.* 2 pairs of crops.*\(train\).*\(test\) share bytes"):
+        build(*apart)
+    assert not (out / "exports" / "videofolder").exists()
+    with pytest.raises(DatasetError, match="the splits leak"):
+        build(*apart)
+    together = build("split.assign={a.mp4: train, copy.mp4: train}", *wanted)
+    assert together.crops == 4 and (out / "exports" / "videofolder").is_dir()

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.build import Summary
-from pipeline.cli import Interrupt, Statuses, explain, prepare_arguments, shell_word
+from pipeline.cli import Interrupt, Statuses, explain, prepare_arguments
 from pipeline.errors import ConfigError, DatasetError, DiskError
+from pipeline.quoting import shell_word
 from sam.errors import TrackerUnavailable
 from tests.pipeline.composing import BASE, composed, loaded
 from video.errors import SourceError
@@ -120,7 +121,7 @@ def test_a_word_without_a_value_is_told_how_to_be_written(capsys: pytest.Capture
     ("override", "message"),
     [
         ("crop.siz=3", "there is no key crop.siz: did you mean crop.size? crop has size, margin,"),
-        ("filters.sise.enabled=true", "did you mean filters.size.enabled? filters has roi, size, truncated, visible"),
+        ("filters.sise.enabled=true", "did you mean filters.size.enabled? filters has blur, drift, exposure,"),
         ("filters.size.min_syde=3", "did you mean filters.size.min_side?"),
         ("crp.size=3", "there is no key crp.size: did you mean crop.size? The config has task, videos,"),
         ("promt=cow", "did you mean prompt?"),

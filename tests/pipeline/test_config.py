@@ -154,6 +154,12 @@ def test_a_wrong_type_names_its_key(override: str, capsys: pytest.CaptureFixture
     assert override.split("=")[0] in said and len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize("empty", ["out=", 'out=" "'])
+def test_an_empty_out_is_refused(empty: str) -> None:
+    with pytest.raises(ConfigError, match="out must name the dataset's folder"):
+        changed(empty)
+
+
 def test_an_out_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match=f"out={tmp_path}/file is a file"):

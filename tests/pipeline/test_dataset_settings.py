@@ -132,3 +132,16 @@ def test_a_dataset_of_a_sweep_finds_the_sweeps_tracks(tmp_path: Path) -> None:
     made.out.mkdir()
     (made.out / "dataset.yaml").write_text(made.dataset_document)
     assert changed("task=crop", f'out="{made.out}"').tracks == tmp_path / "tracks"
+
+
+def test_paths_mean_the_same_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    made = loaded("videos=[barn,s3://farm/cam1]", "prompt=cow", "tracker=file", "tracker.path=mot", "out=cows")
+    assert made.videos == (str(tmp_path / "there" / "barn"), "s3://farm/cam1")
+    made.out.mkdir()
+    (made.out / "dataset.yaml").write_text(made.dataset_document)
+    monkeypatch.chdir(tmp_path)
+    again = loaded("task=crop", f"out={made.out}")
+    assert again.videos == made.videos and again.digest == made.digest
+    assert getattr(again.tracker, "path") == str(tmp_path / "there" / "mot")  # noqa: B009 - the file tracker's own

@@ -16,8 +16,13 @@ from pipeline.exports import videofolder, videomae
 from pipeline.exports.export import exports
 from pipeline.exports.videofolder import VideoFolder, video_slug
 from pipeline.exports.videomae import VideoMae
-from pipeline.layout import writing_folder
+from pipeline.layout import Layout, writing_folder
 from tests.pipeline.dataset_fixture import FRAMES, PROMPTS, VIDEOS, make_dataset
+
+
+def at(root: Path) -> Layout:
+    return Layout(root, root / "tracks")
+
 
 COUNTS = {"train": 8, "val": 4, "test": 4}
 HF_NAMES = {"train": "train", "val": "validation", "test": "test"}
@@ -60,7 +65,7 @@ def test_both_formats_are_registered() -> None:
 def test_datasets_loads_the_videofolder(source: tuple[pa.Table, Path], tmp_path: Path, hf: Any, by: str) -> None:
     samples, root = source
     target = tmp_path / "exports" / "videofolder"
-    VideoFolder().write(samples, root, target, "hard")
+    VideoFolder().write(samples, at(root), target, "hard")
     loaded = hf.load_dataset(str(target)) if by == "card" else hf.load_dataset("videofolder", data_dir=str(target))
     assert {name: len(rows) for name, rows in loaded.items()} == {HF_NAMES[s]: n for s, n in COUNTS.items()}
     expected = {row["sample_id"]: row for row in samples.to_pylist()}
@@ -82,14 +87,14 @@ def test_datasets_loads_the_videofolder(source: tuple[pa.Table, Path], tmp_path:
 def test_a_video_called_like_a_split_makes_no_split(tmp_path: Path, hf: Any) -> None:
     """With `train/barn-test/` and no test folder, datasets 5.2 stops: Instruction "test" corresponds to no data."""
     samples = make_dataset(tmp_path / "ds", videos={"barn/test.mp4": "train"}, objects=1)
-    VideoFolder().write(samples, tmp_path / "ds", tmp_path / "vf", "hard")
+    VideoFolder().write(samples, at(tmp_path / "ds"), tmp_path / "vf", "hard")
     loaded = hf.load_dataset("videofolder", data_dir=str(tmp_path / "vf"))
     assert {name: len(rows) for name, rows in loaded.items()} == {"train": 2}
 
 
 def test_labels_become_classes_as_the_card_says(source: tuple[pa.Table, Path], tmp_path: Path, hf: Any) -> None:
     samples, root = source
-    VideoFolder().write(samples, root, tmp_path / "vf", "symlink")
+    VideoFolder().write(samples, at(root), tmp_path / "vf", "symlink")
     loaded = paths_only(hf, hf.load_dataset("videofolder", data_dir=str(tmp_path / "vf")))
     encoded = loaded.class_encode_column("label")
     assert encoded["train"].features["label"].names == sorted(PROMPTS)
@@ -97,7 +102,7 @@ def test_labels_become_classes_as_the_card_says(source: tuple[pa.Table, Path], t
 
 def test_metadata_lies_in_each_split_folder_and_stays_small(source: tuple[pa.Table, Path], tmp_path: Path) -> None:
     samples, root = source
-    VideoFolder().write(samples, root, tmp_path / "vf", "hard")
+    VideoFolder().write(samples, at(root), tmp_path / "vf", "hard")
     assert not (tmp_path / "vf" / "metadata.jsonl").exists()
     for split, count in COUNTS.items():
         rows = metadata(tmp_path / "vf" / split)
@@ -110,7 +115,7 @@ def test_metadata_lies_in_each_split_folder_and_stays_small(source: tuple[pa.Tab
 
 def test_boxes_are_written_on_request(source: tuple[pa.Table, Path], tmp_path: Path) -> None:
     samples, root = source
-    VideoFolder(boxes=True).write(samples, root, tmp_path / "vf", "hard")
+    VideoFolder(boxes=True).write(samples, at(root), tmp_path / "vf", "hard")
     row = metadata(tmp_path / "vf" / "train")[0]
     assert row["boxes"][0] is None
     assert len(row["boxes"]) == len(row["crop_windows"]) == FRAMES
@@ -123,7 +128,7 @@ def test_links(source: tuple[pa.Table, Path], tmp_path: Path, link: str) -> None
     target = root / "exports" / f"vf-{link}"
     target.parent.mkdir(exist_ok=True)
     with writing_folder(target) as part:
-        VideoFolder().write(samples, root, part, link)
+        VideoFolder().write(samples, at(root), part, link)
     row = samples.slice(0, 1).to_pylist()[0]
     placed, crop = next(target.rglob(f"{row['sample_id']}.mp4")), root / row["path"]
     assert placed.read_bytes() == crop.read_bytes()
@@ -133,13 +138,13 @@ def test_links(source: tuple[pa.Table, Path], tmp_path: Path, link: str) -> None
 
 def test_an_unknown_link_is_refused(source: tuple[pa.Table, Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"export\.link must be one of hard, copy, symlink"):
-        VideoFolder().write(*source, tmp_path / "vf", "soft")
+        VideoFolder().write(source[0], at(source[1]), tmp_path / "vf", "soft")
 
 
 def test_the_check_names_a_removed_and_an_extra_file(source: tuple[pa.Table, Path], tmp_path: Path) -> None:
     samples, root = source
     target = tmp_path / "vf"
-    VideoFolder().write(samples, root, target, "hard")
+    VideoFolder().write(samples, at(root), target, "hard")
     videofolder.check(samples, target)
     victim = target / "train" / metadata(target / "train")[0]["file_name"]
     content = victim.read_bytes()
@@ -165,14 +170,14 @@ def test_a_missing_crop_is_named(tmp_path: Path, export: Any) -> None:
     lost = tmp_path / "ds" / samples["path"][0].as_py()
     lost.unlink()
     with pytest.raises(DatasetError, match=lost.name):
-        export.write(samples, tmp_path / "ds", tmp_path / "out", "hard")
+        export.write(samples, at(tmp_path / "ds"), tmp_path / "out", "hard")
 
 
 def test_samples_with_different_variants_are_refused(tmp_path: Path) -> None:
     rows = make_dataset(tmp_path / "ds", objects=1, variants=("mask",)).to_pylist()
     rows[0]["variants"] = []
     with pytest.raises(DatasetError, match=r"differ in crop\.variants"):
-        VideoFolder().write(pa.Table.from_pylist(rows), tmp_path / "ds", tmp_path / "vf", "hard")
+        VideoFolder().write(pa.Table.from_pylist(rows), at(tmp_path / "ds"), tmp_path / "vf", "hard")
 
 
 @pytest.mark.parametrize(
@@ -192,16 +197,16 @@ def test_video_slug(video: str, slug: str) -> None:
 
 def test_an_empty_dataset_is_exported(tmp_path: Path) -> None:
     samples = make_dataset(tmp_path / "ds", videos={"a.mp4": "train"}, objects=0)
-    VideoFolder().write(samples, tmp_path / "ds", tmp_path / "vf", "hard")
+    VideoFolder().write(samples, at(tmp_path / "ds"), tmp_path / "vf", "hard")
     assert [p.name for p in (tmp_path / "vf").iterdir()] == ["README.md"]
-    VideoMae().write(samples, tmp_path / "ds", tmp_path / "mae", "hard")
+    VideoMae().write(samples, at(tmp_path / "ds"), tmp_path / "mae", "hard")
     assert (tmp_path / "mae" / "train.csv").read_bytes() == b""
 
 
 def test_videomae_lists_read_back_as_the_loaders_do(source: tuple[pa.Table, Path], tmp_path: Path) -> None:
     samples, root = source
     target = tmp_path / "mae"
-    VideoMae().write(samples, root, target, "hard")
+    VideoMae().write(samples, at(root), target, "hard")
     classes = json.loads((target / "classes.json").read_text(encoding="utf-8"))
     assert classes == {label: index for index, label in enumerate(sorted(PROMPTS))}
     assert (target / "labels.txt").read_text(encoding="utf-8").splitlines() == sorted(PROMPTS)
@@ -218,7 +223,7 @@ def test_videomae_lists_read_back_as_the_loaders_do(source: tuple[pa.Table, Path
 
 def test_videomae_writes_an_empty_list_for_an_empty_split(tmp_path: Path) -> None:
     samples = make_dataset(tmp_path / "ds", videos={"a.mp4": "train"}, objects=1)
-    VideoMae().write(samples, tmp_path / "ds", tmp_path / "mae", "hard")
+    VideoMae().write(samples, at(tmp_path / "ds"), tmp_path / "mae", "hard")
     sizes = {split: (tmp_path / "mae" / f"{split}.csv").stat().st_size for split in ("train", "val", "test")}
     assert sizes["train"] > 0 == sizes["val"] == sizes["test"]
 
@@ -226,7 +231,7 @@ def test_videomae_writes_an_empty_list_for_an_empty_split(tmp_path: Path) -> Non
 def test_videomae_absolute_paths_outlive_the_temporary_folder(source: tuple[pa.Table, Path]) -> None:
     samples, root = source
     with writing_folder(root / "mae") as part:
-        VideoMae(absolute=True).write(samples, root, part, "hard")
+        VideoMae(absolute=True).write(samples, at(root), part, "hard")
     rows = videomae.read_list(root / "mae" / "train.csv")
     assert len(rows) == COUNTS["train"]
     assert all(Path(path).is_absolute() and Path(path).is_file() for path, _ in rows)
@@ -237,8 +242,8 @@ def test_videomae_absolute_paths_must_hold_no_space(tmp_path: Path) -> None:
     root = tmp_path / "my cows"
     samples = make_dataset(root, videos={"a b.mp4": "train"}, objects=1)
     with pytest.raises(ConfigError, match=r"export\.videomae\.absolute=true.*'.*my cows'.*out="):
-        VideoMae(absolute=True).write(samples, root, tmp_path / "mae", "hard")
-    VideoMae().write(samples, root, tmp_path / "mae", "hard")
+        VideoMae(absolute=True).write(samples, at(root), tmp_path / "mae", "hard")
+    VideoMae().write(samples, at(root), tmp_path / "mae", "hard")
 
 
 @pytest.mark.parametrize("decord_installed", [True, False])
@@ -253,7 +258,7 @@ def test_videomae_check_notices_a_wrong_length(
     for row in rows:
         row["num_frames"] = FRAMES + 1
     with pytest.raises(DatasetError, match=f"decodes to {FRAMES} frames instead of {FRAMES + 1}"):
-        VideoMae().write(pa.Table.from_pylist(rows), tmp_path / "ds", tmp_path / "mae", "hard")
+        VideoMae().write(pa.Table.from_pylist(rows), at(tmp_path / "ds"), tmp_path / "mae", "hard")
 
 
 @pytest.mark.parametrize("line", ["videos/a b.mp4 0", "videos/a.mp4", "videos/a.mp4  0", "videos/a.mp4 cow"])
@@ -265,7 +270,7 @@ def test_videomae_refuses_lines_that_loaders_misread(tmp_path: Path, line: str) 
 
 def test_the_card_counts_and_names(source: tuple[pa.Table, Path], tmp_path: Path) -> None:
     samples, root = source
-    VideoFolder().write(samples, root, tmp_path / "vf", "hard")
+    VideoFolder().write(samples, at(root), tmp_path / "vf", "hard")
     card = (tmp_path / "vf" / "README.md").read_text(encoding="utf-8")
     assert f"{len(samples)} crop videos" in card
     assert f"Source videos: {len(VIDEOS)}" in card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,25 +12,39 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.filters.blur import Blur
+from pipeline.filters.drift import Drift
+from pipeline.filters.exposure import Exposure
 from pipeline.filters.filter import Filter, Refusal, filters
+from pipeline.filters.flicker import Flicker
+from pipeline.filters.foreign import Foreign
+from pipeline.filters.jitter import Jitter
 from pipeline.filters.roi import Roi
+from pipeline.filters.score import Score
 from pipeline.filters.size import Size
+from pipeline.filters.still import Still
 from pipeline.filters.truncated import Truncated
 from pipeline.filters.visible import Visible
-from pipeline.index import FAILURES, REJECTED, SAMPLES, Index, build, judge
+from pipeline.index import FAILURES, REJECTED, SAMPLES, Index, build
+from pipeline.judge import Judge
 from pipeline.layout import Layout
 from pipeline.records import FIGURES as FIGURE_NAMES
 from pipeline.records import ChunkRecord, Failure, Rejection, Sample
 from pipeline.roi import Regions
-from tests.pipeline.making import FIGURES, a_record, a_sample, crop_file
+from pipeline.split import Span, Splits
+from tests.pipeline.making import FIGURES, PIXELS, a_record, a_sample, crop_file
 
 ANYWHERE = Regions()
-SPLITS = {"farm/cam1.mp4": "train", "farm/cam2.mp4": "val"}
+SPLITS = Splits({f"farm/cam{n}.mp4": (Span(0.0, math.inf, split),) for n, split in ((1, "train"), (2, "val"))})
 SIZE = [Size(min_side=32)]
 
 
 def made(*records: ChunkRecord, by: Sequence[Filter] = SIZE, **more: Any) -> Index:
-    return build(records, by, ANYWHERE, SPLITS, 224, **more)
+    return build(records, Judge(by, ANYWHERE, SPLITS), 224, **more)
+
+
+def judge(sample: Sample, by: Sequence[Filter], regions: Regions) -> Refusal | None:
+    return Judge(by, regions, SPLITS).refusal(sample)
 
 
 def sized(side: float, name: str = "a", **changes: Any) -> Sample:
@@ -50,12 +65,44 @@ def sized(side: float, name: str = "a", **changes: Any) -> Sample:
         (Truncated(max_share=0.25), {"truncated": 0.25}, 1.0, None),
         (Roi(min_share=0.5), {}, 0.4, Refusal("roi", 0.4, 0.5)),
         (Roi(min_share=0.5), {}, 0.5, None),
+        (Jitter(max_sides=0.2), {"jitter": 0.21}, 1.0, Refusal("jitter", 0.21, 0.2)),
+        (Jitter(max_sides=0.2), {"jitter": 0.2}, 1.0, None),
+        (Drift(max_octaves=1), {"scale_drift": 1.1}, 1.0, Refusal("drift", 1.1, 1)),
+        (Drift(max_octaves=1), {"scale_drift": 1.0}, 1.0, None),
+        (Flicker(min_iou=0.3), {"mask_iou": 0.2}, 1.0, Refusal("flicker", 0.2, 0.3)),
+        (Flicker(min_iou=0.3), {"mask_iou": 0.3}, 1.0, None),
+        (Foreign(max_share=0.3), {"foreign": 0.4}, 1.0, Refusal("foreign", 0.4, 0.3)),
+        (Foreign(max_share=0.3), {"foreign": 0.3}, 1.0, None),
     ],
 )
 def test_a_filter_refuses_with_reason_value_and_threshold(
     options: Filter, figures: dict[str, float], in_roi: float, refusal: Refusal | None
 ) -> None:
-    assert options.refuse(replace(FIGURES, **figures), in_roi) == refusal  # type: ignore[arg-type]
+    sample = a_sample(figures=replace(FIGURES, **figures))  # type: ignore[arg-type]
+    assert options.refuse(sample, in_roi) == refusal
+
+
+@pytest.mark.parametrize(
+    ("options", "pixels", "refusal"),
+    [
+        (Blur(min_sharpness=4), {"sharpness": 3.9}, Refusal("blur", 3.9, 4)),
+        (Blur(min_sharpness=4), {"sharpness": 4.0}, None),
+        (Exposure(max_clipped=0.5), {"clipped": 0.6}, Refusal("exposure", 0.6, 0.5)),
+        (Exposure(max_clipped=0.5), {"clipped": 0.5}, None),
+        (Still(min_motion=0.01), {"motion": 0.009}, Refusal("still", 0.009, 0.01)),
+        (Still(min_motion=0.01), {"motion": 0.01}, None),
+    ],
+)
+def test_a_filter_of_pixels_refuses_once_they_are_known(
+    options: Filter, pixels: dict[str, float], refusal: Refusal | None
+) -> None:
+    assert options.refuse(a_sample(pixels=replace(PIXELS, **pixels)), 1.0) == refusal
+    assert options.refuse(a_sample(pixels=None), 1.0) is None
+
+
+def test_the_score_is_the_trackers() -> None:
+    assert Score(min_score=0.6).refuse(a_sample(first_score=0.5), 1.0) == Refusal("score", 0.5, 0.6)
+    assert Score(min_score=0.5).refuse(a_sample(first_score=0.5), 1.0) is None
 
 
 @pytest.mark.parametrize(
@@ -65,6 +112,14 @@ def test_a_filter_refuses_with_reason_value_and_threshold(
         (Size, {"min_side": -1}, "filters.size.min_side must be 0 or more, got -1"),
         (Truncated, {"max_share": -0.1}, "filters.truncated.max_share must be from 0 to 1, got -0.1"),
         (Roi, {"min_share": 2}, "filters.roi.min_share must be from 0 to 1, got 2"),
+        (Jitter, {"max_sides": -1}, "filters.jitter.max_sides must be 0 or more, got -1"),
+        (Drift, {"max_octaves": float("nan")}, "filters.drift.max_octaves must be 0 or more, got nan"),
+        (Flicker, {"min_iou": 1.5}, "filters.flicker.min_iou must be from 0 to 1, got 1.5"),
+        (Foreign, {"max_share": 2}, "filters.foreign.max_share must be from 0 to 1, got 2"),
+        (Blur, {"min_sharpness": -1}, "filters.blur.min_sharpness must be 0 or more, got -1"),
+        (Exposure, {"max_clipped": 7}, "filters.exposure.max_clipped must be from 0 to 1, got 7"),
+        (Still, {"min_motion": -1}, "filters.still.min_motion must be from 0 to 1, got -1"),
+        (Score, {"min_score": 2}, "filters.score.min_score must be from 0 to 1, got 2"),
     ],
 )
 def test_an_impossible_threshold_is_refused_by_name(options: Any, values: dict[str, float], message: str) -> None:
@@ -73,8 +128,10 @@ def test_an_impossible_threshold_is_refused_by_name(options: Any, values: dict[s
 
 
 def test_the_registry_holds_every_filter_of_the_folder() -> None:
-    assert filters() == {"roi": Roi, "size": Size, "truncated": Truncated, "visible": Visible}
-    assert [name for name, options in filters().items() if not options().enabled] == ["truncated"]
+    always = {"roi": Roi, "size": Size, "visible": Visible}
+    chosen = [Blur, Drift, Exposure, Flicker, Foreign, Jitter, Score, Still, Truncated]
+    assert filters() == always | {options.__name__.lower(): options for options in chosen}
+    assert [name for name, options in filters().items() if options().enabled] == list(always)
 
 
 def test_the_first_filter_that_refuses_gives_the_reason() -> None:
@@ -95,8 +152,8 @@ def test_a_filter_of_ones_own_is_asked_like_the_others() -> None:
     class Area:
         enabled: bool = True
 
-        def refuse(self, figures: Any, in_roi: float) -> Refusal | None:
-            return Refusal("area", figures.area, 1000.0) if figures.area < 1000 else None
+        def refuse(self, sample: Sample, in_roi: float) -> Refusal | None:
+            return Refusal("area", sample.figures.area, 1000.0) if sample.figures.area < 1000 else None
 
     assert judge(a_sample(), [Area()], ANYWHERE) == Refusal("area", 900.0, 1000.0)
 
@@ -113,6 +170,7 @@ def test_kept_and_refused_are_all_there_is() -> None:
     assert refused["small"]["clip_id"] and refused["small"]["prompt"] == "cow" and refused["small"]["object_id"] == 1
     assert (refused["twin"]["reason"], refused["twin"]["value"]) == ("duplicate_of_prompt", 3)
     assert refused["twin"]["threshold"] is None
+    assert (refused["small"]["side"], refused["small"]["first_score"]) == (20, 0.5), "what another threshold would keep"
 
 
 def test_an_admitted_object_whose_crop_failed_is_a_failure_and_no_sample() -> None:
@@ -179,10 +237,10 @@ def test_a_row_says_everything_about_its_crop(tmp_path: Path) -> None:
     assert row["crop_windows"][3] == [11, 5, 71, 65]
     assert row["frame_indices"] == [0, 4, 8, 12] and row["timestamps_s"] == [0.0, 0.16, 0.32, 0.48]
     assert (row["path"], row["background"], row["size"], row["size_bytes"]) == (files[0].path, "black", 224, 1234)
-    assert row["variants"] == [{"background": "mask", "path": files[1].path}]
+    assert row["variants"] == [{"background": "mask", "path": files[1].path, "sha256": "f" * 64}]
     assert (row["recorded_at"], row["split"], row["sha256"]) == ("2026-06-01T09:00:00", "train", "f" * 64)
     assert {name: row[name] for name in FIGURE_NAMES} == pytest.approx(
-        {name: getattr(FIGURES, name) for name in FIGURE_NAMES}
+        {name: a_sample().figure(name) for name in FIGURE_NAMES}
     )
 
 
@@ -199,4 +257,4 @@ def test_the_types_are_fixed_also_for_empty_tables(tmp_path: Path) -> None:
     assert kinds["boxes"] == kinds["crop_windows"] == pa.list_(pa.list_(pa.int32()))
     assert kinds["visible"] == pa.list_(pa.bool_())
     assert kinds["frame_indices"] == pa.list_(pa.int64()) and kinds["timestamps_s"] == pa.list_(pa.float64())
-    assert [name for name in SAMPLES.names if SAMPLES.field(name).nullable] == ["recorded_at", "stride"]
+    assert [name for name in SAMPLES.names if SAMPLES.field(name).nullable] == ["label", "recorded_at", "stride"]

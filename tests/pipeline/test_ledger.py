@@ -14,6 +14,7 @@ import pytest
 from pipeline.extractor import CropConfig
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger, VideoEntry, record_id
+from pipeline.records import FORMAT
 from tests.pipeline.making import a_chunk, a_clip, a_record, a_sample, a_video
 from video.encoder import EncodeConfig
 from video.types import Window
@@ -43,7 +44,7 @@ DAMAGE = {
     "cut": lambda data: data[: len(data) // 2],
     "empty": lambda data: b"",
     "zeros": lambda data: bytes(len(data)),
-    "another format": lambda data: data.replace(b'"format": 1', b'"format": 99'),
+    "another format": lambda data: data.replace(b'"format": %d' % FORMAT, b'"format": 99'),
     "a key gone": lambda data: data.replace(b'"clips"', b'"clops"'),
     "a key of a figure gone": lambda data: data.replace(b'"area"', b'"aria"'),
     "a key of a sample gone": lambda data: data.replace(b'"tracker"', b'"trucker"'),

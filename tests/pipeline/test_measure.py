@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -13,11 +14,14 @@ import pytest
 
 from pipeline.extractor import CropConfig
 from pipeline.filters.size import Size
+from pipeline.filters.still import Still
 from pipeline.filters.visible import Visible
+from pipeline.judge import Judge
 from pipeline.measure import Draft, Measure, is_short
 from pipeline.roi import Region, Regions
-from pipeline.track_store import WindowTracks
-from tests.pipeline.making import a_clip, a_track, a_video, block, crop_file, found_in
+from pipeline.split import Span, Splits
+from pipeline.track_store import WindowTracks, degraded_key
+from tests.pipeline.making import PIXELS, a_clip, a_track, a_video, block, crop_file, found_in
 from video.clipper import ClipConfig
 from video.types import Window
 
@@ -36,7 +40,10 @@ def measure(
         "tracker_name": "motion",
     }
     stand_in: Any = SimpleNamespace(**(chosen | settings))
-    return Measure(stand_in, regions or Regions(), made or {}).drafts(window, found, [f"key{n}" for n in range(9)])
+    options = list(stand_in.filters.values())
+    everything = Splits({a_video().name: (Span(0.0, math.inf, "train"),)})
+    judge = Judge([f for f in options if f.enabled], regions or Regions(), everything)
+    return Measure(stand_in, judge, made or {}).drafts(window, found, [f"key{n}" for n in range(9)])
 
 
 def test_figures_by_hand() -> None:
@@ -93,7 +100,7 @@ def test_a_draft_names_everything_it_comes_from() -> None:
     (draft,) = measure(found_in(window, track, start_s=0.5, degraded=True), window=window)
     sample = draft.sample
     assert (sample.video, sample.video_fingerprint) == (video.name, video.fingerprint)
-    assert (sample.clip_id, sample.window_id, sample.track_key) == (clip.id, window.id, "key0")
+    assert (sample.clip_id, sample.window_id, sample.track_key) == (clip.id, window.id, degraded_key("key0"))
     assert (sample.tracker, sample.object_id, sample.prompt, sample.first_score) == ("motion", 7, "calf", 0.25)
     assert (sample.start_frame, sample.stride, sample.num_frames) == (32, 4, 4)
     assert sample.frame_indices == (32, 36, 40, 44)
@@ -208,8 +215,29 @@ def test_a_crop_that_is_there_is_kept_and_not_made_again() -> None:
     track = a_track(dict.fromkeys(range(4), block(10, 10, 20, 20)))
     (fresh,) = measure(found_in(WINDOW, track))
     files = (crop_file("a"),)
-    (again,) = measure(found_in(WINDOW, track), made={fresh.sample.sample_id: files})
-    assert fresh.wanted and not again.wanted and again.sample.files == files
+    made = replace(fresh.sample, files=files, pixels=PIXELS)
+    (again,) = measure(found_in(WINDOW, track), made={made.sample_id: made})
+    assert fresh.wanted and not again.wanted and again.sample == made
+
+
+def test_a_crop_that_its_pixels_refused_is_not_rendered_again() -> None:
+    track = a_track(dict.fromkeys(range(4), block(10, 10, 20, 20)))
+    (fresh,) = measure(found_in(WINDOW, track), filters={"still": Still(True, 0.1)})
+    assert fresh.wanted, "its pixels are not known yet"
+    made = {fresh.sample.sample_id: replace(fresh.sample, pixels=PIXELS)}
+    (again,) = measure(found_in(WINDOW, track), made=made, filters={"still": Still(True, 0.1)})
+    assert not again.wanted
+    (admitted,) = measure(found_in(WINDOW, track), made=made, filters={"still": Still(True, 0.01)})
+    assert admitted.wanted
+
+
+def test_other_objects_of_the_window_count_as_foreign() -> None:
+    cow = a_track(dict.fromkeys(range(4), block(10, 10, 40, 40)), 1)
+    calf = a_track(dict.fromkeys(range(4), block(50, 10, 8, 40)), 2)
+    drafts = measure(found_in(WINDOW, cow, calf), crop=CropConfig(size=64, margin=0.5), filters={})
+    assert drafts[0].sample.figures.foreign == pytest.approx(8 * 40 / (70 * 70)), "10 pixels lie outside the picture"
+    twins = measure(found_in(WINDOW, cow), found_in(WINDOW, replace(cow, first_score=0.1)), filters={})
+    assert [d.sample.figures.foreign for d in twins] == [0, 0]
 
 
 def test_a_sample_id_depends_on_track_clip_and_number_alone() -> None:

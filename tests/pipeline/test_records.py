@@ -9,22 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.records import ChunkRecord, CropFile, Failure, Figures, Rejection
+from pipeline.records import FORMAT, ChunkRecord, CropFile, Failure, Figures, PixelFigures, Rejection
 from tests.pipeline.making import FIGURES, a_record, a_sample, crop_file
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 wholes = st.integers(-(2**53), 2**53)
 squares = st.tuples(*[st.integers(-(10**6), 10**6)] * 4)
-figures = st.builds(Figures, numbers, numbers, numbers, numbers, wholes, wholes)
+figures = st.builds(Figures, *[numbers] * 4, wholes, wholes, *[numbers] * 4)
+pixels = st.none() | st.builds(PixelFigures, *[numbers] * 4)
 files = st.builds(CropFile, texts, texts, texts, wholes)
 samples = st.builds(
-    lambda name, boxes, windows, times, figures, files, stride, twin, recorded: a_sample(
+    lambda name, boxes, windows, times, figures, pixels, files, stride, twin, recorded: a_sample(
         name,
         boxes=tuple(boxes),
         crop_windows=tuple(windows),
         timestamps_s=tuple(times),
         figures=figures,
+        pixels=pixels,
         files=tuple(files),
         stride=stride,
         duplicate_of=twin,
@@ -35,6 +37,7 @@ samples = st.builds(
     st.lists(squares, max_size=4),
     st.lists(numbers, max_size=4),
     figures,
+    pixels,
     st.lists(files, max_size=2),
     st.none() | wholes,
     st.none() | wholes,
@@ -84,7 +87,7 @@ def test_a_record_can_be_read_by_a_person() -> None:
 
 @pytest.mark.parametrize("data", [b"[]", b"null", b'"record"', b"{}", b'{"format": 0}', b'{"format": "1"}'])
 def test_another_format_is_refused_by_name(data: bytes) -> None:
-    with pytest.raises(ValueError, match="not a record of format 1: found ="):
+    with pytest.raises(ValueError, match=f"not a record of format {FORMAT}: found ="):
         ChunkRecord.from_json(data)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,12 +14,30 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigError
 from pipeline.layout import Layout
 from pipeline.settings import SPLITS, SplitConfig
-from pipeline.split import assign, group_of, planned_splits, split_videos
+from pipeline.split import Span, Splits, assign, grouping, planned_splits, settle
+from tests.pipeline.making import a_video
+from video.types import Video
 
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path, tmp_path / "tracks")
+
+
+def named(name: str, **more: Any) -> Video:
+    return a_video(name=name, fingerprint=f"{name:_<16}", **more)
+
+
+def group_of(name: str, by: str) -> str:
+    return grouping(SplitConfig(by=by))(named(name))
+
+
+def split_videos(clips: dict[str, int], config: SplitConfig, layout: Layout) -> dict[str, str]:
+    """Plan and settle; the split of every video by name."""
+    videos = {named(name): count for name, count in clips.items()}
+    splits = planned_splits(videos, config, layout)
+    settle(splits, list(videos), config, layout)
+    return {name: span.split for name, (span,) in splits.spans.items()}
 
 
 def counts(placed: dict[str, str], weights: dict[str, int]) -> dict[str, int]:
@@ -52,7 +73,7 @@ def test_nobody_changes_sides_when_videos_are_added(layout: Layout) -> None:
 
 
 def test_the_plan_keeps_nothing(layout: Layout) -> None:
-    planned_splits({"a.mp4": 1, "b.mp4": 1}, SplitConfig(), layout)
+    planned_splits({named("a.mp4"): 1, named("b.mp4"): 1}, SplitConfig(), layout)
     assert not layout.splits.exists()
 
 
@@ -95,8 +116,97 @@ def test_a_split_without_a_share_stays_empty() -> None:
         ({"fractions": [0.8, 0.1]}, "three shares"),
         ({"fractions": [0.8, 0.1, 0.2]}, "add up to 1"),
         ({"assign": {"a*": "dev"}}, "one of train, val, test, got 'dev'"),
+        ({"embargo": -1}, "split.embargo must be 0 or more seconds, got -1"),
     ],
 )
 def test_wrong_values_name_key_and_value(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SplitConfig(**options)  # type: ignore[arg-type]
+
+
+# -- other groups -----------------------------------------------------------------------------------------------------
+
+
+def test_a_day_is_a_group_and_needs_the_recording_time() -> None:
+    day = grouping(SplitConfig(by="day"))
+    assert day(named("a.mp4", recorded_at=datetime(2026, 5, 4, 23, 59))) == "2026-05-04"
+    with pytest.raises(ConfigError, match=r"select.time_pattern finds none in 'a\.mp4'"):
+        day(named("a.mp4"))
+
+
+def test_groups_from_a_table(tmp_path: Path) -> None:
+    table = tmp_path / "herds.csv"
+    table.write_text(
+        "\ufeffvideo,group,note\nbarn/cam1*,north,x\nbarn/*,south,\nbarn/cam12.mp4,east,\n", encoding="utf-8"
+    )
+    group = grouping(SplitConfig(by=str(table)))
+    assert [group(named(f"barn/{n}.mp4")) for n in ("cam10", "cam2", "cam12")] == ["north", "south", "east"]
+    with pytest.raises(ConfigError, match=r"herds.csv has no group for the video 'field/a.mp4': add a line"):
+        group(named("field/a.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("video,herd\na,b\n", "it lacks group"), ("", "it lacks video"), (None, "cannot be read as a table")],
+)
+def test_a_table_that_is_none_is_refused_by_name(text: str | None, message: str, tmp_path: Path) -> None:
+    table = tmp_path / "herds.csv"
+    if text is not None:
+        table.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        grouping(SplitConfig(by=str(table)))
+    assert "herds.csv" in str(caught.value)
+
+
+def test_a_table_that_moved_keeps_its_assignments(layout: Layout, tmp_path: Path) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "herds.csv").write_text("video,group\n" + "".join(f"v{n}.mp4,h{n}\n" for n in range(9)))
+    first = split_videos({f"v{n}.mp4": 1 for n in range(3)}, SplitConfig(by=f"{tmp_path}/here/herds.csv"), layout)
+    again = split_videos({f"v{n}.mp4": 1 for n in range(9)}, SplitConfig(by=f"{tmp_path}/there/herds.csv"), layout)
+    assert {name: again[name] for name in first} == first
+
+
+# -- one video in stretches -------------------------------------------------------------------------------------------
+
+
+def in_time(layout: Layout, **options: Any) -> Splits:
+    return planned_splits({named("a.mp4", duration=1000.0): 9}, SplitConfig(by="time", **options), layout)
+
+
+def test_a_video_is_cut_by_the_shares_and_borders_are_kept_free(layout: Layout) -> None:
+    splits = in_time(layout, embargo=10)
+    assert splits.spans["a.mp4"] == (Span(0, 800, "train"), Span(800, 900, "val"), Span(900, math.inf, "test"))
+    seen = {first: splits.of("a.mp4", first, first + 5) for first in (0, 785, 786, 799, 805, 810, 884, 886, 910, 2000)}
+    assert list(seen.values()) == ["train", "train", None, None, None, "val", "val", None, "test", "test"]
+    assert splits.distance("a.mp4", 790, 795) == 5 and splits.distance("a.mp4", 795, 805) == 0
+    settle(splits, [named("a.mp4")], SplitConfig(by="time"), layout)
+    assert not layout.splits.exists(), "the shares say it all"
+
+
+def test_a_video_that_is_assigned_is_not_cut(layout: Layout) -> None:
+    assert in_time(layout, assign={"a*": "test"}).of("a.mp4", 0, 999) == "test"
+
+
+@given(
+    borders=st.lists(st.floats(0.01, 1), min_size=3, max_size=3),
+    embargo=st.floats(0, 50),
+    first=st.floats(0, 1000),
+    second=st.floats(0, 1000),
+    lasts=st.floats(0, 100),
+)
+def test_what_lies_in_two_splits_is_twice_the_embargo_apart(
+    borders: list[float], embargo: float, first: float, second: float, lasts: float
+) -> None:
+    ends = [0.0, *(1000 * sum(borders[: n + 1]) / sum(borders) for n in range(3))]
+    splits = Splits({"a": tuple(Span(ends[n], ends[n + 1], SPLITS[n]) for n in range(3))}, embargo)
+    early, late = sorted((first, second))
+    one, two = splits.of("a", early, early + lasts), splits.of("a", late, late + lasts)
+    if one is not None and two is not None and one != two:
+        assert late - (early + lasts) >= 2 * embargo - 1e-9
+
+
+def test_splits_that_stay_empty_are_named(layout: Layout) -> None:
+    splits = planned_splits({named("a.mp4"): 5, named("b.mp4"): 5}, SplitConfig(), layout)
+    assert len(splits.without_videos((0.8, 0.1, 0.1))) == 1 and splits.without_videos((1, 0, 0)) in ([], ["train"])
+    assert in_time(layout).without_videos((0.8, 0.1, 0.1)) == []

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.layout import Layout
-from pipeline.track_store import TrackStore, WindowTracks, track_key
+from pipeline.track_store import TrackStore, WindowTracks, degraded_key, track_key
 from sam.types import Mask
 from tests.pipeline.making import a_chunk, a_clip, a_track, a_video, block, found_in
 from video.types import Chunk, Clip, Grid, Window
@@ -109,11 +109,40 @@ def test_failed_windows_make_a_file_incomplete(store: TrackStore) -> None:
     assert not store.has("absent") and not store.has("absent", complete=True)
 
 
+def test_degraded_windows_have_a_key_of_their_own(store: TrackStore, layout: Layout) -> None:
+    less, whole = several(), [replace(w, degraded=False, error=None) for w in several()]
+    store.write("k", "cow", less)
+    assert store.has("k") and not store.has("k", complete=True)
+    assert not layout.track_file("k").is_file() and layout.track_file(degraded_key("k")).is_file()
+    assert [w.degraded for w in store.read("k").values()] == [False, False, False, True]
+    assert list(store.read(degraded_key("k"))) == list(store.read("k")), "by the key that samples name, too"
+    store.write("k", "cow", whole)
+    assert store.has("k", complete=True)
+    assert not layout.track_file(degraded_key("k")).is_file(), "what stood in has gone"
+    store.write("k", "cow", less)  # by another, smaller machine on the same store
+    assert store.has("k", complete=True)
+    assert not any(w.degraded for w in store.read("k").values()), "the whole ones count"
+    store.remove("k")
+    assert not store.has("k") and not layout.track_file(degraded_key("k")).is_file()
+    assert degraded_key("k") != degraded_key("l")
+
+
+def test_a_degraded_window_stands_in_for_a_failed_one(store: TrackStore) -> None:
+    track = a_track({0: block(1, 2, 30, 20)})
+    store.write("k", "cow", [found_in(FIRST, track), found_in(SECOND, error="broke")])
+    store.write("k", "cow", [found_in(FIRST, error="broke"), found_in(SECOND, track, degraded=True)])
+    read = store.read("k")
+    assert list(read) == [FIRST.id, SECOND.id]
+    assert [(w.error, w.degraded, len(w.tracks)) for w in read.values()] == [(None, False, 1), (None, True, 1)]
+    assert not store.has("k", complete=True)
+
+
 def test_equal_tracks_give_equal_bytes(store: TrackStore, layout: Layout) -> None:
-    store.write("one", "cow", several())
-    store.write("two", "cow", several())
+    found = several()[:3]
+    store.write("one", "cow", found)
+    store.write("two", "cow", found)
     assert layout.track_file("one").read_bytes() == layout.track_file("two").read_bytes()
-    store.write("two", "calf", several())
+    store.write("two", "calf", found)
     assert layout.track_file("one").read_bytes() != layout.track_file("two").read_bytes()
 
 

@@ -110,6 +110,36 @@ def test_a_new_propagation_ends_the_one_before() -> None:
             session.tracks()
 
 
+class Keeping(Scripted):
+    """A model tracker that notes what it was asked to keep."""
+
+    release = "window"
+    degraded = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found_by: dict[int, str] = {}
+        self.kept: list[SessionFrames | None] = []
+
+    def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
+        yield from self.track(frames, prompts)
+
+    def keep(self, frames: SessionFrames | None) -> None:
+        self.kept.append(frames)
+
+
+def test_several_passes_may_keep_what_they_share_until_the_end() -> None:
+    tracker, given = Keeping(), frames()
+    with pytest.raises(ValueError, match="add a prompt"), SAMSession(tracker, given, passes=2) as session:
+        assert tracker.kept == [given]
+        session.tracks()
+    assert tracker.kept == [given, None]
+    with SAMSession(tracker, given) as session:
+        session.add_prompt(Prompt(text="cow"))
+        session.tracks()
+    assert tracker.kept == [given, None], "one pass keeps nothing"
+
+
 def test_an_unknown_kind_of_prompt_is_named() -> None:
     with SAMSession(Scripted(), frames()) as session:
         with pytest.raises(UnknownPrompt, match="scripted does not understand points prompts; it takes box, text"):

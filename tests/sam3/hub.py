@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
+import pytest
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -42,13 +44,15 @@ class Hub:
     """Serves the files of `folder` as `owner/sam3`.
 
     info, files: what to answer instead of the repository's description and of its files. cut: break the connection off
-    in the middle of every file larger than a megabyte. asked: the paths requested so far.
+    in the middle of every file larger than a megabyte. silent: close every connection without an answer. asked: the
+    paths requested so far.
     """
 
     folder: Path
     info: Refusal | None = None
     files: Refusal | None = None
     cut: bool = False
+    silent: bool = False
     asked: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -63,8 +67,27 @@ class Hub:
         self._thread.join()
 
     @property
+    def questions(self) -> int:
+        """Requests about the repository; the library may ask for other things by itself."""
+        return sum("owner/sam3" in path for path in self.asked)
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
+
+
+def pretend(hub: Hub, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let huggingface_hub ask this hub, with an empty cache in `folder` and no token."""
+    from huggingface_hub import constants
+
+    patch.setattr(constants, "ENDPOINT", hub.url)
+    patch.setattr(constants, "HF_HUB_CACHE", str(folder / "cache"))
+    patch.setattr(constants, "HF_TOKEN_PATH", str(folder / "token"))
+    patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
+    patch.setattr(constants, "HF_HUB_OFFLINE", False)
+    patch.delenv("HF_TOKEN", raising=False)
+    patch.delenv("HF_HUB_OFFLINE", raising=False)
+    patch.setenv("HF_HUB_DISABLE_XET", "1")
 
 
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
@@ -83,9 +106,12 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
         def _answer(self) -> None:
             path = self.path.partition("?")[0]
             hub.asked.append(path)
+            if hub.silent:
+                self.close_connection = True
+                return
             if path.startswith("/api/models/owner/sam3"):
                 self._refuse(hub.info) if hub.info else self._describe(path)
-            elif path.startswith(f"/owner/sam3/resolve/{COMMIT}/"):
+            elif path.startswith((f"/owner/sam3/resolve/{COMMIT}/", "/owner/sam3/resolve/main/")):
                 file = hub.folder / path.rpartition("/")[2]
                 self._refuse(hub.files) if hub.files else self._file(file)
             else:

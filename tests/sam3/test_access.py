@@ -14,7 +14,7 @@ from sam.backends.sam3_hf import FILES, Sam3HfConfig
 from sam.errors import TrackerUnavailable
 from tests.sam3 import hub as answers
 from tests.sam3.conftest import require
-from tests.sam3.hub import COMMIT, Hub, Refusal
+from tests.sam3.hub import COMMIT, Hub, Refusal, pretend
 
 REPO = "owner/sam3"
 ASK = "huggingface.co/owner/sam3"
@@ -24,18 +24,8 @@ LOG_IN = "`hf auth login`"
 @pytest.fixture
 def hub(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """The tiny checkpoint on a hub of our own, with an empty cache and no token."""
-    from huggingface_hub import constants
-
     with Hub(checkpoint) as running:
-        monkeypatch.setattr(constants, "ENDPOINT", running.url)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-        template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-        monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+        pretend(running, tmp_path, monkeypatch)
         yield running
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
+import orjson
+import pyarrow.parquet as pq
 import pytest
 
 from tests.running import Done, rows, run_process
@@ -95,10 +98,59 @@ def test_missing_packages_name_the_extra(
     assert "Traceback" not in done.text
 
 
+def tracked(done: Done) -> tuple[int, int]:
+    """How many windows a run tracked and reused, as it says."""
+    if "reused, nothing was tracked" in done.text:
+        return 0, -1
+    found = re.search(r"tracks: (\d+) windows tracked, (\d+) reused", done.text)
+    assert found is not None, done.text
+    return int(found[1]), int(found[2])
+
+
+def tracks(folder: Path) -> dict[str, bytes]:
+    """The stored track files by the prompt they are of."""
+    files = list(folder.rglob("*.parquet"))
+    by_prompt = {orjson.loads(pq.read_schema(f).metadata[b"tracks"])["prompt"]: f.read_bytes() for f in files}
+    assert len(by_prompt) == len(files)
+    return by_prompt
+
+
 @pytest.mark.slow
-def test_a_sweep_tracks_once_for_each_prompt(video: Path, checkpoint: Path, tmp_path: Path) -> None:
-    words = ("-m", "prompt=red,green", "crop.size=64,96")
+def test_a_sweep_loads_once_and_tracks_once_for_each_prompt(video: Path, checkpoint: Path, tmp_path: Path) -> None:
+    """Two trackings, four datasets, one model load, one summary; then both prompts at once track nothing again."""
+    words = ("-m", "prompt=cow,calf", "crop.size=112,224", "filters.visible.enabled=false")
     done = build(*words, video=video, out=tmp_path, weights=checkpoint)
     assert done.status == 0, done.text
-    assert len(list(tmp_path.glob("*/samples.parquet"))) == 4
-    assert len(list((tmp_path / "tracks").rglob("*.parquet"))) == 2
+    jobs = [f"crop.size={size},prompt={prompt}" for prompt in ("cow", "calf") for size in (112, 224)]
+    assert sorted(p.parent.name for p in tmp_path.glob("*/samples.parquet")) == sorted(jobs)
+    for job in jobs:
+        size, prompt = (part.split("=")[1] for part in job.split(","))
+        samples = rows(tmp_path / job / "samples.parquet")
+        assert {(str(s["size"]), s["prompt"]) for s in samples} == {(size, prompt)}
+    assert done.text.count("tracker=sam3_hf runs on cpu") == 1, "one model load"
+    assert done.text.count(" windows tracked, 0 reused") == 2, "two trackings"
+    assert done.text.count("reused, nothing was tracked") == 2
+    *_, head, one, two, three, four = done.text.splitlines()
+    assert head.split()[:2] == ["job", "status"], "one summary"
+    assert [line.split()[0] for line in (one, two, three, four)] == jobs
+    stored = tracks(tmp_path / "tracks")
+    assert set(stored) == {"cow", "calf"}
+
+    together = build("prompt=[cow,calf]", f"tracks.path={tmp_path / 'tracks'}", video=video, out=tmp_path / "both",
+                     weights=checkpoint)  # fmt: skip
+    assert together.status == 0, together.text
+    assert "reused, nothing was tracked" in together.text
+    assert "runs on cpu" not in together.text
+
+
+@pytest.mark.slow
+def test_prompts_tracked_together_are_stored_as_if_alone(video: Path, checkpoint: Path, tmp_path: Path) -> None:
+    alone = build("task=track", "prompt=cow", video=video, out=tmp_path / "alone", weights=checkpoint)
+    assert alone.status == 0, alone.text
+    both = build("task=track", "prompt=[cow,calf]", video=video, out=tmp_path / "both", weights=checkpoint)
+    assert tracked(both) == (4, 0), both.text
+    cow, calf = (tracks(tmp_path / "both" / "tracks")[prompt] for prompt in ("cow", "calf"))
+    assert tracks(tmp_path / "alone" / "tracks") == {"cow": cow}
+    more = build("task=track", "prompt=[calf,cow]", video=video, out=tmp_path / "alone", weights=checkpoint)
+    assert tracked(more) == (2, 2), "a stored prompt is reused beside a new one"
+    assert tracks(tmp_path / "alone" / "tracks") == {"cow": cow, "calf": calf}

@@ -16,6 +16,8 @@ from sam.backends.sam3_hf import Sam3HfConfig
 from sam.errors import TrackerUnavailable
 from sam.tracker import trackers
 
+GPUS = [device.Gpu("NVIDIA H100", 80 * 2**30, 79 * 2**30)]
+
 
 def torch_with(gpus: int, cuda: str | None = "13.2", capability: int = 9) -> Any:
     """What `check` asks torch on a machine with so many GPUs."""
@@ -49,7 +51,7 @@ def test_auto_means_the_gpu_if_there_is_one(
 
 
 def test_hidden_gpus_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "_gpus", lambda: 2)
+    monkeypatch.setattr(device, "gpus", lambda: GPUS * 2)
     monkeypatch.setattr(device, "_torch_is_built_for_cuda", lambda: True)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert device.has_cuda()
@@ -84,13 +86,13 @@ def test_the_build_of_torch_is_read_not_imported(
 def test_what_the_device_cannot_do_names_what_it_can(
     monkeypatch: pytest.MonkeyPatch, torch: Any, asked: str, resolved: str, dtype: str, said: str
 ) -> None:
-    monkeypatch.setattr(device, "_gpus", lambda: torch.cuda.device_count())
+    monkeypatch.setattr(device, "gpus", lambda: GPUS * torch.cuda.device_count())
     with pytest.raises(TrackerUnavailable, match=said):
         device.check(torch, "sam3_hf", asked, resolved, dtype)
 
 
 def test_an_old_driver_and_hidden_gpus_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "_gpus", lambda: 1)
+    monkeypatch.setattr(device, "gpus", lambda: GPUS)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert "too old for torch 2.15.0 with CUDA 13.2" in device.cuda_problem(torch_with(0), "sam3")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

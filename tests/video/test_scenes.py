@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import av
@@ -167,6 +168,24 @@ def test_half_written_footage_is_made_again(tmp_path: Path) -> None:
         make_footage(tmp_path, count=1, seconds=0.08, seed=3)
         assert path.read_bytes() == written and truth_path(path).is_file()
     assert sorted(file.name for file in path.parent.iterdir()) == [path.name, truth_path(path).name]
+
+
+def test_rendering_side_by_side_changes_no_byte(tmp_path: Path) -> None:
+    alone = make_footage(tmp_path / "alone", count=3, seconds=0.2, seed=3)
+    beside = make_footage(tmp_path / "beside", count=3, seconds=0.2, seed=3, workers=2)
+    for one, other in zip(alone, beside, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+        assert truth_path(one).read_bytes() == truth_path(other).read_bytes()
+
+
+def killed(*_: object, **__: object) -> None:
+    os._exit(1)
+
+
+def test_a_killed_renderer_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video.scenes, "render_scene", killed)
+    with pytest.raises(ChildProcessError, match=r"was killed, maybe for want of memory: 2 ran side by side"):
+        make_footage(tmp_path, count=2, seconds=0.2, seed=3, workers=2)
 
 
 def test_no_footage_is_no_error(tmp_path: Path) -> None:

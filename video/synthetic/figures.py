@@ -7,6 +7,7 @@ patch that the scene places.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -93,6 +94,8 @@ class Canvas:
         side = -1.0 if pose.facing < 0 else 1.0
         self._sx = side * max(abs(pose.facing), 0.5) * scale
         self._scale, self._offset = scale, offset
+        self._stretch = np.array([self._sx, -scale]) * (1 << SHIFT)
+        self._shift = np.array(offset) * (1 << SHIFT)
         self.rgb: U8 = np.zeros((size[1], size[0], 3), np.uint8)
         self._dress(figure.coat)
         self.alpha: U8 = np.zeros(size[::-1], np.uint8)
@@ -110,9 +113,8 @@ class Canvas:
         self.rgb[y0:y1, x0:x1] = sized[y0 - top : y1 - top, x0 - left : x1 - left]
 
     def _pixels(self, points: Points | NDArray[np.float64]) -> NDArray[np.int32]:
-        xy = np.asarray(points, np.float64)
-        at = xy * (self._sx, -self._scale) + self._offset
-        return np.asarray(np.rint(at * (1 << SHIFT)), np.int32)
+        at = np.asarray(points, np.float64) * self._stretch + self._shift
+        return np.asarray(np.rint(at), np.int32)
 
     def coat(self, points: Points | NDArray[np.float64], tone: int) -> None:
         """Fill with the coat, darkened to tone/255."""
@@ -157,20 +159,23 @@ def make_person(rng: np.random.Generator, name: str, look: int) -> Figure:
     return Figure(name, "person", float(rng.uniform(0.95, 1.08)), texture, (198, 152, 124))
 
 
-def _limb(joints: Points, widths: tuple[float, ...]) -> NDArray[np.float64]:
+def _limb(joints: Points, widths: tuple[float, ...]) -> Points:
     """The outline of a limb through its joints with a width at each, feet cut flat."""
-    at, half = np.array(joints), np.array(widths)[:, None] / 2
-    ends = np.concatenate([at[:1], at, at[-1:]])
-    along = ends[2:] - ends[:-2]
-    across = along[:, ::-1] * (-1, 1) / np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)[:, None]
-    return np.concatenate([at + across * half, (at - across * half)[::-1]])
+    left, right = [], []
+    for i, (x, y) in enumerate(joints):
+        (x0, y0), (x1, y1) = joints[max(i - 1, 0)], joints[min(i + 1, len(joints) - 1)]
+        dx, dy = x1 - x0, y1 - y0
+        half = widths[i] / 2 / max(math.hypot(dx, dy), 1e-6)
+        left.append((x - dy * half, y + dx * half))
+        right.append((x + dy * half, y - dx * half))
+    return left + right[::-1]
 
 
 def _smooth(points: Points) -> NDArray[np.float64]:
     """A closed outline with its corners cut twice (Chaikin's algorithm)."""
     at = np.asarray(points, np.float64)
     for _ in range(2):
-        after = np.roll(at, -1, axis=0)
+        after = np.concatenate([at[1:], at[:1]])
         at = np.stack([0.75 * at + 0.25 * after, 0.25 * at + 0.75 * after], 1).reshape(-1, 2)
     return at
 
@@ -178,7 +183,7 @@ def _smooth(points: Points) -> NDArray[np.float64]:
 TRUNK_OUTLINE = _smooth(TRUNK)
 
 
-def _leg(hip: tuple[float, float], phase: float, walk: float, front: bool) -> tuple[NDArray[np.float64], Points]:
+def _leg(hip: tuple[float, float], phase: float, walk: float, front: bool) -> tuple[Points, Points]:
     """The outline of one leg and its hoof. The foot stands still for 60 % of the stride and swings for the rest."""
     turn = (phase / (2 * np.pi)) % 1.0
     swing = (turn - 0.6) / 0.4
@@ -212,7 +217,7 @@ def _cow(canvas: Canvas, figure: Figure, pose: Pose) -> None:
     drop = np.deg2rad(-38 - 30 * pose.graze) + nod
     nose = (poll[0] + 0.36 * np.cos(drop), poll[1] + 0.36 * np.sin(drop))
     mid = (poll[0] + 0.16 * np.cos(drop), poll[1] + 0.16 * np.sin(drop))
-    canvas.coat(_smooth(list(map(tuple, _limb([poll, mid, nose], (0.25, 0.23, 0.13))))), 245)
+    canvas.coat(_smooth(_limb([poll, mid, nose], (0.25, 0.23, 0.13))), 245)
     root, wave = (-0.55, 0.86), 0.09 * np.sin(pose.sway * 2.3)
     canvas.coat(_limb([root, (-0.63, 0.62), (-0.64 + wave, 0.36)], (0.06, 0.04, 0.035)), 200)
     canvas.finish_coat()

@@ -1,0 +1,84 @@
+"""The audit: every kind of leak that is planted is found, and named."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.audit import check, leaks
+from pipeline.errors import DatasetError
+from pipeline.index import SAMPLES
+
+Row = tuple[str, str, int, int, str]  # split, fingerprint, first frame, last frame, digest
+
+
+def table(*rows: Row) -> pa.Table:
+    columns = {
+        "sample_id": [f"s{n}" for n in range(len(rows))],
+        "path": [f"crops/c/s{n}.mp4" for n in range(len(rows))],
+        "split": [row[0] for row in rows],
+        "video": [f"{row[1]}.mp4" for row in rows],
+        "video_fingerprint": [row[1] for row in rows],
+        "frame_indices": [list(range(row[2], row[3] + 1)) for row in rows],
+        "sha256": [row[4] for row in rows],
+    }
+    schema = pa.schema([SAMPLES.field(name) for name in columns])
+    return pa.table(columns, schema=schema)
+
+
+def found(*rows: Row) -> list[tuple[str, str, str]]:
+    return [(leak.shared, leak.first, leak.second) for leak in leaks(table(*rows))]
+
+
+def test_splits_that_share_nothing_pass() -> None:
+    check(
+        table(("train", "a", 0, 9, "x"), ("train", "a", 5, 14, "y"), ("val", "a", 15, 20, "z"), ("val", "b", 0, 9, "w"))
+    )
+    check(table())
+
+
+def test_overlapping_clips_in_two_splits() -> None:
+    assert found(("train", "a", 0, 9, "x"), ("val", "a", 9, 14, "y")) == [
+        ("frames", "crops/c/s0.mp4 (train)", "crops/c/s1.mp4 (val)")
+    ]
+
+
+def test_two_objects_of_one_clip_in_two_splits() -> None:
+    assert len(found(("train", "a", 0, 9, "x"), ("test", "a", 0, 9, "y"))) == 1
+
+
+def test_a_long_clip_around_a_short_one() -> None:
+    rows: list[Row] = [("train", "a", 0, 90, "x"), ("train", "a", 5, 9, "y"), ("test", "a", 50, 60, "z")]
+    assert found(*rows) == [("frames", "crops/c/s0.mp4 (train)", "crops/c/s2.mp4 (test)")]
+
+
+def test_equal_bytes_under_two_names() -> None:
+    assert found(("train", "a", 0, 9, "x"), ("train", "b", 0, 9, "x"), ("val", "c", 0, 9, "x")) == [
+        ("bytes", "crops/c/s0.mp4 (train)", "crops/c/s2.mp4 (val)")
+    ]
+
+
+def test_a_leak_stops_the_export_and_names_the_pairs() -> None:
+    rows: list[Row] = [("train", "a", 10 * n, 10 * n + 9, f"t{n}") for n in range(20)]
+    rows += [("val", "a", 10 * n + 3, 10 * n + 5, f"v{n}") for n in range(20)]
+    with pytest.raises(DatasetError, match=r"20 pairs of crops.*s0\.mp4 .train. and crops/c/s20\.mp4 .val. share") as e:
+        check(table(*rows))
+    assert str(e.value).count("share frames") == 5 and "split.assign" in str(e.value)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["train", "val", "test"]), st.sampled_from("ab"), st.integers(0, 30), st.integers(0, 9)
+        ),
+        max_size=12,
+    )
+)
+def test_a_leak_is_found_exactly_when_there_is_one(spans: list[tuple[str, str, int, int]]) -> None:
+    rows: list[Row] = [(s, v, first, first + more, f"{n}") for n, (s, v, first, more) in enumerate(spans)]
+    there = any(
+        a[0] != b[0] and a[1] == b[1] and a[2] <= b[3] and b[2] <= a[3] for n, a in enumerate(rows) for b in rows[:n]
+    )
+    assert bool(found(*rows)) == there
