@@ -42,11 +42,7 @@ class Sam2Config:
         check_options(self.device, self.dtype)
         check_limits(self.max_side, Limits(), self.release)
         check_holes(self.fill_holes)
-        if Path(self.weights).suffix in (".pt", ".pth", ".yaml"):
-            raise ValueError(
-                f"tracker.weights={self.weights} is of the original SAM2 package; this tracker loads the same models "
-                "from facebook/sam2.1-hiera-tiny, -small, -base-plus or -large, or a folder downloaded from there"
-            )
+        check_weights(self.weights)
 
     def build(self) -> PromptableTracker:
         return PromptableTracker(self, FAMILY)
@@ -54,6 +50,15 @@ class Sam2Config:
     def preflight(self) -> Iterator[Check]:
         """See `sam.checks.Preflight`."""
         return preflight_of(self, FAMILY)
+
+
+def check_weights(weights: str) -> None:
+    """Refuse files of the original package; raises ValueError with what to use instead."""
+    if Path(weights).suffix in (".pt", ".pth", ".yaml"):
+        raise ValueError(
+            f"tracker.weights={weights} is of the original SAM2 package; this tracker loads the same models from "
+            "facebook/sam2.1-hiera-tiny, -small, -base-plus or -large, or a folder downloaded from there"
+        )
 
 
 def _read(folder: Path, dtype: Any) -> tuple[Any, Any]:
