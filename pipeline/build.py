@@ -23,7 +23,7 @@ from pipeline.footage import Footage, survey
 from pipeline.judge import Judge
 from pipeline.labels import apply
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
-from pipeline.ledger import Ledger, record_id
+from pipeline.ledger import Ledger, record_id, unfinished
 from pipeline.progress import Progress
 from pipeline.records import ChunkRecord, Failure
 from pipeline.settings import FROM_DATASET, Settings
@@ -135,8 +135,6 @@ class Build:
             on_disk = self.layout.record_files()
             failed = set(state.get("failed", ())) if self.settings.retry_failed else set()
             return [job for job in share if job.record_id not in on_disk or job.record_id in failed]
-        from pipeline.worker import unfinished
-
         sizes, judge = self.layout.crop_sizes(), Judge.of(self.settings, self.splits(footage))
         again = self.settings.retry_failed
         return [job for job in share if unfinished(self.ledger.read(job.record_id), judge, sizes, again)]
