@@ -13,9 +13,10 @@ from typing import Any
 
 from sam.backends.device import check_options
 from sam.backends.limits import Limits, check_limits
-from sam.backends.promptable import PromptableTracker, check_holes, explained
+from sam.backends.promptable import PromptableTracker, check_holes, explained, preflight_of
 from sam.backends.promptable_proposals import Asking, propose
 from sam.backends.sam2 import FAMILY, check_weights
+from sam.checks import Check
 from sam.errors import UnknownPrompt
 from sam.proposals import Rules, select
 from sam.seeds import seeds
@@ -25,6 +26,7 @@ from sam.types import FrameMasks, Prompt, SessionFrames
 log = logging.getLogger(__name__)
 
 FIRST = 1  # the id of the largest object
+AUTO = replace(FAMILY, name="sam2_auto")
 
 
 @tracker("sam2_auto")
@@ -79,6 +81,10 @@ class Sam2AutoConfig:
     def build(self) -> Sam2AutoTracker:
         return Sam2AutoTracker(self)
 
+    def preflight(self) -> Iterator[Check]:
+        """See `sam.checks.Preflight`."""
+        return preflight_of(self, AUTO)
+
 
 class Sam2AutoTracker(PromptableTracker):
     """See the module docstring; implements `sam.tracker.Tracker` and `sam.memory.ModelTracker`."""
@@ -86,7 +92,7 @@ class Sam2AutoTracker(PromptableTracker):
     understands = frozenset({"text"})
 
     def __init__(self, config: Sam2AutoConfig) -> None:
-        super().__init__(config, replace(FAMILY, name="sam2_auto"))
+        super().__init__(config, AUTO)
         self._auto = config
 
     def identity(self) -> dict[str, Any]:
