@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from pipeline.derive import export, read_state, report, write_state
+from pipeline.derive import checksums, export, read_state, report, write_state
 from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
 from pipeline.judge import Judge
+from pipeline.labels import apply
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
-from pipeline.ledger import Ledger, record_id
+from pipeline.ledger import Ledger, record_id, unfinished
 from pipeline.progress import Progress
 from pipeline.records import ChunkRecord, Failure
 from pipeline.settings import FROM_DATASET, Settings
@@ -134,8 +135,6 @@ class Build:
             on_disk = self.layout.record_files()
             failed = set(state.get("failed", ())) if self.settings.retry_failed else set()
             return [job for job in share if job.record_id not in on_disk or job.record_id in failed]
-        from pipeline.worker import unfinished
-
         sizes, judge = self.layout.crop_sizes(), Judge.of(self.settings, self.splits(footage))
         again = self.settings.retry_failed
         return [job for job in share if unfinished(self.ledger.read(job.record_id), judge, sizes, again)]
@@ -167,6 +166,7 @@ class Build:
                 if not self.settings.keep_tracks:
                     for key in {key for job in jobs for key in job.track_keys}:
                         self.store.remove(key)
+            apply(self.layout)
             self._derive(outcomes)
         if missing:
             log.info("%d of %d chunks are still to be done by other shards or a rerun", len(missing), len(wanted))
@@ -199,9 +199,10 @@ class Build:
         return failed
 
     def _derive(self, outcomes: Sequence[Outcome]) -> None:
-        """Exports and report, where the index or their own settings changed."""
+        """Exports, report and checksums, where the index or their own settings changed."""
         export(self.settings, self.layout)
         report(self.settings, self.layout, self.seconds | _stage_seconds(outcomes))
+        checksums(self.layout)
 
     def _index_stamp(self, jobs: Sequence[Job], footage: Footage) -> str:
         """Changes with anything the index is made from: records, unusable videos, filters, region and split."""

@@ -79,6 +79,20 @@ class Layout:
         return self.root / "splits.parquet"
 
     @property
+    def labels(self) -> Path:
+        """Every label that was ever given, a line each."""
+        return self.root / "labels.jsonl"
+
+    @property
+    def open_labels(self) -> Path:
+        """The labels that fit no sample, or may fit one."""
+        return self.root / "labels.open.jsonl"
+
+    @property
+    def checksums(self) -> Path:
+        return self.root / "checksums.sha256"
+
+    @property
     def exports(self) -> Path:
         return self.root / "exports"
 

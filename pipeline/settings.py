@@ -19,8 +19,8 @@ from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
 
 SPLITS = ("train", "val", "test")
-FROM_DATASET = frozenset({"crop", "export", "report"})  # tasks that start from out/dataset.yaml
-UNDECISIVE = frozenset({"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "segment"})
+FROM_DATASET = frozenset({"crop", "export", "report", "label"})  # tasks that start from out/dataset.yaml
+UNDECISIVE = frozenset({"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment"})
 
 
 @dataclass
@@ -75,7 +75,7 @@ class DemoConfig:
 
     footage: str = "demo/footage"
     videos: int = 4
-    seconds: float = 40.0
+    seconds: float = 30.0
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -135,6 +135,8 @@ class Settings:
     split: SplitConfig
     exports: Mapping[str, Any]
     link: str
+    classes: str
+    labels: Path | None
     executor: Any
     shard: ShardConfig
     demo: DemoConfig

@@ -26,7 +26,7 @@ from pipeline.report.histogram import Histogram, number
 
 TOP = 25  # rows shown of a table that may be long
 SAMPLES = ("sample_id", "path", "split", "video", "clip_id", "object_id", "prompt", "start_frame", "num_frames", "size")
-MORE = ("fps", "size_bytes", "degraded", "tracker", "first_score")
+MORE = ("fps", "size_bytes", "degraded", "tracker", "first_score", "label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +183,7 @@ def _tables(samples: pa.Table, refused: pa.Table, failures: pa.Table) -> tuple[T
     made = [
         _table("Prompts", "Prompt", prompts),
         _table("Splits", "Split", [samples["split"].to_pylist()]),
+        _table("Labels", "Label", [[label for label in samples["label"].to_pylist() if label is not None]]),
         _table("Cameras", "Folder", cameras),
         _table("Videos", "Video", videos),
     ]

@@ -18,6 +18,7 @@ OTHERS = {
     "sam3": "tracker=sam3_hf runs without an NVIDIA GPU too, tracker=motion needs no model (fixed cameras)",
     "sam3_hf": "tracker=motion needs no model (fixed cameras)",
     "sam3_tracker": "tracker=motion needs no model (fixed cameras)",
+    "sam2_auto": "tracker=motion needs no model (fixed cameras)",
     "sam2": "tracker=motion needs no model (fixed cameras)",
 }
 

@@ -43,10 +43,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def weights(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.sam3.tiny_sam2 import build
-
-    return build(tmp_path_factory.mktemp("tiny") / "sam2")
+def weights(prompted: dict[str, Path]) -> Path:
+    return prompted["sam2"]
 
 
 @pytest.fixture
