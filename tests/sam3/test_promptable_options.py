@@ -13,10 +13,10 @@ from sam.backends.sam2 import Sam2Config
 from sam.errors import TrackerUnavailable, UnknownPrompt
 from sam.image import segment_image
 from sam.session import SAMSession
-from sam.types import Prompt
+from sam.types import Prompt, iou
 from tests.sam3.conftest import require
 from tests.sam3.footage import blobs
-from tests.sam3.prompting import BOX, CLICK, MODELS, follow, prompts
+from tests.sam3.prompting import BOX, CLICK, MODELS, by_object, follow, prompts
 
 
 @pytest.fixture(scope="module", params=sorted(MODELS))
@@ -88,3 +88,24 @@ def test_other_models_and_missing_weights_say_so(prompted: dict[str, Path], tmp_
                 pass
     with pytest.raises(ValueError, match=r"sam2.1_hiera_large.pt is of the original SAM2 package; .* facebook/sam2.1"):
         Sam2Config(weights="checkpoints/sam2.1_hiera_large.pt")
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_gpu_follows_alike_and_gets_its_memory_back(cuda: str, name: str, prompted: dict[str, Path]) -> None:
+    import torch
+
+    footage = blobs(4)
+    with MODELS[name](str(prompted[name])).build() as on_cpu:
+        expected = by_object(follow(on_cpu, footage.session(), prompts(footage)))
+    config = MODELS[name](str(prompted[name]))
+    config.device, config.dtype = cuda, "float32"
+    with config.build() as tracker:
+        before = torch.cuda.memory_allocated()
+        found = by_object(follow(tracker, footage.session(), prompts(footage)))
+        assert len(segment_image(tracker, footage.images[0], [Prompt(box=BOX)])) == 1
+        assert torch.cuda.memory_allocated() == before
+    assert found.keys() == expected.keys()
+    for number, frames in expected.items():
+        for frame, (mask, score) in frames.items():
+            assert iou(found[number][frame][0], mask) > 0.95
+            assert found[number][frame][1] == pytest.approx(score, abs=0.01)
