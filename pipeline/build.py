@@ -101,7 +101,7 @@ class Build:
     # -- doing --------------------------------------------------------------------------------------------------------
 
     def _work(self, jobs: Sequence[Job], footage: Footage) -> list[Outcome]:
-        share = [job for job in jobs if self._mine(job)]
+        share = [job for job in jobs if self.settings.shard.takes(job.chunk.id)]
         pending = self._pending(share, jobs, footage)
         done = len(share) - len(pending)
         if done:
@@ -118,10 +118,6 @@ class Build:
             finally:
                 results.close()
         return outcomes
-
-    def _mine(self, job: Job) -> bool:
-        shard = self.settings.shard
-        return int(job.chunk.id, 16) % shard.count == shard.index
 
     def _pending(self, share: Sequence[Job], jobs: Sequence[Job], footage: Footage) -> list[Job]:
         """The jobs of this run's share that have no finished record, or whose record no longer serves."""

@@ -23,7 +23,15 @@ from pipeline.extractor import CropConfig
 from pipeline.filters.filter import filters
 from pipeline.quoting import shell_word
 from pipeline.roi import load_regions
-from pipeline.settings import FROM_DATASET, DemoConfig, SegmentConfig, Settings, ShardConfig, SplitConfig
+from pipeline.settings import (
+    FROM_DATASET,
+    DemoConfig,
+    OutputsConfig,
+    SegmentConfig,
+    Settings,
+    ShardConfig,
+    SplitConfig,
+)
 from sam.tracker import trackers
 from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
@@ -41,6 +49,7 @@ TASKS = {
     "report": "only write the report of a finished dataset",
     "label": "take labels from a CSV file into a finished dataset, and write its exports anew",
     "verify": "prove with checksums that a dataset, copied perhaps, is complete and unchanged; writes nothing",
+    "outputs": "masks, overlays and alpha videos of a finished dataset, from its stored tracks",
     "segment": "follow what points or boxes name through one video; without any, print what the video is",
     "demo": "generate footage with known truth, build a dataset from it, and score the tracks",
 }
@@ -100,6 +109,7 @@ class Config:
     shard: ShardConfig = field(default_factory=ShardConfig)
     demo: DemoConfig = field(default_factory=DemoConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
+    outputs: OutputsConfig = field(default_factory=OutputsConfig)
     retry_failed: bool = True
     labels: str | None = None  # task=label: the CSV file
 
@@ -172,6 +182,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         shard=config.shard,
         demo=config.demo,
         segment=config.segment,
+        outputs=config.outputs,
         retry_failed=config.retry_failed,
         values=_plain_values(cfg),
         document=document,
@@ -250,6 +261,8 @@ def _require(config: Config) -> None:
     missing = []
     if needs_videos and not config.videos:
         missing.append("videos=... (a file, folder, glob or list file)")
+    if config.task == "outputs" and not config.outputs.kinds:
+        missing.append("outputs.masks=png, outputs.overlay=true or outputs.alpha=webm: nothing else is left to make")
     if needs_tracker and config.tracker is None:
         missing.append(f"tracker=... (one of {', '.join(trackers())})")
     if needs_tracker and not config.prompt:

@@ -229,7 +229,7 @@ def _enlarged(view: _View, background: str, size: int) -> Picture:
     plane = view.plane()
     coverage = _coverage(plane, size)
     alone = view.paste(np.zeros((view.side, view.side, 3), np.uint8))
-    picture = _faded(_enlarge(_spread(alone, plane), size), coverage)
+    picture = _faded(_enlarge(spread(alone, plane), size), coverage)
     if background == "black":
         return picture
     return _array(cv2.add(picture, _faded(_behind(view, background, size, size), 255 - coverage)))
@@ -278,8 +278,11 @@ def _blur(view: _View, size: int, extent: int) -> Picture:
     return _array(cv2.resize(cv2.convertScaleAbs(colour), (extent, extent)))
 
 
-def _spread(picture: Picture, plane: Picture) -> Picture:
-    """Continue the object's colours a few pixels beyond its edge, so that Lanczos finds no cliff to ring at."""
+def spread(picture: Picture, plane: Picture) -> Picture:
+    """Continue the object's colours a few pixels beyond its edge, so that nothing that looks around finds a cliff.
+
+    picture: (h, w, 3) uint8, black where plane, (h, w) of 0 and 255, is 0. From 6 pixels off the object it stays black.
+    """
     reach = (11, 11)  # the kernel looks 4 source pixels far, from up to 1 pixel outside
     colour = cv2.boxFilter(picture, cv2.CV_32F, reach, normalize=False, borderType=cv2.BORDER_CONSTANT)
     weight = cv2.boxFilter(plane, cv2.CV_32F, reach, normalize=False, borderType=cv2.BORDER_CONSTANT)

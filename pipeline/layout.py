@@ -109,6 +109,22 @@ class Layout:
         return self.root / "segment" / Path(video).with_suffix("")
 
     @property
+    def outputs(self) -> Path:
+        return self.root / "outputs"
+
+    def output(self, name: str) -> Path:
+        """Where task=outputs puts what it makes of a clip, given by its id, or of a video, by its name."""
+        return self.outputs / name
+
+    def output_record(self, name: str) -> Path:
+        """What is there of it, and from which settings."""
+        return self.output(name) / "outputs.json"
+
+    def output_failures(self, shard: int) -> Path:
+        """What the last run of task=outputs, or of one of its shards, could not make."""
+        return self.outputs / f"failures-{shard}.json"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs"
 
@@ -120,6 +136,10 @@ class Layout:
 
     def track_file(self, key: str) -> Path:
         return self.tracks / key[:2] / f"{key}.parquet"
+
+    def has_tracks(self) -> bool:
+        """Whether there are any tracks at all."""
+        return any(True for _ in self.tracks.glob("??/*.parquet"))
 
     def tracker_identity(self, key: str) -> Path:
         return self.tracks / "trackers" / f"{key}.json"

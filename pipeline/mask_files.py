@@ -1,6 +1,6 @@
-"""Masks on disk: a PNG per object and frame, and COCO JSON that `tracker=file` reads back.
+"""Tracked masks on disk: COCO JSON that `tracker=file` reads back.
 
-Both are written frame by frame: nothing but the frames' times is held.
+It is written frame by frame: nothing but the frames' times is held.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Self
 
-import cv2
 import numpy as np
 import orjson
 from pycocotools import mask as coco
@@ -19,15 +18,11 @@ from video.types import Frame, Video
 
 
 class MaskFiles:
-    """Writes `masks.json`, and with `pictures` also `masks/<object>/<frame>.png` (0 or 255), into a folder.
+    """Writes `masks.json` into a folder. about: what else it says, under "info"."""
 
-    A frame without the object has no picture. about: what else `masks.json` says, under "info".
-    """
-
-    def __init__(self, folder: Path, video: Video, pictures: bool, about: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, video: Video, about: Mapping[str, Any]) -> None:
         self._folder = folder
         self._video = video
-        self._pictures = pictures
         self._about = about
         self._file: IO[bytes] | None = None
         self._frames: list[tuple[int, float]] = []
@@ -64,12 +59,6 @@ class MaskFiles:
             self._rows += 1
             row = self._row(frame.index, object_id, mask, score, plane)
             self._file.write((b"," if self._rows > 1 else b"") + orjson.dumps(row))
-            if self._pictures:
-                folder = self._folder / "masks" / str(object_id)
-                folder.mkdir(parents=True, exist_ok=True)
-                done, png = cv2.imencode(".png", plane * np.uint8(255), [cv2.IMWRITE_PNG_BILEVEL, 1])
-                assert done, "encoding a PNG in memory cannot fail"
-                (folder / f"{frame.index:06}.png").write_bytes(png.tobytes())
 
     def _row(self, index: int, object_id: int, mask: Mask, score: float, plane: Any) -> dict[str, Any]:
         x0, y0, x1, y1 = mask.box

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -14,11 +14,16 @@ COLOURS = ((255, 99, 71), (64, 160, 255), (120, 220, 90), (255, 200, 40), (200, 
 INSIDE, OUTSIDE = (40, 220, 40), (230, 40, 40)  # clicks with label 1 and 0
 
 
-def paint(rgb: NDArray[np.uint8], objects: Iterable[tuple[int, Mask]]) -> NDArray[np.uint8]:
-    """A copy of the picture (H, W, 3) with each mask tinted and outlined, and its object's id beside it."""
+def paint(
+    rgb: NDArray[np.uint8], objects: Iterable[tuple[int, Mask]], texts: Sequence[str] | None = None, boxes: bool = False
+) -> NDArray[np.uint8]:
+    """A copy of the picture (H, W, 3) with each mask tinted and outlined, a text beside it, and its box if wanted.
+
+    objects: (object id, mask); the id chooses the colour. texts: one per object; None for the ids.
+    """
     picture = rgb.copy()
     thickness = _thickness(rgb)
-    for object_id, mask in objects:
+    for n, (object_id, mask) in enumerate(objects):
         x0, y0, x1, y1 = mask.box
         colour = np.array(COLOURS[object_id % len(COLOURS)], np.uint8)
         plane = mask.decode()
@@ -26,8 +31,11 @@ def paint(rgb: NDArray[np.uint8], objects: Iterable[tuple[int, Mask]]) -> NDArra
         part[on] = (part[on] // 2) + colour // 2
         outline, _ = cv2.findContours(plane, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x0, y0))
         cv2.drawContours(picture, outline, -1, colour.tolist(), thickness)
+        if boxes:
+            cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), colour.tolist(), max(1, thickness // 2))
+        text = str(object_id) if texts is None else texts[n]
         at = (x0, max(y0 - 4, 12))
-        cv2.putText(picture, str(object_id), at, cv2.FONT_HERSHEY_SIMPLEX, thickness / 2, colour.tolist(), thickness)
+        cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, thickness / 2, colour.tolist(), thickness)
     return picture
 
 

@@ -61,6 +61,10 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
             from pipeline.label_import import label
 
             return label(settings, layout), None
+        if settings.task == "outputs":
+            from pipeline.outputs import outputs
+
+            return outputs(settings, layout), None
         if settings.task in ("export", "report"):
             return _derive(settings, layout), None
         if settings.task == "demo":

@@ -14,23 +14,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.clicks import read_prompts
 from pipeline.errors import ConfigError
+from pipeline.executors.local import cores
 from pipeline.layout import Layout, writing_folder
 from pipeline.mask_files import MaskFiles
-from pipeline.overlay import paint, paint_prompts
+from pipeline.output_files import KINDS, Item, OutputFiles, Shown, write
 from pipeline.settings import Settings
 from pipeline.source_frames import EVERY, last_frame, session_frames
 from sam.errors import TrackingFailed, WrongPrompt
 from sam.session import SAMSession
 from sam.tracker import DialogueTracker, Tracker
-from sam.types import FrameMasks, Prompt
-from video.encoder import encode
+from sam.types import Prompt
 from video.errors import UnreadableVideo
 from video.reader import open_reader
 from video.source import find, probe
@@ -62,7 +59,7 @@ def describe(settings: Settings) -> str:
 
 
 def segment(settings: Settings, layout: Layout) -> int:
-    """Write masks, overlay and export; returns the exit status. Raises the errors of reading and tracking."""
+    """Write masks.json and what outputs.* asks for; returns the exit status. Raises the errors of reading, tracking."""
     video = _only_video(settings)
     prompts = read_prompts(settings.segment)
     tracker = _tracker(settings)
@@ -82,7 +79,7 @@ def segment(settings: Settings, layout: Layout) -> int:
             return 3
     for object_id, count in sorted(visible.items()):
         log.info("object %d: in %d of %d frames", object_id, count, last - first + 1)
-    log.info("masks, overlay.mp4 and masks.json in %s", folder)
+    log.info("%s in %s", ", ".join([*(KINDS[kind] for kind in settings.outputs.kinds), "masks.json"]), folder)
     log.info("crop them: python main.py videos=%s tracker=file tracker.path=%s prompt=NAME", video.path, folder / "masks.json")  # fmt: skip  # noqa: E501
     return 0
 
@@ -132,22 +129,28 @@ def _write(
     last: int,
 ) -> dict[int, int]:
     """Track and write everything at once; returns in how many frames each object is seen."""
-    options = settings.segment
+    start, options = settings.segment.start, settings.outputs
     visible = dict.fromkeys(session.objects, 0)
+    items = {number: Item(number, str(number), str(number)) for number in session.objects}
     about = {"tracker": tracker.identity(), "video": video.path, "prompts": [_plain(p) for p in prompts]}
 
-    def pictures() -> Iterator[NDArray[np.uint8]]:
-        source = _source(video, settings.reader, options.start, last)
-        shown = tqdm(source, unit="frame", disable=not sys.stderr.isatty(), total=last - options.start + 1)
-        for frame, seen in zip(shown, session.propagate(), strict=True):
+    def shown() -> Iterator[Shown]:
+        source = _source(video, settings.reader, start, last)
+        counted = tqdm(source, unit="frame", disable=not sys.stderr.isatty(), total=last - start + 1)
+        for frame, seen in zip(counted, session.propagate(), strict=True):
             for object_id in seen.object_ids:
                 visible[object_id] += 1
-            files.write(frame, seen)
-            yield _picture(frame, seen, prompts)
+            tracks.write(frame, seen)
+            if (frame.index - start) % options.every == 0:
+                masks = {items[n]: mask for n, mask in zip(seen.object_ids, seen.masks, strict=True)}
+                yield Shown(frame.index, frame.rgb, masks, tuple(p for p in prompts if p.frame == frame.index))
 
-    size = (video.width + video.width % 2, video.height + video.height % 2)
-    with MaskFiles(folder, video, options.masks, about) as files:
-        encode(folder / "overlay.mp4", pictures(), video.fps, settings.encode, size=size)
+    places = {kind: folder / KINDS[kind] for kind in options.kinds}
+    size = video.width, video.height
+    files = OutputFiles(places, [*items.values()], options, settings.encode, video.fps / options.every, size)
+    together = [opening for group in files.rounds() for opening in group]  # it is tracked only once
+    with MaskFiles(folder, video, about) as tracks:
+        write(together, shown(), settings.executor.workers or cores())
     return visible
 
 
@@ -169,16 +172,6 @@ def _source(video: Video, reader: str, first: int, last: int) -> Iterator[Frame]
 def _in_place(frame: Frame, number: int) -> Frame:
     """A frame where another one should have been."""
     return replace(frame, index=number, position=number, corrupt=True)
-
-
-def _picture(frame: Frame, seen: FrameMasks, prompts: tuple[Prompt, ...]) -> NDArray[np.uint8]:
-    """The frame with its masks and prompts; an odd side gets one more row or column, as H.264 needs."""
-    picture = paint(frame.rgb, zip(seen.object_ids, seen.masks, strict=True))
-    paint_prompts(picture, [p for p in prompts if p.frame == frame.index])
-    height, width = picture.shape[:2]
-    if height % 2 or width % 2:
-        picture = np.asarray(cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
-    return picture
 
 
 def _plain(prompt: Prompt) -> dict[str, Any]:

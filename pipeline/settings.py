@@ -15,12 +15,17 @@ from typing import Any
 
 from pipeline.extractor import CropConfig
 from sam.tracker import TrackerConfig
+from video.alpha import ALPHA
 from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
 
 SPLITS = ("train", "val", "test")
-FROM_DATASET = frozenset({"crop", "export", "report", "label"})  # tasks that start from out/dataset.yaml
-UNDECISIVE = frozenset({"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment"})
+PICTURES = ("png", "jpeg", "webp")
+STYLES = ("binary", "highlighted", "greenscreen")
+FROM_DATASET = frozenset({"crop", "export", "report", "label", "outputs"})  # tasks that start from out/dataset.yaml
+UNDECISIVE = frozenset(
+    {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs"}
+)
 
 
 @dataclass
@@ -68,6 +73,10 @@ class ShardConfig:
         if self.count < 1 or not 0 <= self.index < self.count:
             raise ValueError(f"shard.index must be from 0 to shard.count-1, got {self.index} of {self.count}")
 
+    def takes(self, digest: str) -> bool:
+        """Whether what has this (hexadecimal) digest is done by this shard."""
+        return int(digest, 16) % self.count == self.index
+
 
 @dataclass
 class DemoConfig:
@@ -96,7 +105,6 @@ class SegmentConfig:
     clicks: Any = None  # several objects and frames: a JSON file, JSON, or a list of {frame,object,points,labels,box}
     start: int = 0  # the first frame tracked
     end: int | None = None  # the last one, inclusive; null: the video's last
-    masks: bool = True  # also write a PNG per object and frame
 
     def __post_init__(self) -> None:
         if self.start < 0:
@@ -108,6 +116,55 @@ class SegmentConfig:
     def given(self) -> bool:
         """Whether there is anything to follow."""
         return not (self.points is None and self.labels is None and self.box is None and self.clicks is None)
+
+
+@dataclass
+class OutputsConfig:
+    """What task=outputs and task=segment write of masks.
+
+    masks: a picture per frame (png, jpeg or webp; null for none). style: binary (255 on the object), highlighted (the
+    frame, the object tinted) or greenscreen (the object on pure green). alpha: a video with transparency (webm or
+    prores; null for none). per_object: one mask sequence and alpha video for every object, or false: for all together;
+    null: true, and false for whole videos.
+    """
+
+    masks: str | None = "png"
+    style: str = "binary"
+    quality: int = 80  # of jpeg and webp, 1 to 100; webp is lossless at 100
+    every: int = 1  # every n-th sampled frame
+    overlay: bool = True  # H.264 with masks, boxes, labels and ids
+    alpha: str | None = None
+    per_object: bool | None = None
+    objects: str = "kept"  # kept: what is in the dataset; all: everything that was tracked
+    clips: Any = None  # glob or list of globs on clip ids
+    per: str = "clip"  # clip | video: the sampled frames of all its clips in one
+
+    def __post_init__(self) -> None:
+        choices = {"masks": (*PICTURES, None), "style": STYLES, "alpha": (*ALPHA, None), "objects": ("kept", "all")}
+        for key, valid in {**choices, "per": ("clip", "video")}.items():
+            if getattr(self, key) not in valid:
+                named = ", ".join("null" if v is None else v for v in valid)
+                raise ValueError(f"outputs.{key} must be one of {named}, got {getattr(self, key)!r}")
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"outputs.quality must be from 1 to 100, got {self.quality}")
+        if self.every < 1:
+            raise ValueError(f"outputs.every must be at least 1: every n-th frame, got {self.every}")
+        if self.per == "video" and self.per_object:
+            raise ValueError(
+                "outputs.per=video shows many windows, and an object's id holds within one: set "
+                "outputs.per_object=false, or build with clip.whole=true"
+            )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Which of "masks", "overlay" and "alpha" are wanted."""
+        wanted = {"masks": self.masks is not None, "overlay": self.overlay, "alpha": self.alpha is not None}
+        return tuple(kind for kind, on in wanted.items() if on)
+
+    @property
+    def apart(self) -> bool:
+        """Whether every object has files of its own."""
+        return self.per == "clip" if self.per_object is None else self.per_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +198,7 @@ class Settings:
     shard: ShardConfig
     demo: DemoConfig
     segment: SegmentConfig
+    outputs: OutputsConfig
     retry_failed: bool
     values: Mapping[str, Any]  # the whole config as plain dicts, lists and scalars
     document: str  # the same as YAML

@@ -1,4 +1,4 @@
-"""Pictures -> an .mp4 file: the only encoder.
+"""Pictures -> a video file: the only encoder; `video.alpha` adds the two formats with transparency.
 
 H.264 that browsers play (yuv420p, High profile, index first), tagged BT.601 limited, so that every reader shows the
 same colours. It never picks a file name, renames, or keeps a broken file. Invariant: the same pictures, settings and
@@ -12,11 +12,12 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import av
 import cv2
@@ -27,9 +28,9 @@ PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
-_SMPTE170M = 6  # BT.601 for 525 lines: the code point of primaries, transfer and matrix alike (ITU-T H.273)
-_LIMITED, _FULL = 1, 2  # AVColorRange
-_KEYFRAME_EVERY = 48  # a seek decodes at most this many frames; a usual clip has one keyframe
+SMPTE170M = 6  # BT.601 for 525 lines: the code point of primaries, transfer and matrix alike (ITU-T H.273)
+LIMITED, FULL = 1, 2  # AVColorRange
+KEYFRAME_EVERY = 48  # a seek decodes at most this many frames; a usual clip has one keyframe
 _FINEST_RATE = 100_000  # the largest denominator of a playback rate: exact for every broadcast rate
 # Rows: U and V from R, G, B of 0..255 by BT.601, limited range (16..240).
 _CHROMA = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]) * 224 / 255
@@ -66,6 +67,141 @@ class Encoded:
     frames: int
 
 
+class VideoWriter(ABC):
+    """A video file that grows picture by picture; picture n is shown at n / fps seconds. A context manager.
+
+    path: written directly, replaced if it exists; renaming is the caller's. Left by an error, or without a picture,
+    the file is removed. fps: positive, up to 1000; kept exactly up to a denominator of 100000. size: (width, height) of
+    every picture. Raises ValueError for an impossible rate, no pictures, or one of another shape or type; OSError when
+    the file cannot be written (av.error.FFmpegError is one for most causes).
+    """
+
+    format: str  # of the container
+    channels: int
+    movflags = ""
+
+    def __init__(self, path: str | os.PathLike[str], fps: Fraction | float, size: tuple[int, int]) -> None:
+        self.rate = _playback_rate(fps)
+        self.size = size
+        self.count = 0
+        self.encoded: Encoded | None = None
+        self._path = Path(path).absolute()  # a relative name with a colon would be read as a protocol
+
+    @abstractmethod
+    def _open(self, container: Any) -> None:
+        """Add the stream."""
+
+    @abstractmethod
+    def _packets(self, picture: NDArray[np.uint8] | None) -> Iterable[Any]:
+        """The packets that are ready with one more picture; all that are left, for None."""
+
+    def __enter__(self) -> Self:
+        options = {"fflags": "+bitexact"}  # no muxer name, no times
+        if self.movflags:
+            options["movflags"] = self.movflags
+        self._container: Any = av.open(str(self._path), "w", format=self.format, options=options)
+        try:
+            self._open(self._container)
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is not None:
+            self._discard()
+            return
+        try:
+            if self.count == 0:
+                raise ValueError("there are no frames to encode")
+            for packet in self._packets(None):
+                self._container.mux(packet)
+            self._container.close()
+            self.encoded = _describe(self._path, self.count)
+        except BaseException:
+            self._discard()
+            raise
+
+    def write(self, picture: NDArray[np.uint8]) -> None:
+        """Add a picture, (height, width, channels) uint8: RGB, or RGBA with straight alpha."""
+        shape = (self.size[1], self.size[0], self.channels)
+        if picture.shape != shape or picture.dtype != np.uint8:
+            raise ValueError(f"frame {self.count} must be {shape} uint8, got {picture.shape} {picture.dtype}")
+        for packet in self._packets(picture):
+            self._container.mux(packet)
+        self.count += 1
+
+    def stamped(self, frame: Any) -> Any:
+        """A PyAV frame with the time of the picture that is being written."""
+        frame.pts, frame.time_base = self.count, 1 / self.rate
+        return frame
+
+    def prepared(self, context: Any, pixels: str) -> Any:
+        """A codec context with what all of ours have in common: size, rate, keyframes, one thread, BT.601 limited."""
+        context.width, context.height = self.size
+        context.pix_fmt = pixels
+        context.time_base = 1 / self.rate
+        context.gop_size = KEYFRAME_EVERY
+        context.thread_count = 1
+        context.color_primaries = context.color_trc = context.colorspace = SMPTE170M
+        context.color_range = LIMITED
+        return context
+
+    def _discard(self) -> None:
+        try:
+            self._container.close()
+        finally:
+            if self._path.is_file():
+                self._path.unlink()
+
+
+class H264Writer(VideoWriter):
+    """An MP4 file, whatever the path's extension, of (height, width, 3) RGB pictures.
+
+    size: even, unless lossless (4:2:0 chroma covers 2 x 2 pixels). exact_luma: quantise nothing, still yuv420p: black
+    and white come back as exactly 0 and 255. For masks. Its profile (High 4:4:4 Predictive) plays in Chrome and ffmpeg
+    players, not in Safari.
+    """
+
+    format, channels = "mp4", 3
+    movflags = "+faststart"  # the index moves before the pictures
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        fps: Fraction | float,
+        config: EncodeConfig,
+        *,
+        size: tuple[int, int],
+        exact_luma: bool = False,
+    ) -> None:
+        width, height = size
+        if min(size) < 2 or (not config.lossless and (width % 2 or height % 2)):
+            raise ValueError(f"H.264 in yuv420p needs even sizes of at least 2, got {width}x{height}")
+        super().__init__(path, fps, size)
+        self._config = config
+        self._exact_luma = exact_luma
+
+    def _open(self, container: Any) -> None:
+        lossless, preset = self._config.lossless, self._config.preset
+        options = {"preset": preset, "crf": str(self._config.crf), "profile": "high"}
+        if lossless or self._exact_luma:
+            options = {"preset": preset, "qp": "0"}
+        self._stream = container.add_stream("libx264rgb" if lossless else "libx264", rate=self.rate, options=options)
+        context = self.prepared(self._stream.codec_context, "rgb24" if lossless else "yuv420p")
+        if lossless:
+            context.colorspace, context.color_range = 0, FULL  # 0: the samples are R, G and B
+
+    def _packets(self, picture: NDArray[np.uint8] | None) -> Iterable[Any]:
+        if picture is None:
+            return list(self._stream.encode(None))
+        if self._config.lossless:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        else:
+            frame = av.VideoFrame.from_ndarray(to_yuv420p(picture), format="yuv420p")
+        return list(self._stream.encode(self.stamped(frame)))
+
+
 def encode(
     path: str | os.PathLike[str],
     frames: Iterable[NDArray[np.uint8]],
@@ -75,80 +211,15 @@ def encode(
     size: tuple[int, int],
     exact_luma: bool = False,
 ) -> Encoded:
-    """Write frames as an MP4 file, whatever the path's extension; frame n is shown at n / fps seconds.
-
-    Args:
-        path: written directly, replaced if it exists, removed again on any error. Renaming is the caller's.
-        frames: (height, width, 3) uint8 RGB each.
-        fps: positive, up to 1000; kept exactly up to a denominator of 100000.
-        size: (width, height) of every frame; even, unless lossless (4:2:0 chroma covers 2 x 2 pixels).
-        exact_luma: quantise nothing, still yuv420p: black and white come back as exactly 0 and 255. For masks. Its
-            profile (High 4:4:4 Predictive) plays in Chrome and ffmpeg players, not in Safari.
-
-    Raises:
-        ValueError: no frames, a frame of another shape or type, an odd size, or an impossible rate.
-        OSError: the file cannot be written (av.error.FFmpegError is one for most causes).
-    """
-    width, height = size
-    if min(size) < 2 or (not config.lossless and (width % 2 or height % 2)):
-        raise ValueError(f"H.264 in yuv420p needs even sizes of at least 2, got {width}x{height}")
-    rate = _playback_rate(fps)
-    target = Path(path).absolute()  # a relative name with a colon would be read as a protocol
-    # bitexact: no muxer name, no times. faststart: the index moves before the pictures.
-    options = {"fflags": "+bitexact", "movflags": "+faststart"}
-    try:
-        with av.open(str(target), "w", format="mp4", options=options) as container:
-            count = _write(container, frames, rate, size, config, exact_luma)
-        return _describe(target, count)
-    except BaseException:
-        if target.is_file():
-            target.unlink()
-        raise
+    """Write all frames, (height, width, 3) uint8 RGB each, as an MP4 file; arguments and errors as `H264Writer`."""
+    with H264Writer(path, fps, config, size=size, exact_luma=exact_luma) as file:
+        for rgb in frames:
+            file.write(rgb)
+    assert file.encoded is not None
+    return file.encoded
 
 
-def _write(
-    container: Any,
-    frames: Iterable[NDArray[np.uint8]],
-    rate: Fraction,
-    size: tuple[int, int],
-    config: EncodeConfig,
-    exact_luma: bool,
-) -> int:
-    stream = _open_stream(container, rate, size, config, exact_luma)
-    count = 0
-    for count, rgb in enumerate(frames, start=1):
-        if rgb.shape != (size[1], size[0], 3) or rgb.dtype != np.uint8:
-            raise ValueError(f"frame {count - 1} must be ({size[1]}, {size[0]}, 3) uint8, got {rgb.shape} {rgb.dtype}")
-        if config.lossless:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-        else:
-            frame = av.VideoFrame.from_ndarray(_to_yuv420p(rgb), format="yuv420p")
-        frame.pts, frame.time_base = count - 1, 1 / rate
-        container.mux(stream.encode(frame))
-    if count == 0:
-        raise ValueError("there are no frames to encode")
-    container.mux(stream.encode(None))
-    return count
-
-
-def _open_stream(container: Any, rate: Fraction, size: tuple[int, int], config: EncodeConfig, exact_luma: bool) -> Any:
-    options = {"preset": config.preset, "crf": str(config.crf), "profile": "high"}
-    if config.lossless or exact_luma:
-        options = {"preset": config.preset, "qp": "0"}
-    stream = container.add_stream("libx264rgb" if config.lossless else "libx264", rate=rate, options=options)
-    context = stream.codec_context
-    context.width, context.height = size
-    context.pix_fmt = "rgb24" if config.lossless else "yuv420p"
-    context.time_base = 1 / rate
-    context.gop_size = _KEYFRAME_EVERY
-    context.thread_count = 1
-    context.color_primaries = context.color_trc = _SMPTE170M
-    context.colorspace = 0 if config.lossless else _SMPTE170M  # 0: the samples are R, G and B
-    context.color_range = _FULL if config.lossless else _LIMITED
-    return stream
-
-
-def _to_yuv420p(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def to_yuv420p(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(h, w, 3) RGB -> (h * 3 / 2, w): the planes Y, U and V one after the other, BT.601 limited.
 
     OpenCV's own conversion takes each chroma sample from one pixel of four, which frays coloured edges; here it is the
