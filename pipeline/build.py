@@ -21,7 +21,7 @@ from pipeline.derive import checksums, export, read_state, report, write_state
 from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
 from pipeline.judge import Judge
-from pipeline.labels import apply
+from pipeline.labels import Label, apply
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
 from pipeline.ledger import Ledger, record_id, unfinished
 from pipeline.progress import Progress
@@ -162,7 +162,7 @@ class Build:
                 if not self.settings.keep_tracks:
                     for key in {key for job in jobs for key in job.track_keys}:
                         self.store.remove(key)
-            apply(self.layout)
+            apply(self.layout, _labels_of(footage))
             self._derive(outcomes)
         if missing:
             log.info("%d of %d chunks are still to be done by other shards or a rerun", len(missing), len(wanted))
@@ -191,7 +191,8 @@ class Build:
                     yield record
 
         judge = Judge.of(self.settings, splits)
-        index.build(records(), judge, self.settings.crop.size, footage.duplicates, footage.failures).write(self.layout)
+        refused = footage.duplicates + footage.refused
+        index.build(records(), judge, self.settings.crop.size, refused, footage.failures).write(self.layout)
         return failed
 
     def _derive(self, outcomes: Sequence[Outcome]) -> None:
@@ -211,7 +212,8 @@ class Build:
         roi = settings.roi.read_bytes() if settings.roi else b""
         filters = {name: asdict(options) for name, options in settings.filters.items()}
         splits = self.splits(footage)
-        return digest(records, footage.failures, footage.duplicates, filters, roi, splits, asdict(settings.split))
+        refused = footage.duplicates + footage.refused
+        return digest(records, footage.failures, refused, filters, roi, splits, asdict(settings.split))
 
     def _remove_superseded(self, wanted: set[str], stamp: str) -> None:
         """Remove the records and crops that the current settings do not name, unless that was done for this index and
@@ -297,6 +299,16 @@ class Build:
             yield
         finally:
             self.seconds[stage] = time.perf_counter() - began
+
+
+def _labels_of(footage: Footage) -> list[Label]:
+    """What `clip.spans` says happens where; older than any label that was given."""
+    return [
+        Label(span.label, span.author, "", video.name, video.fingerprint, span.start_s, span.end_s)
+        for video in footage.videos
+        for span in footage.spans.get(video.name, ())
+        if span.label
+    ]
 
 
 def _variants(rows: pa.Table) -> list[str]:

@@ -341,7 +341,7 @@ def _make_absolute(cfg: DictConfig) -> None:
         cfg.videos = _place(videos)
     elif isinstance(videos, ListConfig):
         cfg.videos = [_place(v) if isinstance(v, str) and v else v for v in videos]
-    for key in ("select.roi", "tracks.path", "tracker.path", "split.by", "labels"):
+    for key in ("select.roi", "tracks.path", "tracker.path", "split.by", "labels", "clip.spans"):
         path = OmegaConf.select(cfg, key)
         if path and (key != "split.by" or path.endswith(".csv")):
             OmegaConf.update(cfg, key, str(_absolute(path)))

@@ -7,9 +7,8 @@ it: every wrong line is named.
 
 from __future__ import annotations
 
-import csv
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,23 +18,12 @@ from pipeline.errors import ConfigError, DatasetError
 from pipeline.labels import Label, LabelStore, anchored, apply
 from pipeline.layout import Layout
 from pipeline.settings import Settings
+from pipeline.span_table import Line, lines_of, listed, seconds, videos_named
 from pipeline.tables import read_table
 
 log = logging.getLogger(__name__)
 
-NAMES = {
-    "label": ("label", "behavior", "behaviour", "class"),
-    "sample_id": ("sample_id", "sample"),
-    "path": ("path", "file", "filename", "file_name"),
-    "video": ("video", "media file name", "media file", "source_video"),
-    "start_s": ("start_s", "start (s)", "start", "start_time"),
-    "end_s": ("end_s", "stop (s)", "end", "stop", "end_time"),
-    "author": ("author", "observer", "annotator"),
-    "time": ("time", "labelled_at"),
-}
-SHOWN = 5
 COLUMNS = ["sample_id", "video", "video_fingerprint", "frame_indices", "timestamps_s", "boxes"]
-Line = tuple[int, dict[str, str]]
 
 
 def label(settings: Settings, layout: Layout) -> int:
@@ -56,7 +44,7 @@ def label(settings: Settings, layout: Layout) -> int:
 
 def read_labels(path: Path, samples: Sequence[dict[str, Any]]) -> list[Label]:
     """The labels of a CSV file. samples: rows of the index. Raises ConfigError that names every kind of wrong line."""
-    lines = list(_lines(path))
+    lines = list(lines_of(path, "labels"))
     if not lines:
         raise ConfigError(f"labels={path} has no lines below its header")
     there = set(lines[0][1])
@@ -73,24 +61,9 @@ def read_labels(path: Path, samples: Sequence[dict[str, Any]]) -> list[Label]:
             f"end_s; it has {', '.join(sorted(there))}"
         )
     if wrong:
-        problems = "; ".join(f"{what} (line {_listed(numbers)})" for what, numbers in wrong.items())
+        problems = "; ".join(f"{what} (line {listed(numbers)})" for what, numbers in wrong.items())
         raise ConfigError(f"labels={path}: nothing was taken, correct it first: {problems}")
     return found
-
-
-def _lines(path: Path) -> Iterator[Line]:
-    """Line number and values by our names for the columns."""
-    known = {alias: name for name, aliases in NAMES.items() for alias in aliases}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            for row in reader:
-                values = {
-                    known.get((key or "").strip().lower(), ""): (value or "").strip() for key, value in row.items()
-                }
-                yield reader.line_num, {name: value for name, value in values.items() if name}
-    except (OSError, UnicodeDecodeError, csv.Error, AttributeError) as error:
-        raise ConfigError(f"labels={path} cannot be read as a table ({error})") from error
 
 
 def _of_samples(lines: Sequence[Line], rows: Mapping[str, dict[str, Any]], wrong: dict[str, list[int]]) -> list[Label]:
@@ -113,8 +86,8 @@ def _of_spans(lines: Sequence[Line], samples: Sequence[dict[str, Any]], wrong: d
     videos = {row["video"]: row["video_fingerprint"] for row in samples}
     found = []
     for number, line in lines:
-        names = _named(line["video"], videos)
-        span = [_seconds(line[key]) for key in ("start_s", "end_s")]
+        names = videos_named(line["video"], videos)
+        span = [seconds(line[key]) for key in ("start_s", "end_s")]
         if len(names) != 1:
             wrong.setdefault("several videos of that name" if names else "no such video", []).append(number)
         elif span[0] is None or span[1] is None or not 0 <= span[0] < span[1]:
@@ -127,26 +100,5 @@ def _of_spans(lines: Sequence[Line], samples: Sequence[dict[str, Any]], wrong: d
     return found
 
 
-def _named(text: str, videos: Mapping[str, str]) -> list[str]:
-    """The videos that a name means: the one of exactly this name, else those whose name it ends with or that end with
-    it, as full paths do."""
-    text = text.replace("\\", "/")
-    if text in videos:
-        return [text]
-    return [name for name in videos if text and (text.endswith(f"/{name}") or name.endswith(f"/{text}"))]
-
-
-def _seconds(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    more = f" and {len(numbers) - SHOWN} more" if len(numbers) > SHOWN else ""
-    return ", ".join(map(str, numbers[:SHOWN])) + more

@@ -109,9 +109,17 @@ def _label(raw: dict[str, Any]) -> Label:
     return Label(**{f.name: raw[f.name] for f in fields(Label) if f.name != "boxes"}, boxes=boxes)  # type: ignore[arg-type]
 
 
-def apply(layout: Layout) -> Matched:
-    """Bring the column `label` of `samples.parquet` up to date; returns what was matched."""
-    labels = LabelStore(layout).read()
+def apply(layout: Layout, given: Sequence[Label] = ()) -> Matched:
+    """Bring the column `label` of `samples.parquet` up to date; returns what was matched.
+
+    given: labels that came with the clips (`clip.spans`) and are remembered from now on.
+    """
+    store = LabelStore(layout)
+    labels = store.read()
+    fresh = [label for label in given if label not in labels]
+    if fresh:
+        store.append(fresh)
+        labels += fresh
     table = read_table(layout.samples)
     matched = match(labels, table.select(list(COLUMNS)).to_pylist()) if labels else Matched([None] * len(table), [], [])
     column = pa.array(matched.found, pa.string())

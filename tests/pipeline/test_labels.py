@@ -254,3 +254,38 @@ def test_a_build_does_not_take_labels_and_label_needs_a_dataset(tmp_path: Path) 
     layout = Layout(tmp_path, tmp_path)
     with pytest.raises(DatasetError, match=r"has no samples\.parquet"):
         label(loaded("videos=x", "prompt=cow"), layout)
+
+
+# -- clips from events ------------------------------------------------------------------------------------------------
+
+
+def test_clips_are_cut_from_events_and_carry_their_labels(out: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Five frames a second, stride 4: a sampled frame every 0.8 s, clips of five last 3.2 s."""
+    events = out.parent / "events.csv"
+    lines = ["0.5,5,feeding", "4.9,5.2,lying", "3.9,7.9,resting"]
+    events.write_text("media file name,start (s),stop (s),behavior\n" + "".join(f"x/a.mp4,{n}\n" for n in lines))
+    with events.open("a") as file:
+        file.write("b.mp4,0,9,walking\n")
+    assert build(out, f"clip.spans={events}") == 4
+    found = {(row["object_id"], row["frame_indices"][0]): row["label"] for row in rows(out / "samples.parquet")}
+    assert found == {(1, 4): "feeding", (2, 4): "feeding", (1, 20): "resting", (2, 20): "resting"}
+    assert "1 spans name no video" in caplog.text
+    assert any("span 4.9 to 5.2 s gives no clip" in row["reason"] for row in rows(out / "rejected.parquet"))
+    before = (out / "labels.jsonl").read_bytes()
+    build(out, f"clip.spans={events}")
+    assert (out / "labels.jsonl").read_bytes() == before, "remembered once"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("video,start_s,label\na.mp4,1,x\n", "needs the columns video, start_s and end_s, it lacks end_s"),
+        ("video,start_s,end_s\na.mp4,1,0\na.mp4,x,2\n", r"the start first \(line 2, 3\)"),
+        ("video,start_s,end_s\n", "no lines below its header"),
+        ("video,start_s,end_s\nz.mp4,0,9\n", "names none of the videos, such as a.mp4"),
+    ],
+)
+def test_a_table_of_events_with_mistakes_is_refused(out: Path, text: str, message: str) -> None:
+    events = table(out.parent, text)
+    with pytest.raises(ConfigError, match=message):
+        build(out, f"clip.spans={events}")
