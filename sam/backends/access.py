@@ -112,7 +112,7 @@ def _offline(repo: str) -> str:
     return (
         f"{repo} is not completely in {_cache()} and Hugging Face cannot be reached, or the connection broke off: run "
         f"again when online (files that came whole are kept), or on a machine that is online run `hf download "
-        f"{repo} --local-dir {repo.rpartition("/")[2]}-weights` and copy that folder here"
+        f"{repo} --local-dir {repo.rpartition('/')[2]}-weights` and copy that folder here"
     )
 
 
