@@ -273,7 +273,7 @@ def _require(config: Config) -> None:
     if needs_tracker and "text" not in config.tracker.build().understands:
         raise ConfigError(
             f"tracker={name} follows what points, boxes or masks name and finds nothing by prompt={config.prompt}: use "
-            f"tracker=sam3_hf for task={config.task}"
+            f"tracker=sam3_hf or tracker=grounded_sam2 for task={config.task}"
         )
 
 

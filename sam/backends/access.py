@@ -19,6 +19,7 @@ OTHERS = {
     "sam3_hf": "tracker=motion needs no model (fixed cameras)",
     "sam3_tracker": "tracker=motion needs no model (fixed cameras)",
     "sam2_auto": "tracker=motion needs no model (fixed cameras)",
+    "grounded_sam2": "tracker=motion needs no model (fixed cameras)",
     "sam2": "tracker=motion needs no model (fixed cameras)",
 }
 

@@ -62,6 +62,15 @@ def prompted(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 
 @pytest.fixture(scope="session")
+def grounding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny GroundingDINO, laid out like IDEA-Research/grounding-dino-tiny."""
+    require(*HF)
+    from tests.sam3.tiny_grounding import build
+
+    return build(tmp_path_factory.mktemp("grounding") / "dino")
+
+
+@pytest.fixture(scope="session")
 def cuda() -> str:
     """The GPU's name for torch."""
     require("torch")
