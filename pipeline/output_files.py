@@ -68,7 +68,7 @@ Opening = Callable[[], AbstractContextManager[Sink]]
 class OutputFiles:
     """All files of one clip or video.
 
-    places: where each kind that is wanted goes; the folders are there. items: all objects, in the order they are drawn.
+    places: where each kind that is wanted goes. items: all objects, in the order they are drawn.
     size: (width, height) of the frames.
     """
 
@@ -188,6 +188,7 @@ class Alpha(_Film):
 
     def __init__(self, path: Path, item: Item | None, files: OutputFiles) -> None:
         assert files.options.alpha is not None
+        path.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(alpha_writer(files.options.alpha, path, files.rate, files.encode, size=files.size))
         self._item = item
         self._size = files.size

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -28,8 +29,9 @@ from pipeline.chosen import Chosen, Part, no_tracks
 from pipeline.errors import DatasetError
 from pipeline.executors.local import cores
 from pipeline.footage import Footage, survey
-from pipeline.layout import Layout, disk_errors, write_bytes, writing, writing_folder
+from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes, writing, writing_folder
 from pipeline.output_files import KINDS, Item, OutputFiles, Shown, write
+from pipeline.progress import LINE_EVERY_S
 from pipeline.settings import Settings
 from pipeline.tables import read_table
 from pipeline.worker import Job
@@ -74,8 +76,12 @@ def outputs(settings: Settings, layout: Layout) -> int:
     pieces = _pieces(settings, jobs)
     work = Work(settings, layout, chosen)
     counted: Counter[str] = Counter()
+    spoke = time.monotonic()
     with work:
-        for piece in tqdm(pieces, unit=settings.outputs.per, disable=not sys.stderr.isatty()):
+        for n, piece in enumerate(tqdm(pieces, unit=settings.outputs.per, disable=not sys.stderr.isatty())):
+            if not sys.stderr.isatty() and time.monotonic() - spoke >= LINE_EVERY_S:
+                spoke = time.monotonic()
+                log.info("%d of %d %ss, %d failed", n, len(pieces), settings.outputs.per, n - counted.total())
             try:
                 counted[work.make(piece)] += 1
             except (VideoError, DatasetError) as error:
@@ -175,6 +181,7 @@ class Work:
             return "empty"
         with disk_errors(folder / KINDS["masks"]):
             folder.mkdir(parents=True, exist_ok=True)
+        remove_stale_parts(folder)
         failed = len(self.failures)
         with ExitStack() as stack:
             places = {

@@ -23,6 +23,7 @@ def paint(
     """
     picture = rgb.copy()
     thickness = _thickness(rgb)
+    labels: list[tuple[str, tuple[int, int], list[int]]] = []
     for n, (object_id, mask) in enumerate(objects):
         x0, y0, x1, y1 = mask.box
         colour = np.array(COLOURS[object_id % len(COLOURS)], np.uint8)
@@ -33,10 +34,21 @@ def paint(
         cv2.drawContours(picture, outline, -1, colour.tolist(), thickness)
         if boxes:
             cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), colour.tolist(), max(1, thickness // 2))
-        text = str(object_id) if texts is None else texts[n]
-        at = (x0, max(y0 - 4, 12))
-        cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, thickness / 2, colour.tolist(), thickness)
+        labels.append((str(object_id) if texts is None else texts[n], (x0, y0 - 4), colour.tolist()))
+    for text, at, tint in labels:  # over all masks
+        _write(picture, text, at, tint, thickness)
     return picture
+
+
+def _write(picture: NDArray[np.uint8], text: str, at: tuple[int, int], colour: list[int], thickness: int) -> None:
+    """Write on a dark plate, beginning at `at` (left, baseline), or where it still fits into the picture."""
+    if not text:
+        return
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, thickness / 2
+    (width, height), below = cv2.getTextSize(text, font, scale, thickness)
+    x, y = max(0, min(at[0], picture.shape[1] - width - 2)), max(at[1], height + below)
+    cv2.rectangle(picture, (x, y - height - 2), (x + width, y + below // 2), (20, 20, 20), cv2.FILLED)
+    cv2.putText(picture, text, (x, y), font, scale, colour, thickness)
 
 
 def paint_prompts(picture: NDArray[np.uint8], prompts: Iterable[Prompt]) -> None:

@@ -25,8 +25,8 @@ from video.encoder import KEYFRAME_EVERY, EncodeConfig, Encoded, VideoWriter, to
 
 ALPHA = {"webm": ".webm", "prores": ".mov"}  # format -> extension
 _BLOCK_ADD_ID = (1).to_bytes(8, "big")  # Matroska: the block addition that holds the alpha plane
-# One picture in, one packet out, at a speed that depends on nothing but the pictures; 3 times as fast as "good", for
-# 6 % more bytes (benchmarks/alpha.py).
+# One picture in, one packet out, and nothing that depends on the clock; almost 3 times as fast as the deadline "good",
+# for a fifth more bytes (benchmarks/alpha.py).
 _VP9 = {"deadline": "realtime", "cpu-used": "5", "lag-in-frames": "0"}
 _BT709_CURVE = 1  # what BT.601's is called in a ProRes header, which knows no other name for it
 # Rows: Y, U, V in 10 bits from R, G, B of 0..255 by BT.601, limited range (64..940, 64..960); last column: offsets.
@@ -98,15 +98,18 @@ class ProresWriter(VideoWriter):
     movflags = "+faststart"
 
     def _open(self, container: Any) -> None:
-        # FFmpeg has two encoders: one is 4 times as fast (benchmarks/alpha.py), the other takes odd widths too.
-        odd = self.size[0] % 2
-        codec, profile = ("prores_ks", "4444") if odd else ("prores_aw", "4")
+        codec, profile = self._encoder()
         self._stream = container.add_stream(codec, rate=self.rate, options={"profile": profile})
         self.prepared(self._stream.codec_context, "yuva444p10le").color_trc = _BT709_CURVE
         container.start_encoding()
         # The encoder leaves the tags of the stream out of its frames' headers, which decoders believe.
         tags = "prores_metadata=color_primaries=smpte170m:color_trc=bt709:colorspace=smpte170m"
         self._tag = BitStreamFilterContext(tags, self._stream)
+
+    def _encoder(self) -> tuple[str, str]:
+        """The faster one of FFmpeg's two encoders (benchmarks/alpha.py), or the one that takes odd widths too; and what
+        each calls the profile."""
+        return ("prores_ks", "4444") if self.size[0] % 2 else ("prores_aw", "4")
 
     def _packets(self, picture: NDArray[np.uint8] | None) -> Iterable[Any]:
         frame = None

@@ -23,6 +23,8 @@ from sam.errors import WrongPrompt
 from tests.pipeline.by_colour import ByColourConfig
 from tests.pipeline.composing import loaded
 from tests.running import Done, rows, run
+from tests.video.transparent import rgba
+from video.alpha import ALPHA
 from video.encoder import EncodeConfig, encode
 
 WIDTH, HEIGHT, COUNT = 161, 97, 70  # odd sides, and more frames than are decoded together
@@ -90,9 +92,25 @@ def test_the_overlay_shows_each_frame_with_its_own_masks(video: Path, tmp_path: 
         changed = np.abs(frame[:HEIGHT, :WIDTH].astype(int) - picture(t)).max(axis=2) > 25
         x0, y0, x1, y1 = red(t)
         assert changed[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2].all()  # tinted inside
-        assert not changed[37:43].any()  # and nothing between the two
+        assert not changed[37:39].any()  # and nothing between the two and their labels
     inside = frames[0][24:30, 22:28].reshape(-1, 3).mean(axis=0)  # away from the click and the number
     assert np.abs(inside - (np.array(RED) // 2 + np.array((64, 160, 255)) // 2)).max() < 25
+
+
+@pytest.mark.parametrize("kind", ["webm", "prores"])
+def test_alpha_is_right_to_the_pixel_and_the_frame(kind: str, video: Path, tmp_path: Path) -> None:
+    more = ("outputs.masks=null", "outputs.overlay=false", f"outputs.alpha={kind}", "outputs.every=3")
+    _, folder = done(settings(video, tmp_path, TWO, *more))
+    assert sorted(p.name for p in folder.iterdir()) == ["alpha", "masks.json"]
+    for number, place, colour in ((1, red, RED), (7, blue, BLUE)):
+        back = rgba(folder / "alpha" / f"{number}{ALPHA[kind]}")
+        assert len(back) == len(range(0, COUNT, 3))
+        for t, frame in zip(range(0, COUNT, 3), back, strict=True):
+            x0, y0, x1, y1 = place(t) or (0, 0, 0, 0)
+            truth = np.zeros((HEIGHT, WIDTH), np.uint8)
+            truth[y0:y1, x0:x1] = 255
+            assert np.array_equal(frame[..., 3], truth), f"object {number} in frame {t}"
+            assert np.abs(frame[truth > 0][:, :3].astype(int) - colour).max(initial=0) <= 14
 
 
 def test_the_masks_are_tracks_that_can_be_cropped(
