@@ -1,7 +1,8 @@
 """The colours of an object: a small embedding that tells individuals apart, measured when their crop is rendered.
 
-A histogram of RGB in 6 x 6 x 6 bins of the object's own pixels, spread over neighbouring bins, so that a cloud does not
-change an animal. It is kept as text with the sample, and depends on no crop setting: it sees the source's pixels.
+A histogram of RGB in 6 x 6 x 6 bins of the object's own pixels, relative to how bright the whole picture is and spread
+over neighbouring bins, so that a cloud does not change an animal. It is kept as text with the sample, and depends on no
+crop setting: it sees the source's pixels.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +21,7 @@ from sam.backends.likeness import colours
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 BINS = 6
+BRIGHTNESS = 100.0  # mean 8-bit level that every picture is brought to
 
 
 def measure(placement: Placement, frames: Sequence[U8]) -> str:
@@ -30,7 +33,11 @@ def measure(placement: Placement, frames: Sequence[U8]) -> str:
     for n in looked_at(placement):
         mask = placement.masks[n]
         assert mask is not None
-        found.append(colours(frames[n], mask.box, mask.decode()))
+        x0, y0, x1, y1 = mask.box
+        lit = cv2.convertScaleAbs(
+            frames[n][y0:y1, x0:x1], alpha=BRIGHTNESS / max(float(frames[n][::4, ::4].mean()), 1.0)
+        )
+        found.append(colours(lit, (0, 0, x1 - x0, y1 - y0), mask.decode()))
     shares = spread(np.mean(found, axis=0))
     return base64.b64encode((np.sqrt(shares) * 255).round().astype(np.uint8).tobytes()).decode()
 

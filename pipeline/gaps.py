@@ -1,10 +1,10 @@
 """Across a gap: how much likelier it is that two tracklets show one individual than that they show two.
 
-A likelihood ratio of two parts. Where: an individual that stayed in sight went on as before, so its distance from the
-place foretold, in sides of the object, is Gaussian with a spread that grows with the gap; one that left and came back
-may be anywhere, and the share of those grows with the gap as well. Another individual may be anywhere. How it looks:
-the likeness of the colours, against that of objects of the same video that one frame shows side by side, which are
-certainly two: in a herd that looks alike, colours therefore say little. It decides nothing.
+A likelihood ratio of two parts. Where: an individual that stayed in sight rests or went on as before, so its distance
+from the place foretold, in sides of the object, is Gaussian with a spread that grows with the gap; one that left and
+came back may be anywhere, and the share of those grows with the gap as well. Another individual may be anywhere. How it
+looks: the likeness of the colours, against that of objects of the same video that one frame shows side by side, which
+are certainly two: in a herd that looks alike, colours therefore say little. It decides nothing.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from pipeline.tracklets import Tracklet
 F64 = NDArray[np.float64]
 RECENT = 5  # visible frames at an end from which the motion is taken
 COASTS = 1.0  # seconds after which hardly anything still goes the way it went
-NEAR, DRIFT = 0.12, 0.45  # spread of the distance from the place foretold: sides, and sides per second of the gap
+NEAR = 0.12  # spread of the distance from the place foretold, sides, without a gap
+WALKING, RESTING = 0.45, 0.04  # how it grows for who walks and for who rests, sides per second of the gap
+RESTS = 4.0  # seconds after which one of three that rested still does
 GROWS, OTHERS_SIZE = 0.25, 0.8  # spread of the size: of one individual over a gap, of two individuals; octaves
 STAYS = 20.0  # seconds after which two of three have left sight, or the tracker has lost them
 LOST = 0.01  # how often it is somewhere else even without a gap: the tracker took another
-SAME, SPREAD = -4.2, 1.1  # log(1 - likeness) of one individual: mean, deviation; generated scenes, see docs/link.md
-OTHERS = -1.9  # the same of two individuals, where the video does not tell
+SAME, SPREAD = -3.3, 0.75  # log(1 - likeness) of one individual: mean and deviation, fitted where the ratio turns
+OTHERS = -1.6  # the same of two individuals, where the video does not tell
 NEEDED = 10  # pairs side by side from which the video tells
-AT_LEAST, AT_MOST = -3.0, 3.0  # what colours may say, in nats
+AT_LEAST, AT_MOST = -3.0, 4.0  # what colours may say, in nats
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +69,22 @@ def where(ends: Sequence[End], starts: Sequence[End], size: tuple[int, int]) -> 
     coasted = COASTS * (1 - np.exp(-ahead / COASTS))
     moved = np.array([s.centre for s in starts])[None] - np.array([e.centre for e in ends])[:, None]
     off = np.linalg.norm(moved - speed * coasted[..., None], axis=2) / sides
-    spread = NEAR + DRIFT * ahead
-    place = np.log(size[0] * size[1] / sides**2 / (2 * np.pi * spread**2)) - off**2 / (2 * spread**2)
+    rests = np.exp(-ahead / RESTS) / 2
+    space = size[0] * size[1] / sides**2
+    place = np.logaddexp(
+        np.log(rests) + _gaussian(off, NEAR + RESTING * ahead),
+        np.log1p(-rests) + _gaussian(off, NEAR + WALKING * ahead),
+    ) + np.log(space)
     octaves = np.log2(np.outer([1 / e.side for e in ends], [s.side for s in starts]))
     growth = np.log(OTHERS_SIZE / GROWS) - octaves**2 / 2 * (GROWS**-2 - OTHERS_SIZE**-2)
     left = 1 - (1 - LOST) * np.exp(-ahead / STAYS)
     ratio = np.logaddexp(np.log1p(-left) + place + growth, np.log(left))
     return np.asarray(np.where(gap > 0, ratio, -np.inf), np.float64)
+
+
+def _gaussian(distance: F64, spread: F64) -> F64:
+    """The log density of an isotropic Gaussian in the plane."""
+    return np.asarray(-(distance**2) / (2 * spread**2) - np.log(2 * np.pi * spread**2), np.float64)
 
 
 def side_by_side(tracklets: Sequence[Tracklet]) -> NDArray[np.bool_]:

@@ -69,8 +69,8 @@ class LinkConfig:
     enabled: bool = True
     min_iou: float = 0.5
     max_gap: float = 30.0
-    min_score: float = 0.7
-    margin: float = 0.5
+    min_score: float = 0.8
+    margin: float = 0.6
 
     def __post_init__(self) -> None:
         for key in ("min_iou", "min_score", "margin"):
