@@ -28,7 +28,7 @@ from pipeline.progress import Progress
 from pipeline.records import ChunkRecord, Failure
 from pipeline.settings import FROM_DATASET, Settings
 from pipeline.split import Splits, planned_splits, settle
-from pipeline.tables import read_table
+from pipeline.tables import read_table, write_table
 from pipeline.track_store import TrackStore, track_key
 from pipeline.worker import Job, Outcome
 from sam.errors import TrackerUnavailable
@@ -174,6 +174,8 @@ class Build:
     def _index(self, footage: Footage, jobs: Sequence[Job]) -> set[str]:
         """Rebuild the parquet files; returns the records with something to retry."""
         from pipeline import index
+        from pipeline.individuals import individuals, joined
+        from pipeline.tracklets import Tracklets
 
         splits, config = self.splits(footage), self.settings.split
         settle(splits, footage.videos, config, self.layout)
@@ -181,6 +183,7 @@ class Build:
         if empty:
             log.warning("nothing goes to %s: split.by=%s makes too few groups", " and ".join(empty), config.by)
         failed: set[str] = set()
+        tracklets = Tracklets()
 
         def records() -> Iterator[ChunkRecord]:
             for job in jobs:
@@ -188,11 +191,20 @@ class Build:
                 if record is not None:
                     if record.incomplete:
                         failed.add(record.id)
+                    if self.settings.linking.enabled:
+                        tracklets.add(record)
                     yield record
 
         judge = Judge.of(self.settings, splits)
         refused = footage.duplicates + footage.refused
-        index.build(records(), judge, self.settings.crop.size, refused, footage.failures).write(self.layout)
+        made = index.build(records(), judge, self.settings.crop.size, refused, footage.failures)
+        self.layout.links.unlink(missing_ok=True)
+        if self.settings.linking.enabled:
+            chunks = [(job.chunk, dict(zip(self.settings.prompts, job.track_keys, strict=True))) for job in jobs]
+            found = individuals(tracklets, chunks, self.store, self.settings.linking)
+            write_table(self.layout.links, found.links)
+            made = joined(made, found)
+        made.write(self.layout)
         return failed
 
     def _derive(self, outcomes: Sequence[Outcome]) -> None:
@@ -211,9 +223,9 @@ class Build:
             records.append((job.record_id, stat and (stat.st_size, stat.st_mtime_ns)))
         roi = settings.roi.read_bytes() if settings.roi else b""
         filters = {name: asdict(options) for name, options in settings.filters.items()}
-        splits = self.splits(footage)
+        splits, linking = self.splits(footage), asdict(settings.linking)
         refused = footage.duplicates + footage.refused
-        return digest(records, footage.failures, refused, filters, roi, splits, asdict(settings.split))
+        return digest(records, footage.failures, refused, filters, roi, splits, asdict(settings.split), linking)
 
     def _remove_superseded(self, wanted: set[str], stamp: str) -> None:
         """Remove the records and crops that the current settings do not name, unless that was done for this index and

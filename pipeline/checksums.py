@@ -50,8 +50,8 @@ def write_checksums(layout: Layout) -> None:
 
 def _others(layout: Layout) -> Iterator[Path]:
     """The files besides the crops. The videos of an export are the crops under other names."""
-    tables = (layout.samples, layout.rejected, layout.failures, layout.splits, layout.labels, layout.dataset_yaml)
-    yield from (path for path in tables if path.is_file())
+    tables = (layout.samples, layout.rejected, layout.failures, layout.links, layout.splits)
+    yield from (path for path in (*tables, layout.labels, layout.dataset_yaml) if path.is_file())
     if layout.exports.is_dir():
         yield from sorted(p for p in layout.exports.rglob("*") if p.is_file() and p.suffix != ".mp4")
 

@@ -26,6 +26,7 @@ from pipeline.roi import load_regions
 from pipeline.settings import (
     FROM_DATASET,
     DemoConfig,
+    LinkConfig,
     OutputsConfig,
     SegmentConfig,
     Settings,
@@ -103,6 +104,7 @@ class Config:
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     filters: FiltersConfig = field(default_factory=FiltersConfig)  # type: ignore[valid-type]
     split: SplitConfig = field(default_factory=SplitConfig)
+    link: LinkConfig = field(default_factory=LinkConfig)
     exports: Any = ("videofolder",)
     export: ExportConfig = field(default_factory=ExportConfig)  # type: ignore[valid-type]
     executor: Any = MISSING
@@ -174,6 +176,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         encode=config.encode,
         filters={name: getattr(config.filters, name) for name in filters()},
         split=config.split,
+        linking=config.link,
         exports={name: getattr(config.export, name) for name in _exports(config.exports)},
         link=_one_of("export.link", getattr(config.export, "link"), LINKS),  # noqa: B009 - a generated class
         classes=_one_of("export.classes", getattr(config.export, "classes"), CLASSES),  # noqa: B009

@@ -77,7 +77,8 @@ def report(settings: Settings, layout: Layout, seconds: Mapping[str, float]) -> 
 def checksums(layout: Layout) -> None:
     """List the files of the dataset anew if any of them changed."""
     exported = {name: stamp for name, stamp in read_state(layout).items() if name.startswith("export.")}
-    small = [path.read_bytes() for path in (layout.dataset_yaml, layout.splits, layout.labels) if path.is_file()]
+    others = (layout.dataset_yaml, layout.links, layout.splits, layout.labels)
+    small = [path.read_bytes() for path in others if path.is_file()]
     stamp = digest(_samples_stamp(layout), sorted(exported.items()), small)
     if read_state(layout).get("checksums") == stamp and layout.checksums.is_file():
         return

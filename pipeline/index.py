@@ -25,6 +25,8 @@ SAMPLES = pa.schema(
         pa.field("path", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
         pa.field("label", pa.string()),
+        pa.field("individual_id", pa.string()),
+        pa.field("link_confidence", pa.float32()),
         pa.field("video", pa.string(), nullable=False),
         pa.field("video_fingerprint", pa.string(), nullable=False),
         pa.field("recorded_at", pa.string()),
@@ -148,6 +150,8 @@ def _row(sample: Sample, split: str | None, size: int) -> dict[str, Any]:
         "path": main.path,
         "split": split,
         "label": None,  # `pipeline.labels` joins them
+        "individual_id": None,  # `pipeline.individuals` joins them
+        "link_confidence": None,
         "visible": sample.visible,
         "size": size,
         "background": main.background,

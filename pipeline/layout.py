@@ -75,6 +75,11 @@ class Layout:
         return self.root / "failures.parquet"
 
     @property
+    def links(self) -> Path:
+        """Who is taken for the same individual, and what was left open."""
+        return self.root / "links.parquet"
+
+    @property
     def splits(self) -> Path:
         return self.root / "splits.parquet"
 
