@@ -12,7 +12,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pipeline.cli import Interrupt, Statuses, explain, prepare_arguments
-from pipeline.config import help_text, load, register
+from pipeline.config import load, register
+from pipeline.help import help_text
 
 statuses = Statuses()
 

@@ -17,17 +17,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from pipeline.derive import export, read_state, report, write_state
+from pipeline.derive import checksums, export, read_state, report, write_state
 from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
 from pipeline.judge import Judge
+from pipeline.labels import Label, apply
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
-from pipeline.ledger import Ledger, record_id
+from pipeline.ledger import Ledger, record_id, unfinished
 from pipeline.progress import Progress
 from pipeline.records import ChunkRecord, Failure
 from pipeline.settings import FROM_DATASET, Settings
 from pipeline.split import Splits, planned_splits, settle
-from pipeline.tables import read_table
+from pipeline.tables import read_table, write_table
 from pipeline.track_store import TrackStore, track_key
 from pipeline.worker import Job, Outcome
 from sam.errors import TrackerUnavailable
@@ -130,8 +131,6 @@ class Build:
             on_disk = self.layout.record_files()
             failed = set(state.get("failed", ())) if self.settings.retry_failed else set()
             return [job for job in share if job.record_id not in on_disk or job.record_id in failed]
-        from pipeline.worker import unfinished
-
         sizes, judge = self.layout.crop_sizes(), Judge.of(self.settings, self.splits(footage))
         again = self.settings.retry_failed
         return [job for job in share if unfinished(self.ledger.read(job.record_id), judge, sizes, again)]
@@ -163,6 +162,7 @@ class Build:
                 if not self.settings.keep_tracks:
                     for key in {key for job in jobs for key in job.track_keys}:
                         self.store.remove(key)
+            apply(self.layout, _labels_of(footage))
             self._derive(outcomes)
         if missing:
             log.info("%d of %d chunks are still to be done by other shards or a rerun", len(missing), len(wanted))
@@ -174,6 +174,8 @@ class Build:
     def _index(self, footage: Footage, jobs: Sequence[Job]) -> set[str]:
         """Rebuild the parquet files; returns the records with something to retry."""
         from pipeline import index
+        from pipeline.individuals import individuals, joined
+        from pipeline.tracklets import Tracklets
 
         splits, config = self.splits(footage), self.settings.split
         settle(splits, footage.videos, config, self.layout)
@@ -181,6 +183,7 @@ class Build:
         if empty:
             log.warning("nothing goes to %s: split.by=%s makes too few groups", " and ".join(empty), config.by)
         failed: set[str] = set()
+        tracklets = Tracklets()
 
         def records() -> Iterator[ChunkRecord]:
             for job in jobs:
@@ -188,16 +191,27 @@ class Build:
                 if record is not None:
                     if record.incomplete:
                         failed.add(record.id)
+                    if self.settings.linking.enabled:
+                        tracklets.add(record)
                     yield record
 
         judge = Judge.of(self.settings, splits)
-        index.build(records(), judge, self.settings.crop.size, footage.duplicates, footage.failures).write(self.layout)
+        refused = footage.duplicates + footage.refused
+        made = index.build(records(), judge, self.settings.crop.size, refused, footage.failures)
+        self.layout.links.unlink(missing_ok=True)
+        if self.settings.linking.enabled:
+            chunks = [(job.chunk, dict(zip(self.settings.prompts, job.track_keys, strict=True))) for job in jobs]
+            found = individuals(tracklets, chunks, self.store, self.settings.linking)
+            write_table(self.layout.links, found.links)
+            made = joined(made, found)
+        made.write(self.layout)
         return failed
 
     def _derive(self, outcomes: Sequence[Outcome]) -> None:
-        """Exports and report, where the index or their own settings changed."""
+        """Exports, report and checksums, where the index or their own settings changed."""
         export(self.settings, self.layout)
         report(self.settings, self.layout, self.seconds | _stage_seconds(outcomes))
+        checksums(self.layout)
 
     def _index_stamp(self, jobs: Sequence[Job], footage: Footage) -> str:
         """Changes with anything the index is made from: records, unusable videos, filters, region and split."""
@@ -209,8 +223,9 @@ class Build:
             records.append((job.record_id, stat and (stat.st_size, stat.st_mtime_ns)))
         roi = settings.roi.read_bytes() if settings.roi else b""
         filters = {name: asdict(options) for name, options in settings.filters.items()}
-        splits = self.splits(footage)
-        return digest(records, footage.failures, footage.duplicates, filters, roi, splits, asdict(settings.split))
+        splits, linking = self.splits(footage), asdict(settings.linking)
+        refused = footage.duplicates + footage.refused
+        return digest(records, footage.failures, refused, filters, roi, splits, asdict(settings.split), linking)
 
     def _remove_superseded(self, wanted: set[str], stamp: str) -> None:
         """Remove the records and crops that the current settings do not name, unless that was done for this index and
@@ -296,6 +311,16 @@ class Build:
             yield
         finally:
             self.seconds[stage] = time.perf_counter() - began
+
+
+def _labels_of(footage: Footage) -> list[Label]:
+    """What `clip.spans` says happens where; older than any label that was given."""
+    return [
+        Label(span.label, span.author, "", video.name, video.fingerprint, span.start_s, span.end_s)
+        for video in footage.videos
+        for span in footage.spans.get(video.name, ())
+        if span.label
+    ]
 
 
 def _variants(rows: pa.Table) -> list[str]:

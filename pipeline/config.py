@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import ConfigError
 from pipeline.executors.executor import executors
-from pipeline.exports.export import LINKS, exports
+from pipeline.exports.export import CLASSES, LINKS, exports
 from pipeline.extractor import CropConfig
 from pipeline.filters.filter import filters
 from pipeline.quoting import shell_word
@@ -26,6 +26,7 @@ from pipeline.roi import load_regions
 from pipeline.settings import (
     FROM_DATASET,
     DemoConfig,
+    LinkConfig,
     OutputsConfig,
     SegmentConfig,
     Settings,
@@ -47,6 +48,8 @@ TASKS = {
     "crop": "only crop, from tracks that are already there",
     "export": "only write the exports of a finished dataset",
     "report": "only write the report of a finished dataset",
+    "label": "take labels from a CSV file into a finished dataset, and write its exports anew",
+    "verify": "prove with checksums that a dataset, copied perhaps, is complete and unchanged; writes nothing",
     "outputs": "masks, overlays and alpha videos of a finished dataset, from its stored tracks",
     "segment": "follow what points or boxes name through one video; without any, print what the video is",
     "demo": "generate footage with known truth, build a dataset from it, and score the tracks",
@@ -79,7 +82,9 @@ def _options(name: str, registry: Mapping[str, type[Any]]) -> type[Any]:
 
 
 FiltersConfig = _options("FiltersConfig", filters())
-ExportConfig = make_dataclass("ExportConfig", [("link", str, "hard")], bases=(_options("Exports", exports()),))
+ExportConfig = make_dataclass(
+    "ExportConfig", [("link", str, "hard"), ("classes", str, "auto")], bases=(_options("Exports", exports()),)
+)
 
 
 @dataclass
@@ -99,6 +104,7 @@ class Config:
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     filters: FiltersConfig = field(default_factory=FiltersConfig)  # type: ignore[valid-type]
     split: SplitConfig = field(default_factory=SplitConfig)
+    link: LinkConfig = field(default_factory=LinkConfig)
     exports: Any = ("videofolder",)
     export: ExportConfig = field(default_factory=ExportConfig)  # type: ignore[valid-type]
     executor: Any = MISSING
@@ -107,6 +113,7 @@ class Config:
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     outputs: OutputsConfig = field(default_factory=OutputsConfig)
     retry_failed: bool = True
+    labels: str | None = None  # task=label: the CSV file
 
 
 def register() -> None:
@@ -117,38 +124,6 @@ def register() -> None:
         store.store(group="tracker", name=name, node=entry.config)
     for name, options in executors().items():
         store.store(group="executor", name=name, node=options)
-
-
-def help_text() -> str:
-    """What `--help` prints: the tasks, the registries and where the keys are listed."""
-
-    def rows(entries: Mapping[str, str]) -> str:
-        return "\n".join(f"  {name:<12} {text}" for name, text in entries.items())
-
-    def first_line(options: type[Any]) -> str:
-        return (options.__doc__ or "").strip().splitlines()[0]
-
-    conf = Path(__file__).parents[1] / "conf"
-    presets = sorted(f"{p.parent.name}={p.stem}" for p in conf.glob("*/*.yaml") if p.parent.name != "local")
-    return f"""Turn long videos into per-object video datasets.
-
-  python main.py videos=/data/barn prompt=cow out=/data/cows tracker=NAME
-  python main.py -m videos=/data/barn prompt=cow,calf crop.size=112,224 out=/data/cows tracker=NAME
-  python main.py experiment=demo
-
-task=
-{rows(TASKS)}
-tracker=
-{rows({name: entry.help for name, entry in trackers().items()})}
-filters.NAME.enabled=true|false, filters.NAME.KEY=
-{rows({name: first_line(options) for name, options in filters().items()})}
-exports=[NAME,...], export.NAME.KEY=
-{rows({name: first_line(options) for name, options in exports().items()})}
-
-Every key with its value:   python main.py --cfg job
-Presets:                    {", ".join(presets)}
-Shell completion:           eval "$(python main.py -sc install=bash)"
-"""
 
 
 def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[str] = ()) -> Settings:
@@ -201,8 +176,11 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         encode=config.encode,
         filters={name: getattr(config.filters, name) for name in filters()},
         split=config.split,
+        linking=config.link,
         exports={name: getattr(config.export, name) for name in _exports(config.exports)},
         link=_one_of("export.link", getattr(config.export, "link"), LINKS),  # noqa: B009 - a generated class
+        classes=_one_of("export.classes", getattr(config.export, "classes"), CLASSES),  # noqa: B009
+        labels=Path(config.labels) if config.labels else None,
         executor=config.executor,
         shard=config.shard,
         demo=config.demo,
@@ -281,6 +259,8 @@ def _require(config: Config) -> None:
     """Refuse a config that lacks what its task needs; all missing keys in one message."""
     needs_videos = config.task in ("build", "plan", "preview", "clip", "track", "segment")
     needs_tracker = config.task in ("build", "plan", "preview", "track", "crop", "demo")
+    if config.labels and config.task != "label":
+        raise ConfigError(f"labels={config.labels} is taken in by task=label, once the dataset is built")
     missing = []
     if needs_videos and not config.videos:
         missing.append("videos=... (a file, folder, glob or list file)")
@@ -296,7 +276,7 @@ def _require(config: Config) -> None:
     if needs_tracker and "text" not in config.tracker.build().understands:
         raise ConfigError(
             f"tracker={name} follows what points, boxes or masks name and finds nothing by prompt={config.prompt}: use "
-            f"tracker=sam3_hf for task={config.task}"
+            f"tracker=sam3_hf or tracker=grounded_sam2 for task={config.task}"
         )
 
 
@@ -364,7 +344,7 @@ def _make_absolute(cfg: DictConfig) -> None:
         cfg.videos = _place(videos)
     elif isinstance(videos, ListConfig):
         cfg.videos = [_place(v) if isinstance(v, str) and v else v for v in videos]
-    for key in ("select.roi", "tracks.path", "tracker.path", "split.by"):
+    for key in ("select.roi", "tracks.path", "tracker.path", "split.by", "labels", "clip.spans"):
         path = OmegaConf.select(cfg, key)
         if path and (key != "split.by" or path.endswith(".csv")):
             OmegaConf.update(cfg, key, str(_absolute(path)))

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import colours
 from pipeline.extractor import render_crop
 from pipeline.judge import Judge
 from pipeline.layout import Layout, writing
@@ -36,7 +37,7 @@ class CropWriter:
         """
         rendered = render_crop(draft.placement, frames, self._settings.crop)
         pixels = pixel_figures(draft.placement, frames, next(iter(rendered.values())))
-        sample, files = replace(draft.sample, pixels=pixels), []
+        sample, files = replace(draft.sample, pixels=pixels, colours=colours.measure(draft.placement, frames)), []
         if judge.refusal(sample) is not None:
             return sample
         for n, (background, crop) in enumerate(rendered.items()):

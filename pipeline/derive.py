@@ -5,18 +5,24 @@ A derived file is made again exactly when what it is made from has changed.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import audit
+from pipeline.checksums import write_checksums
 from pipeline.errors import DatasetError
 from pipeline.layout import Layout, write_bytes, writing_folder
 from pipeline.settings import Settings
 from pipeline.tables import read_table
 from video.types import digest
+
+log = logging.getLogger(__name__)
 
 
 def export(settings: Settings, layout: Layout) -> list[str]:
@@ -30,16 +36,31 @@ def export(settings: Settings, layout: Layout) -> list[str]:
     written = []
     for name, options in settings.exports.items():
         target = layout.exports / name
-        stamp = digest(samples, asdict(options), settings.link)
+        stamp = digest(samples, asdict(options), settings.link, settings.classes)
         if read_state(layout).get(f"export.{name}") == stamp and target.is_dir():
             continue
-        table = read_table(layout.samples) if table is None else table
+        table = with_classes(read_table(layout.samples), settings.classes) if table is None else table
         layout.exports.mkdir(parents=True, exist_ok=True)
         with writing_folder(target) as part:
             options.write(table, layout, part, settings.link)
         write_state(layout, **{f"export.{name}": stamp})
         written.append(name)
     return written
+
+
+def with_classes(samples: pa.Table, classes: str) -> pa.Table:
+    """The samples to export, with the column `class`: the label, or the prompt.
+
+    classes: prompt; label, which leaves out what has none; auto is label as soon as there are labels.
+    """
+    labelled = pc.is_valid(samples["label"])
+    if classes == "prompt" or (classes == "auto" and not pc.any(labelled).as_py()):
+        return samples.append_column("class", samples["prompt"])
+    kept = samples.filter(labelled)
+    left = len(samples) - len(kept)
+    if left:
+        log.info("exports: %d crops without a label are left out (export.classes=prompt exports all)", left)
+    return kept.append_column("class", kept["label"])
 
 
 def report(settings: Settings, layout: Layout, seconds: Mapping[str, float]) -> None:
@@ -51,6 +72,18 @@ def report(settings: Settings, layout: Layout, seconds: Mapping[str, float]) -> 
 
     write_report(layout.root, layout.report, settings=settings.values, timings=seconds)
     write_state(layout, report=stamp)
+
+
+def checksums(layout: Layout) -> None:
+    """List the files of the dataset anew if any of them changed."""
+    exported = {name: stamp for name, stamp in read_state(layout).items() if name.startswith("export.")}
+    others = (layout.dataset_yaml, layout.links, layout.splits, layout.labels)
+    small = [path.read_bytes() for path in others if path.is_file()]
+    stamp = digest(_samples_stamp(layout), sorted(exported.items()), small)
+    if read_state(layout).get("checksums") == stamp and layout.checksums.is_file():
+        return
+    write_checksums(layout)
+    write_state(layout, checksums=stamp)
 
 
 def _samples_stamp(layout: Layout) -> str:

@@ -5,17 +5,23 @@ It reads headers, never whole files, and remembers what it found, so a rerun ope
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger, VideoEntry
 from pipeline.records import Failure, Rejection
 from pipeline.settings import Settings
-from video.clipper import plan
+from pipeline.span_table import Span, read_spans, videos_named
+from video.clipper import clips_of_span, plan
 from video.errors import UnreadableVideo
 from video.source import Found, find, probe, unique
 from video.types import Chunk, Video
+
+log = logging.getLogger(__name__)
 
 PROBES_AT_ONCE = 8
 
@@ -23,12 +29,15 @@ PROBES_AT_ONCE = 8
 @dataclass(frozen=True, slots=True)
 class Footage:
     """chunks: of all readable videos, by video name, then in order. failures: videos that cannot be used.
-    duplicates: videos with the bytes of another one."""
+    duplicates: videos with the bytes of another one. spans: of `clip.spans`, by video name. refused: those of them that
+    give no clip."""
 
     videos: tuple[Video, ...]
     chunks: tuple[Chunk, ...]
     failures: tuple[Failure, ...]
     duplicates: tuple[Rejection, ...]
+    spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    refused: tuple[Rejection, ...] = ()
 
     @property
     def clips(self) -> int:
@@ -55,15 +64,52 @@ def survey(settings: Settings, ledger: Ledger | None) -> Footage:
         if entry.error is not None
     ]
     videos, twins = unique([entry.video for entry in entries if entry.video is not None])
+    spans = _spans(settings, videos)
     chunks: list[Chunk] = []
     usable: list[Video] = []
+    refused: list[Rejection] = []
     for video in videos:
+        given = None if spans is None else [(span.start_s, span.end_s) for span in spans.get(video.name, ())]
         try:
-            chunks += plan(video, settings.clip, settings.hours)
+            chunks += plan(video, settings.clip, settings.hours, given)
             usable.append(video)
         except UnreadableVideo as error:
             failures.append(Failure(video.name, None, "plan", str(error)))
-    return Footage(tuple(usable), tuple(chunks), tuple(failures), _duplicates(twins))
+            continue
+        refused += _without_clip(video, settings, given or ())
+    return Footage(tuple(usable), tuple(chunks), tuple(failures), _duplicates(twins), spans or {}, tuple(refused))
+
+
+def _spans(settings: Settings, videos: Sequence[Video]) -> dict[str, tuple[Span, ...]] | None:
+    """The spans of `clip.spans` by video name; None without such a table. Raises ConfigError if it fits no video."""
+    if settings.clip.spans is None:
+        return None
+    path = Path(settings.clip.spans)
+    names = [video.name for video in videos]
+    found: dict[str, list[Span]] = {}
+    strange: dict[str, int] = {}
+    for span in read_spans(path):
+        meant = videos_named(span.video, names)
+        if len(meant) == 1:
+            found.setdefault(meant[0], []).append(span)
+        else:
+            strange[span.video] = strange.get(span.video, 0) + 1
+    if strange:
+        shown = ", ".join(list(strange)[:5])
+        log.warning("%s: %d spans name no video, or several, of videos=: %s", path, sum(strange.values()), shown)
+    if not found:
+        raise ConfigError(f"clip.spans={path} names none of the videos, such as {names[0]}" if names else "no videos")
+    return {name: tuple(spans) for name, spans in found.items()}
+
+
+def _without_clip(video: Video, settings: Settings, spans: Sequence[tuple[float, float]]) -> Iterator[Rejection]:
+    """The spans that give no clip: too short, or beyond the end."""
+    rate = float(settings.clip.grid.fps or video.fps / settings.clip.stride)
+    for span in spans:
+        if not clips_of_span(video, settings.clip, span):
+            reason = f"span {span[0]:g} to {span[1]:g} s gives no clip"
+            lasts, needed = span[1] - span[0], settings.clip.num_frames / rate
+            yield Rejection(video.name, None, None, None, None, reason, lasts, needed)
 
 
 def _look(found: Found, settings: Settings, ledger: Ledger | None) -> VideoEntry:

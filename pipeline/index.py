@@ -18,11 +18,15 @@ from pipeline.layout import Layout
 from pipeline.records import FIGURES, ChunkRecord, Failure, Rejection, Sample
 from pipeline.tables import write_table
 
+VARIANT = [("background", pa.string()), ("path", pa.string()), ("sha256", pa.string())]
 SAMPLES = pa.schema(
     [
         pa.field("sample_id", pa.string(), nullable=False),
         pa.field("path", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
+        pa.field("label", pa.string()),
+        pa.field("individual_id", pa.string()),
+        pa.field("link_confidence", pa.float32()),
         pa.field("video", pa.string(), nullable=False),
         pa.field("video_fingerprint", pa.string(), nullable=False),
         pa.field("recorded_at", pa.string()),
@@ -46,7 +50,7 @@ SAMPLES = pa.schema(
         pa.field("source_height", pa.int32(), nullable=False),
         pa.field("size", pa.int32(), nullable=False),
         pa.field("background", pa.string(), nullable=False),
-        pa.field("variants", pa.list_(pa.struct([("background", pa.string()), ("path", pa.string())])), nullable=False),
+        pa.field("variants", pa.list_(pa.struct(VARIANT)), nullable=False),
         pa.field("degraded", pa.bool_(), nullable=False),
         pa.field("sha256", pa.string(), nullable=False),
         pa.field("size_bytes", pa.int64(), nullable=False),
@@ -145,10 +149,13 @@ def _row(sample: Sample, split: str | None, size: int) -> dict[str, Any]:
     row |= {
         "path": main.path,
         "split": split,
+        "label": None,  # `pipeline.labels` joins them
+        "individual_id": None,  # `pipeline.individuals` joins them
+        "link_confidence": None,
         "visible": sample.visible,
         "size": size,
         "background": main.background,
-        "variants": [{"background": f.background, "path": f.path} for f in others],
+        "variants": [{"background": f.background, "path": f.path, "sha256": f.sha256} for f in others],
         "sha256": main.sha256,
         "size_bytes": main.size,
     }

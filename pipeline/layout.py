@@ -75,8 +75,27 @@ class Layout:
         return self.root / "failures.parquet"
 
     @property
+    def links(self) -> Path:
+        """Who is taken for the same individual, and what was left open."""
+        return self.root / "links.parquet"
+
+    @property
     def splits(self) -> Path:
         return self.root / "splits.parquet"
+
+    @property
+    def labels(self) -> Path:
+        """Every label that was ever given, a line each."""
+        return self.root / "labels.jsonl"
+
+    @property
+    def open_labels(self) -> Path:
+        """The labels that fit no sample, or may fit one."""
+        return self.root / "labels.open.jsonl"
+
+    @property
+    def checksums(self) -> Path:
+        return self.root / "checksums.sha256"
 
     @property
     def exports(self) -> Path:

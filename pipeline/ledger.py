@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.judge import Judge
 from pipeline.layout import Layout, write_bytes
 from pipeline.records import ChunkRecord
 from video.types import Chunk, Video, digest
@@ -78,6 +79,20 @@ class Ledger:
             "error": entry.error,
         }
         write_bytes(self._layout.video_record(_video_key(path, name, time_pattern)), orjson.dumps(raw))
+
+
+def unfinished(record: ChunkRecord | None, judge: Judge, crop_sizes: Mapping[str, int], retry_failed: bool) -> bool:
+    """Whether a chunk with this record has work left: something to retry, or an admitted object without its crop.
+
+    crop_sizes: bytes of every crop on disk, by path relative to the dataset root.
+    """
+    if record is None or (retry_failed and record.incomplete):
+        return True
+    for sample in record.samples:
+        there = sample.files and all(crop_sizes.get(f.path) == f.size for f in sample.files)
+        if not there and judge.refusal(sample) is None:
+            return True
+    return False
 
 
 def _video_key(path: str, name: str, time_pattern: str | None) -> str:

@@ -115,11 +115,15 @@ def pixel_figures(placement: Placement, frames: Sequence[U8], pictures: U8) -> P
     Sharpness and exposure come from up to five visible frames, spread evenly: of the object's own pixels in the source,
     before any resizing.
     """
-    seen = np.flatnonzero(placement.visible)
-    looked_at = seen[np.linspace(0, len(seen) - 1, min(len(seen), LOOKED_AT)).round().astype(int)]
-    looks = [_look(frames[n], mask) for n in looked_at.tolist() if (mask := placement.masks[n]) is not None]
+    looks = [_look(frames[n], mask) for n in looked_at(placement) if (mask := placement.masks[n]) is not None]
     sharpness, luma, clipped = np.median(np.array(looks), axis=0).tolist()
     return PixelFigures(sharpness=sharpness, luma=luma, clipped=clipped, motion=_motion(placement, pictures))
+
+
+def looked_at(placement: Placement) -> list[int]:
+    """Up to five visible frames of the clip, spread evenly."""
+    seen = np.flatnonzero(placement.visible)
+    return [int(n) for n in seen[np.linspace(0, len(seen) - 1, min(len(seen), LOOKED_AT)).round().astype(int)]]
 
 
 def _look(frame: U8, mask: Mask) -> tuple[float, float, float]:

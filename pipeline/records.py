@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,7 @@ class Sample:
     duplicate_of: int | None  # object id of the same thing found by an earlier prompt
     figures: Figures
     pixels: PixelFigures | None  # None: its crop was never rendered
+    colours: str | None  # `pipeline.colours`; None as above
     files: tuple[CropFile, ...]
 
     @property

@@ -36,6 +36,12 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
         status, text = doctor(settings)
         print(text)
         return status, None
+    if settings.task == "verify":
+        from pipeline.checksums import described, verify
+
+        verdict = verify(Layout(settings.out, settings.tracks))
+        print(described(verdict, Layout(settings.out, settings.tracks)))
+        return (0 if verdict.whole else 3), None
     if settings.task == "segment" and not settings.segment.given:
         from pipeline.segment import describe
 
@@ -51,6 +57,10 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
             from pipeline.segment import segment
 
             return segment(settings, layout), None
+        if settings.task == "label":
+            from pipeline.label_import import label
+
+            return label(settings, layout), None
         if settings.task == "outputs":
             from pipeline.outputs import outputs
 
@@ -71,10 +81,11 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
 
 
 def _derive(settings: Settings, layout: Layout) -> int:
-    from pipeline.derive import export, report
+    from pipeline.derive import checksums, export, report
 
     if settings.task == "export":
         written = export(settings, layout)
+        checksums(layout)
         for name in settings.exports:
             log.info("%s %s", layout.exports / name, "written" if name in written else "is up to date")
     else:

@@ -22,8 +22,10 @@ from video.encoder import EncodeConfig
 SPLITS = ("train", "val", "test")
 PICTURES = ("png", "jpeg", "webp")
 STYLES = ("binary", "highlighted", "greenscreen")
-FROM_DATASET = frozenset({"crop", "export", "report", "outputs"})  # tasks that start from out/dataset.yaml
-UNDECISIVE = frozenset({"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "segment", "outputs"})
+FROM_DATASET = frozenset({"crop", "export", "report", "label", "outputs"})  # tasks that start from out/dataset.yaml
+UNDECISIVE = frozenset(
+    {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs"}
+)
 
 
 @dataclass
@@ -61,6 +63,29 @@ class SplitConfig:
 
 
 @dataclass
+class LinkConfig:
+    """How the same individual is found again in other windows of its video.
+
+    min_iou: of the masks over the frames that two windows share. max_gap: seconds without a shared frame.
+    min_score: how likely a link over a gap is on its own, 0.5 is even. margin: how much likelier the best assignment
+    is with it than without it, 0..1.
+    """
+
+    enabled: bool = True
+    min_iou: float = 0.5
+    max_gap: float = 30.0
+    min_score: float = 0.8
+    margin: float = 0.6
+
+    def __post_init__(self) -> None:
+        for key in ("min_iou", "min_score", "margin"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ValueError(f"link.{key} must be between 0 and 1, got {getattr(self, key)}")
+        if not 0 <= self.max_gap < math.inf:
+            raise ValueError(f"link.max_gap must be 0 or more seconds, got {self.max_gap}")
+
+
+@dataclass
 class ShardConfig:
     """Which share of the work this run takes; shards may run at once on one `out`."""
 
@@ -82,7 +107,7 @@ class DemoConfig:
 
     footage: str = "demo/footage"
     videos: int = 4
-    seconds: float = 40.0
+    seconds: float = 30.0
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -188,8 +213,11 @@ class Settings:
     encode: EncodeConfig
     filters: Mapping[str, Any]
     split: SplitConfig
+    linking: LinkConfig
     exports: Mapping[str, Any]
     link: str
+    classes: str
+    labels: Path | None
     executor: Any
     shard: ShardConfig
     demo: DemoConfig

@@ -19,6 +19,7 @@ from pipeline.feed import Fed
 from pipeline.settings import Settings
 from pipeline.track_store import WindowTracks
 from sam.errors import TrackerError, TrackerUnavailable
+from sam.memory import ModelTracker
 from sam.session import SAMSession
 from sam.tracker import Tracker, TrackerConfig
 from sam.types import Prompt, SessionFrames
@@ -42,9 +43,14 @@ _resident: list[_Resident] = []
 
 
 def enter(options: TrackerConfig) -> Tracker:
-    """The resident tracker if it was made from equal options in this thread; else it is left and a new one entered."""
-    if _resident and _resident[0].options == options and _resident[0].thread == threading.get_ident():
-        return _resident[0].tracker
+    """The resident tracker if it was made from equal options in this thread; else it is left and a new one entered.
+
+    Without a large model it is always a new one, which costs nothing and reads files as they are now.
+    """
+    for resident in _resident:
+        worth_keeping = isinstance(resident.tracker, ModelTracker)
+        if worth_keeping and resident.options == options and resident.thread == threading.get_ident():
+            return resident.tracker
     leave()
     with ExitStack() as stack:
         tracker = stack.enter_context(options.build())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -333,20 +333,6 @@ class Worker:
             yield
         finally:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
-
-
-def unfinished(record: ChunkRecord | None, judge: Judge, crop_sizes: Mapping[str, int], retry_failed: bool) -> bool:
-    """Whether a chunk with this record has work left: something to retry, or an admitted object without its crop.
-
-    crop_sizes: bytes of every crop on disk, by path relative to the dataset root.
-    """
-    if record is None or (retry_failed and record.incomplete):
-        return True
-    for sample in record.samples:
-        there = sample.files and all(crop_sizes.get(f.path) == f.size for f in sample.files)
-        if not there and judge.refusal(sample) is None:
-            return True
-    return False
 
 
 def _window_failures(state: _State) -> Iterator[Failure]:

@@ -73,6 +73,21 @@ def evaluate(
 
     truth: one mapping per session frame. size: the source's (width, height).
     """
+    counted, found = that_count(tracks, truth, size, min_area, min_visible)
+    overlaps = _overlaps(counted, found)
+    total = float(_best(overlaps.sum(axis=0)))
+    matches = int(_best((overlaps >= MATCH).sum(axis=0).astype(float)))
+    return Score(total, matches, sum(map(len, counted)), sum(map(len, found)))
+
+
+def that_count(
+    tracks: Sequence[Track],
+    truth: Truth,
+    size: tuple[int, int],
+    min_area: float = 0.0005,
+    min_visible: float = 0.3,
+) -> tuple[list[dict[int, Mask]], list[dict[int, Mask]]]:
+    """Per frame, by id, the masks of the truth and of the tracks that count; the rest is "don't care"."""
     counted = [
         {
             i: t.mask
@@ -87,10 +102,7 @@ def evaluate(
         for frame, mask in zip(track.frames.tolist(), track.masks, strict=True):
             if _covered(mask, ignored[frame]) <= 0.5:
                 found[frame][track.object_id] = mask
-    overlaps = _overlaps(counted, found)
-    total = float(_best(overlaps.sum(axis=0)))
-    matches = int(_best((overlaps >= MATCH).sum(axis=0).astype(float)))
-    return Score(total, matches, sum(map(len, counted)), sum(map(len, found)))
+    return counted, found
 
 
 def total(scores: Iterable[Score]) -> Score:

@@ -190,6 +190,7 @@ class SAMSession:
         if not isinstance(tracker, ModelTracker):
             raise TrackingFailed(reason)
         tracker.keep(None)
+        self._state = None  # what a dialogue has remembered would only be in the way
         release_cuda()
         log.warning("%s; trying once more with less", reason)
         self._running = tracker.track_smaller(frames, tuple(self._prompts))

@@ -8,6 +8,7 @@ refused as short when it is decoded.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class ClipConfig:
     per_window: int = 1  # consecutive clips tracked in one session: identities last longer, start-up is paid once
     lead: int = 0  # sampled frames tracked before and after a window, never cropped
     whole: bool = False  # the whole video as one clip
+    spans: str | None = None  # a table of spans of videos (CSV, BORIS): clips from these alone
     save: bool = False  # also write each clip as an H.264 file
 
     def __post_init__(self) -> None:
@@ -55,6 +57,12 @@ class ClipConfig:
                 f"clip.per_window={self.per_window} needs consecutive clips; use clip.sampling=all or clip.per_window=1"
             )
 
+        if self.spans is not None and (self.sampling != "all" or self.per_window > 1 or self.whole):
+            raise ValueError(
+                "clip.spans cuts single clips where something happens: it goes with clip.sampling=all, "
+                "clip.per_window=1 and clip.whole=false only"
+            )
+
     @property
     def grid(self) -> Grid:
         if self.fps is not None:
@@ -62,24 +70,50 @@ class ClipConfig:
         return Grid(stride=self.stride)
 
 
-def plan(video: Video, config: ClipConfig, hours: tuple[float, float] | None = None) -> list[Chunk]:
+def plan(
+    video: Video,
+    config: ClipConfig,
+    hours: tuple[float, float] | None = None,
+    spans: Sequence[tuple[float, float]] | None = None,
+) -> list[Chunk]:
     """The chunks of one video, in order.
 
-    hours: keep clips that start within [first, second) o'clock; may wrap midnight. Raises UnreadableVideo when the
-    video cannot give such clips: a rate above its own, no recording time for `hours`, or too short for one clip.
+    hours: keep clips that start within [first, second) o'clock; may wrap midnight. spans: only the clips of these
+    seconds [start, end), see `clips_of_span`. Raises UnreadableVideo when the video cannot give such clips: a rate
+    above its own, no recording time for `hours`, or too short for one clip.
     """
     grid = config.grid
     if grid.fps is not None and grid.fps > video.fps * Fraction(1001, 1000):
         raise UnreadableVideo(
             f"{video.name}: clip.fps={config.fps:g} is more than its own {float(video.fps):g} frames a second"
         )
-    numbered = list(enumerate(_all_clips(video, grid, config)))
+    if spans is None:
+        numbered = list(enumerate(_all_clips(video, grid, config)))
+    else:
+        starts = sorted({clip.start for span in spans for clip in clips_of_span(video, config, span)})
+        numbered = [(start, Clip(video, grid, start, config.num_frames)) for start in starts]
     if hours is not None:
         numbered = [(k, clip) for k, clip in numbered if _in_hours(clip, hours)]
     if config.sampling == "random" and len(numbered) > config.per_video:
         draw = random.Random(f"{config.seed}/{video.fingerprint}")
         numbered = sorted(draw.sample(numbered, config.per_video), key=lambda pair: pair[0])
-    return _chunks(video, grid, _windows(numbered, config), config)
+    windows = _windows(numbered, config)
+    if spans is not None:  # numbered by where they lie, so that one more span moves no other clip to another chunk
+        windows = [(start // config.num_frames, window) for start, window in windows]
+    return _chunks(video, grid, windows, config)
+
+
+def clips_of_span(video: Video, config: ClipConfig, span: tuple[float, float]) -> list[Clip]:
+    """The clips of the seconds [start, end): one after the other, `hop` apart, all frames in the span; or a single one
+    around the middle of a span too short for that, if at least half of its frames lie in it. None beyond the video."""
+    grid, length = config.grid, config.num_frames
+    rate = float(grid.fps or video.fps / grid.stride)
+    first, stop = math.ceil(span[0] * rate - 1e-6), math.ceil(span[1] * rate - 1e-6)
+    starts = list(range(first, stop - length + 1, config.hop or length))
+    if not starts and 2 * (stop - first) >= length:
+        starts = [max(0, (first + stop - length) // 2)]
+    available = grid.positions(video)
+    return [Clip(video, grid, start, length) for start in starts if start + length <= available]
 
 
 def _all_clips(video: Video, grid: Grid, config: ClipConfig) -> list[Clip]:

@@ -112,11 +112,13 @@ def render_scene(
     people: int = 1,
     noise: float = 1.8,
     crf: int = 22,
+    coats: Sequence[int] = (),
 ) -> SceneTruth:
     """Render a scene to an H.264 mp4 and its truth beside it, and return the truth.
 
     Both files appear complete or not at all, the video last. width and height are multiples of 4. noise is the
-    deviation of the sensor noise in 8-bit levels. Raises ValueError if a number makes no scene.
+    deviation of the sensor noise in 8-bit levels. coats: what the cows wear in turn, rows of `COATS`; drawn by the seed
+    if empty. Raises ValueError if a number makes no scene.
     """
     if width % 4 or height % 4 or min(width, height) < 64:
         raise ValueError(f"width and height are multiples of 4 from 64 on, got {width}x{height}")
@@ -126,7 +128,7 @@ def render_scene(
         raise ValueError(f"these are at least 0: {seed = }, {cows = }, {people = }, {noise = }")
     rng = np.random.default_rng([seed, 0x5CE4E])
     count = round(seconds * fps)
-    figures = _figures(rng, cows, people)
+    figures = _figures(rng, cows, people, coats)
     renderer = Renderer(rng, count / fps, width, height, fps, figures, noise)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,8 +200,9 @@ def _end_when_told() -> None:
     cv2.setNumThreads(1)
 
 
-def _figures(rng: np.random.Generator, cows: int, people: int) -> list[Figure]:
-    coats, looks = rng.permutation(len(COATS)), rng.permutation(len(JACKETS))
+def _figures(rng: np.random.Generator, cows: int, people: int, coats: Sequence[int]) -> list[Figure]:
+    drawn, looks = rng.permutation(len(COATS)), rng.permutation(len(JACKETS))
+    coats = coats or drawn.tolist()
     herd = [make_cow(rng, f"cow-{i + 1}", int(coats[i % len(coats)])) for i in range(cows)]
     return herd + [make_person(rng, f"person-{i + 1}", int(looks[i % len(looks)])) for i in range(people)]
 

@@ -6,12 +6,10 @@ chunk commits itself, and what did not get done is done by the next run.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
-import pipeline.executors
+from pipeline.registry import Registry
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -26,24 +24,6 @@ class Executor(Protocol):
         ...
 
 
-Options = TypeVar("Options")
-REGISTRY: dict[str, type[Any]] = {}
-
-
-def executor(name: str) -> Callable[[type[Options]], type[Options]]:
-    """Register an executor's dataclass under `executor=<name>`."""
-
-    def register(options: type[Options]) -> type[Options]:
-        if name in REGISTRY:
-            raise ValueError(f"executor {name!r} is registered twice")
-        REGISTRY[name] = options
-        return options
-
-    return register
-
-
-def executors() -> dict[str, type[Any]]:
-    """Every executor by name, in alphabetical order."""
-    for module in pkgutil.iter_modules(pipeline.executors.__path__):
-        importlib.import_module(f"pipeline.executors.{module.name}")
-    return dict(sorted(REGISTRY.items()))
+_registry = Registry("pipeline.executors", "executor")
+executor = _registry.register
+executors = _registry.entries

@@ -2,7 +2,7 @@
 
 COCO has an image per sampled source frame and an annotation per object in it. YouTube-VIS has a video per clip and an
 annotation per object with one mask per frame. Pictures are named `<video without extension>/<frame, 7 digits>.jpg` and
-not written: the masks fit the source frames, whose numbers are given. Categories are the prompts, from 1.
+not written: the masks fit the source frames, whose numbers are given. Categories are the classes, from 1.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _splits(samples: pa.Table, target: Path) -> Iterator[tuple[str, pa.Table, di
     import pyarrow.compute as pc
 
     target.mkdir(parents=True, exist_ok=True)
-    categories = {name: number + 1 for name, number in classes_of(samples["prompt"].to_pylist()).items()}
+    categories = {name: number + 1 for name, number in classes_of(samples["class"].to_pylist()).items()}
     for split in sorted(set(samples["split"].to_pylist())):
         yield split, samples.filter(pc.equal(samples["split"], split)), categories
 
@@ -101,7 +101,7 @@ def _instances(rows: pa.Table, layout: Layout, ids: dict[str, int], categories: 
                 yield {
                     "id": number,
                     "image_id": ids[_picture(row["video"], index)],
-                    "category_id": categories[row["prompt"]],
+                    "category_id": categories[row["class"]],
                     "segmentation": full_rle(mask, row["source_width"], row["source_height"]),
                     "bbox": _bbox(mask.box),
                     "area": mask.area,
@@ -116,7 +116,7 @@ def _tracks(rows: pa.Table, layout: Layout, ids: dict[str, int], categories: dic
         yield {
             "id": number,
             "video_id": ids[row["clip_id"]],
-            "category_id": categories[row["prompt"]],
+            "category_id": categories[row["class"]],
             "segmentations": [None if m is None else full_rle(m, width, height) for m in masks],
             "bboxes": [None if m is None else _bbox(m.box) for m in masks],
             "areas": [None if m is None else m.area for m in masks],

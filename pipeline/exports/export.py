@@ -12,16 +12,13 @@ An export is one pass over the committed samples. It never decodes, tracks or cr
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
-import pipeline.exports
 from pipeline.errors import ConfigError, DatasetError
+from pipeline.registry import Registry
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,38 +26,25 @@ if TYPE_CHECKING:
     from pipeline.layout import Layout
 
 LINKS = ("hard", "copy", "symlink")
+CLASSES = ("auto", "prompt", "label")
 
 
 class Export(Protocol):
     """Writes one format."""
 
     def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
-        """Write the samples (schema `pipeline.index.SAMPLES`; paths relative to `layout.root`) into the empty folder
-        `target`, and check what was written; raises DatasetError when the check fails. link: one of LINKS."""
+        """Write the samples into the empty folder `target`, and check what was written; raises DatasetError when the
+        check fails.
+
+        samples: schema `pipeline.index.SAMPLES`, paths relative to `layout.root`, and the column `class`. link: one of
+        LINKS.
+        """
         ...
 
 
-Options = TypeVar("Options")
-REGISTRY: dict[str, type[Any]] = {}
-
-
-def dataset_export(name: str) -> Callable[[type[Options]], type[Options]]:
-    """Register an export's dataclass under `exports=[<name>]` and `export.<name>.*`."""
-
-    def register(options: type[Options]) -> type[Options]:
-        if name in REGISTRY:
-            raise ValueError(f"export {name!r} is registered twice")
-        REGISTRY[name] = options
-        return options
-
-    return register
-
-
-def exports() -> dict[str, type[Any]]:
-    """Every export by name, in alphabetical order."""
-    for module in pkgutil.iter_modules(pipeline.exports.__path__):
-        importlib.import_module(f"pipeline.exports.{module.name}")
-    return dict(sorted(REGISTRY.items()))
+_registry = Registry("pipeline.exports", "export")
+dataset_export = _registry.register
+exports = _registry.entries
 
 
 def place(source: Path, target: Path, link: str) -> None:

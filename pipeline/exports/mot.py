@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline.layout import Layout
 
-COLUMNS = ["video", "video_fingerprint", "split", "track_key", "window_id", "object_id", "prompt", "frame_indices"]
+COLUMNS = ["video", "video_fingerprint", "split", "track_key", "window_id", "object_id", "class", "frame_indices"]
 SHAPE = ["timestamps_s", "boxes", "source_width", "source_height"]
 
 
@@ -34,7 +34,7 @@ class Mot:
     def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
         """Write a folder per video, and labels.txt (line k names class k)."""
         target.mkdir(parents=True, exist_ok=True)
-        classes = classes_of(samples["prompt"].to_pylist())
+        classes = classes_of(samples["class"].to_pylist())
         (target / "labels.txt").write_text("".join(f"{' '.join(name.split())}\n" for name in classes), "utf-8")
         rows = each(samples.select(COLUMNS + SHAPE))
         for (split, video), group in groupby(rows, key=lambda row: (row["split"], row["video"])):
@@ -54,7 +54,7 @@ def _write_video(rows: list[dict[str, Any]], folder: Path, video: str, classes: 
             if box is not None:
                 x0, y0, x1, y1 = box
                 place = f"{x0},{y0},{x1 - x0},{y1 - y0}"
-                lines[index + 1, number] = f"{index + 1},{number},{place},1,{classes[row['prompt']] + 1},1\n"
+                lines[index + 1, number] = f"{index + 1},{number},{place},1,{classes[row['class']] + 1},1\n"
     (sequence / "gt" / "gt.txt").write_text("".join(line for _, line in sorted(lines.items())))
     _write_info(sequence / "seqinfo.ini", sequence.name, rows)
 

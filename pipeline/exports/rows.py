@@ -23,18 +23,18 @@ def each(rows: pa.Table) -> Iterator[dict[str, Any]]:
 
 
 def metadata(row: dict[str, Any], boxes: bool) -> dict[str, Any]:
-    """label (the prompt), source_video, recorded_at, the plain columns and the figures of a row of `samples.parquet`.
+    """label (the class), source_video, recorded_at, the plain columns and the figures of a row of `samples.parquet`.
 
     boxes: also each frame's box and crop window, in source pixels.
     """
-    line = {"label": row["prompt"], "source_video": row["video"], "recorded_at": _time(row["recorded_at"])}
+    line = {"label": row["class"], "source_video": row["video"], "recorded_at": _time(row["recorded_at"])}
     line |= {column: row[column] for column in PLAIN + (GEOMETRY if boxes else ())}
     return line | {figure: round(float(row[figure]), 6) for figure in FIGURES}
 
 
-def classes_of(prompts: list[str]) -> dict[str, int]:
-    """The class number of every prompt, from 0, in alphabetical order."""
-    return {label: index for index, label in enumerate(sorted(set(prompts)))}
+def classes_of(names: list[str]) -> dict[str, int]:
+    """The number of every class, from 0, in alphabetical order."""
+    return {name: index for index, name in enumerate(sorted(set(names)))}
 
 
 def _time(recorded_at: str | None) -> str:

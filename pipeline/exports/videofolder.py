@@ -156,7 +156,7 @@ def _card(samples: pa.Table, variants: tuple[str, ...]) -> str:
                 f"  - split: {json.dumps(HF_SPLITS.get(split, split))}",
                 f"    path: {json.dumps(split + '/**')}",
             ]
-    prompts = sorted(set(samples["prompt"].to_pylist()))
+    names = sorted(set(samples["class"].to_pylist()))
     trackers = sorted(set(samples["tracker"].to_pylist()))
     shapes = sorted(set(zip(samples["num_frames"].to_pylist(), samples["size"].to_pylist(), strict=True)))
     table = [f"| {split} | {HF_SPLITS.get(split, split)} | {count} |" for split, count in sorted(counts.items())]
@@ -170,7 +170,7 @@ def _card(samples: pa.Table, variants: tuple[str, ...]) -> str:
             f"{len(samples)} crop videos, each following one object through one clip"
             f" ({', '.join(f'{n} frames at {s} x {s} pixels' for n, s in shapes) or 'none'}).",
             "",
-            f"- Prompts (column `label`): {', '.join(json.dumps(p, ensure_ascii=False) for p in prompts) or 'none'}",
+            f"- Classes (column `label`): {', '.join(json.dumps(n, ensure_ascii=False) for n in names) or 'none'}",
             f"- Tracker: {', '.join(trackers) or 'none'}",
             f"- Source videos: {len(set(samples['video'].to_pylist()))}, no video is in two splits unless you said so",
             "",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.exports.export import dataset_export, place
+from pipeline.exports.rows import classes_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +28,7 @@ SPLITS = ("train", "val", "test")
 @dataset_export("videomae")
 @dataclass
 class VideoMae:
-    """Lists train.csv, val.csv and test.csv of `videos/<sample id>.mp4 <class index>`; a class is a prompt.
+    """Lists train.csv, val.csv and test.csv of `videos/<sample id>.mp4 <class index>`; a class is a label, or a prompt.
 
     Paths are relative to the export: point the loader at it (VideoMAEv2 --data_root, mmaction2 data_prefix, SlowFast
     DATA.PATH_PREFIX). Only the main background is exported.
@@ -53,15 +54,15 @@ class VideoMae:
                 " at a space: move the dataset to a path without spaces (out=...), or keep export.videomae.absolute="
                 "false and give the loader the export's folder as its prefix"
             )
-        columns = [samples[name].to_pylist() for name in ("sample_id", "path", "prompt", "split", "num_frames")]
-        classes = {label: index for index, label in enumerate(sorted(set(columns[2])))}
+        columns = [samples[name].to_pylist() for name in ("sample_id", "path", "class", "split", "num_frames")]
+        classes = classes_of(columns[2])
         lists: dict[str, list[str]] = {split: [] for split in (*SPLITS, *sorted(set(columns[3])))}
         first_length: dict[str, int] = {}
-        for sample_id, path, prompt, split, num_frames in zip(*columns, strict=True):
+        for sample_id, path, class_name, split, num_frames in zip(*columns, strict=True):
             name = str(home / path) if self.absolute else f"videos/{sample_id}.mp4"
             if not self.absolute:
                 place(root / path, target / name, link)
-            lists[split].append(f"{name} {classes[prompt]}\n")
+            lists[split].append(f"{name} {classes[class_name]}\n")
             first_length.setdefault(split, num_frames)
         for split, lines in lists.items():
             (target / f"{split}.csv").write_text("".join(lines), encoding="utf-8")

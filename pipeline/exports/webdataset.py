@@ -50,7 +50,7 @@ class WebDataset:
         import pyarrow.compute as pc
 
         target.mkdir(parents=True, exist_ok=True)
-        classes = classes_of(samples["prompt"].to_pylist())
+        classes = classes_of(samples["class"].to_pylist())
         index: dict[str, Any] = {"classes": classes, "splits": {}}
         for split in sorted(set(samples["split"].to_pylist())):
             rows = samples.filter(pc.equal(samples["split"], split)).sort_by("sample_id")
@@ -89,7 +89,7 @@ def _members(row: dict[str, Any], classes: dict[str, int], root: Path) -> Iterat
     yield f"{name}.mp4", _crop(root / row["path"])
     for variant in row["variants"]:
         yield f"{name}.{variant['background']}.mp4", _crop(root / variant["path"])
-    yield f"{name}.cls", str(classes[row["prompt"]]).encode()
+    yield f"{name}.cls", str(classes[row["class"]]).encode()
     yield f"{name}.json", orjson.dumps(metadata(row, boxes=True))
 
 

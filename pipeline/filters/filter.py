@@ -15,15 +15,12 @@ Every registered filter is always in the config as `filters.<name>`; `enabled` t
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
-import pipeline.filters
 from pipeline.records import Sample
+from pipeline.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +60,6 @@ def within(key: str, value: float, low: float, high: float = math.inf) -> None:
         raise ValueError(f"filters.{key} must be {limits}, got {value}")
 
 
-Options = TypeVar("Options")
-REGISTRY: dict[str, type[Any]] = {}
-
-
-def quality_filter(name: str) -> Callable[[type[Options]], type[Options]]:
-    """Register a filter's dataclass under `filters.<name>`."""
-
-    def register(options: type[Options]) -> type[Options]:
-        if name in REGISTRY:
-            raise ValueError(f"filter {name!r} is registered twice")
-        REGISTRY[name] = options
-        return options
-
-    return register
-
-
-def filters() -> dict[str, type[Any]]:
-    """Every filter by name, in alphabetical order."""
-    for module in pkgutil.iter_modules(pipeline.filters.__path__):
-        importlib.import_module(f"pipeline.filters.{module.name}")
-    return dict(sorted(REGISTRY.items()))
+_registry = Registry("pipeline.filters", "filter")
+quality_filter = _registry.register
+filters = _registry.entries

@@ -57,6 +57,32 @@ def distributions(samples: pa.Table, refused: pa.Table, settings: Mapping[str, A
     return tuple(each for each in made if each is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class Extreme:
+    """The crops at the two ends of a figure: (row of the samples, value in words). worst: where its filter refuses."""
+
+    title: str
+    note: str
+    worst: tuple[tuple[int, str], ...]
+    best: tuple[tuple[int, str], ...]
+
+
+def extremes(samples: pa.Table, count: int) -> tuple[Extreme, ...]:
+    """Up to `count` worst and best crops of every figure that differs among the samples; no crop is both."""
+    made = []
+    ids = samples["sample_id"].to_pylist()
+    for shown in SHOWN:
+        values = floats(samples[shown.figure]) * shown.scale
+        if len(values) < 2 or values.min() == values.max():
+            continue
+        sign = 1 if shown.filter[1].startswith("min") else -1
+        order = sorted(range(len(values)), key=lambda n: (sign * values[n], ids[n]))
+        ends = min(count, len(order) // 2)
+        said = [(n, f"{number(float(values[n]))} {shown.unit}".strip()) for n in order]
+        made.append(Extreme(shown.title, shown.note, tuple(said[:ends]), tuple(reversed(said[-ends:]))))
+    return tuple(made)
+
+
 def _threshold(settings: Mapping[str, Any], name: str, key: str) -> float | None:
     """A filter's threshold from the settings; None when the filter is off or the settings do not say."""
     filters = settings.get("filters")

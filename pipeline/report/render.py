@@ -62,7 +62,9 @@ def write_report(
     Raises DatasetError when the index is missing or damaged, DiskError when the folder cannot be written.
     """
     facts = read_statistics(root, settings, SHOWN)
-    cards, unread = _cards(root, target_html, facts.picks)
+    ends = [pick for _, worst, best in facts.extremes for pick in (*worst, *best)]
+    made, unread = _cards(root, target_html, [*facts.picks, *ends])
+    cards = [made[pick.sample_id] for pick in facts.picks if pick.sample_id in made]
     page = _template().render(
         name=root.resolve().name,
         facts=facts,
@@ -71,6 +73,9 @@ def write_report(
         open=OPEN,
         frames=FRAMES,
         unread=unread,
+        ends=[
+            (each, _end(each.worst, worst, made), _end(each.best, best, made)) for each, worst, best in facts.extremes
+        ],
         plot=histogram,
         stages=_stages(timings or {}),
         score={key: f"{value:.3f}".rstrip("0").rstrip(".") for key, value in (score or {}).items()},
@@ -91,13 +96,20 @@ def _template() -> jinja2.Template:
     return environment.get_template("index.html.j2")
 
 
-def _cards(root: Path, target_html: Path, picks: Sequence[Pick]) -> tuple[list[Card], list[str]]:
-    """Write the pictures of the picked samples; returns their cards, and what could not be read."""
+def _end(values: Sequence[tuple[int, str]], picks: Sequence[Pick], cards: Mapping[str, Card]) -> list[tuple[Card, str]]:
+    """The cards at one end of a figure, with their values."""
+    pairs = zip(picks, values, strict=True)
+    return [(cards[pick.sample_id], value) for pick, (_, value) in pairs if pick.sample_id in cards]
+
+
+def _cards(root: Path, target_html: Path, picks: Sequence[Pick]) -> tuple[dict[str, Card], list[str]]:
+    """Write the pictures of the picked samples; returns their cards by sample id, and what could not be read."""
     folder = target_html.parent
-    cards, unread = [], []
+    cards: dict[str, Card] = {}
+    unread: list[str] = []
     folder.mkdir(parents=True, exist_ok=True)
     with writing_folder(folder / "sheets") as part:
-        for pick in picks:
+        for pick in dict.fromkeys(picks):
             crop = root / pick.path
             try:
                 pictures = spread_frames(crop, FRAMES)
@@ -109,7 +121,7 @@ def _cards(root: Path, target_html: Path, picks: Sequence[Pick]) -> tuple[list[C
             (part / f"{pick.sample_id}.poster.jpg").write_bytes(encoded(poster, ".jpg"))
             sheet = f"sheets/{quote(pick.sample_id)}"
             address = quote(Path(os.path.relpath(crop, folder)).as_posix())
-            cards.append(Card(pick, address, f"{sheet}.poster.jpg", f"{sheet}.jpg"))
+            cards[pick.sample_id] = Card(pick, address, f"{sheet}.poster.jpg", f"{sheet}.jpg")
     return cards, unread
 
 

@@ -21,12 +21,13 @@ import pyarrow.parquet as pq
 from pipeline.errors import DatasetError
 from pipeline.layout import Layout
 from pipeline.records import FIGURES
-from pipeline.report.distributions import distributions, floats
+from pipeline.report.distributions import Extreme, distributions, extremes, floats
 from pipeline.report.histogram import Histogram, number
 
 TOP = 25  # rows shown of a table that may be long
+ENDS = 3  # crops shown at either end of a figure
 SAMPLES = ("sample_id", "path", "split", "video", "clip_id", "object_id", "prompt", "start_frame", "num_frames", "size")
-MORE = ("fps", "size_bytes", "degraded", "tracker", "first_score")
+MORE = ("fps", "size_bytes", "degraded", "tracker", "first_score", "label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ class Statistics:
     failures: tuple[Mapping[str, Any], ...]
     histograms: tuple[Histogram, ...]
     picks: tuple[Pick, ...]
+    extremes: tuple[tuple[Extreme, tuple[Pick, ...], tuple[Pick, ...]], ...]  # each with its worst and best
 
 
 def read_statistics(root: Path, settings: Mapping[str, Any], shown: int) -> Statistics:
@@ -132,6 +134,10 @@ def read_statistics(root: Path, settings: Mapping[str, Any], shown: int) -> Stat
         failures=tuple(failures.slice(0, TOP).to_pylist()),
         histograms=distributions(samples, objects, settings),
         picks=pick(samples, shown),
+        extremes=tuple(
+            (each, _picks(samples, [n for n, _ in each.worst]), _picks(samples, [n for n, _ in each.best]))
+            for each in extremes(samples, ENDS)
+        ),
     )
 
 
@@ -155,7 +161,11 @@ def pick(samples: pa.Table, count: int) -> tuple[Pick, ...]:
         chosen += [queue[turn][1] for queue in queues if turn < len(queue)]
         if len(chosen) >= count:
             break
-    rows = samples.take(pa.array(chosen[:count], pa.int64())).select(list(Pick.__slots__)).to_pylist()
+    return _picks(samples, chosen[:count])
+
+
+def _picks(samples: pa.Table, chosen: Sequence[int]) -> tuple[Pick, ...]:
+    rows = samples.take(pa.array(chosen, pa.int64())).select(list(Pick.__slots__)).to_pylist()
     return tuple(Pick(**row) for row in rows)
 
 
@@ -183,6 +193,7 @@ def _tables(samples: pa.Table, refused: pa.Table, failures: pa.Table) -> tuple[T
     made = [
         _table("Prompts", "Prompt", prompts),
         _table("Splits", "Split", [samples["split"].to_pylist()]),
+        _table("Labels", "Label", [[label for label in samples["label"].to_pylist() if label is not None]]),
         _table("Cameras", "Folder", cameras),
         _table("Videos", "Video", videos),
     ]

@@ -18,6 +18,8 @@ OTHERS = {
     "sam3": "tracker=sam3_hf runs without an NVIDIA GPU too, tracker=motion needs no model (fixed cameras)",
     "sam3_hf": "tracker=motion needs no model (fixed cameras)",
     "sam3_tracker": "tracker=motion needs no model (fixed cameras)",
+    "sam2_auto": "tracker=motion needs no model (fixed cameras)",
+    "grounded_sam2": "tracker=motion needs no model (fixed cameras)",
     "sam2": "tracker=motion needs no model (fixed cameras)",
 }
 
@@ -111,7 +113,7 @@ def _offline(repo: str) -> str:
     return (
         f"{repo} is not completely in {_cache()} and Hugging Face cannot be reached, or the connection broke off: run "
         f"again when online (files that came whole are kept), or on a machine that is online run `hf download "
-        f"{repo} --local-dir sam3-weights` and copy that folder here"
+        f"{repo} --local-dir {repo.rpartition('/')[2]}-weights` and copy that folder here"
     )
 
 

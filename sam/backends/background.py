@@ -3,9 +3,9 @@
 `Background.learn` takes frames spread over a video and finds each pixel's most frequent colour (the shortest interval
 that holds a share of its values: Rousseeuw's shorth, a mode that stands 60 % of other values), after the light of every
 frame was brought to that of a common reference. `Background.foreground` fits the light of one frame the same way, a
-smooth field of gains that ignores what does not fit (iteratively reweighted), and scores the difference in units of
-noise. Darker or brighter ground that keeps its colour and its texture is light, not an object (after the ratio and
-chromaticity tests of Horprasert et al. 1999 and Cucchiara et al. 2003).
+smooth field of gains that ignores what does not fit (iteratively reweighted), brings the frame to the reference's light
+and scores the difference in units of noise. Darker or brighter ground that keeps its colour and its texture is light,
+not an object (after the ratio and chromaticity tests of Horprasert et al. 1999 and Cucchiara et al. 2003).
 
 It sees pixels only: no objects, no time, no randomness. Pictures are (h, w, 3) uint8 RGB of one size.
 """
@@ -28,6 +28,7 @@ SHARE = 0.4  # of the values that the shortest interval holds
 SHADE = (0.5, 1.25)  # how much darker a shadow and how much brighter a sunny spot may be
 TINT = 3.2  # how many times the noise the colour of a shadow may be off
 ROUGH = 0.03  # how uneven the brightness of a shadow may be against that of the ground it falls on
+REACHES = (0.25, 0.1, 0.05)  # of the log gain: how far off what the light is fitted on may be, by round
 DARK = 0.4  # of the median brightness: darker places do not show shadows
 GHOST = 1.5  # how much stronger a ghost's outline is in the background than in the image
 RESTED = 2.0  # times the median spread: what is more is not noise
@@ -147,14 +148,16 @@ def _blocks(image: U8) -> F32:
 
 def _light(blocks: F32, reference: F32) -> F32:
     """The log gain per block and channel that turns the reference's light into this frame's."""
-    ratio = np.log(blocks + LIFT) - np.log(reference + LIFT)
+    ratio = cv2.log((blocks + LIFT) / (reference + LIFT))
     overall = np.median(ratio.reshape(-1, 3), axis=0).astype(np.float32)
     field = np.broadcast_to(overall, ratio.shape)
-    for reach in (0.25, 0.12, 0.08, 0.05, 0.05):
+    weighted = np.empty((*ratio.shape[:2], 4), np.float32)
+    for reach in REACHES:
         off = np.abs(ratio - field).max(axis=2) / reach
-        trust = (1 / (1 + off**2) ** 2).astype(np.float32)
-        weighted = cv2.GaussianBlur(np.dstack([ratio * trust[..., None], trust]), (0, 0), 3.5)
-        field = (weighted[..., :3] + 0.03 * overall) / (weighted[..., 3:] + 0.03)
+        trust = 1 / (1 + off**2) ** 2
+        weighted[..., :3], weighted[..., 3] = ratio * trust[..., None], trust
+        smooth = cv2.GaussianBlur(weighted, (0, 0), 3.5)
+        field = (smooth[..., :3] + 0.03 * overall) / (smooth[..., 3:] + 0.03)
     return np.asarray(field, np.float32)
 
 

@@ -28,12 +28,11 @@ BODY = 0.2  # of a blob's area: the smallest part that can be a body of its own
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Foreground of one frame that touches, or a body cut from it (`cut`)."""
+    """Foreground of one frame that touches, or a body cut from it."""
 
     box: Box
     mask: U8
     area: int
-    cut: bool = False
 
 
 def find_blobs(score: U8, least: float) -> list[Blob]:
@@ -86,7 +85,7 @@ def _nearest(blob: Blob, cores: U8) -> list[Blob]:
         x, y, w, h = (int(v) for v in cv2.boundingRect(plane))
         mask = np.ascontiguousarray(plane[y : y + h, x : x + w])
         box = moved((x, y, x + w, y + h), blob.box[0], blob.box[1])
-        parts.append(Blob(box, mask, int(cv2.countNonZero(mask)), cut=True))
+        parts.append(Blob(box, mask, int(cv2.countNonZero(mask))))
     return parts
 
 

@@ -161,11 +161,13 @@ class _Follower:
     def _overlap(self, tracks: list[_Track], blobs: Sequence[Blob], step: int) -> NDArray[np.float64]:
         """(tracks, blobs) pixels that each track's mask, moved by its velocity, shares with each blob."""
         counts = np.zeros((len(tracks), len(blobs)))
+        boxes = np.array([blob.box for blob in blobs]).reshape(-1, 4)
         for i, track in enumerate(tracks):
             dx, dy = np.rint(track.ahead(step)).astype(int).tolist()
             box = moved(track.box, dx, dy)
-            for j, blob in enumerate(blobs):
-                counts[i, j] = common_pixels((box, track.mask), (blob.box, blob.mask))
+            meets = (boxes[:, :2] < box[2:]).all(axis=1) & (boxes[:, 2:] > box[:2]).all(axis=1)
+            for j in np.flatnonzero(meets).tolist():
+                counts[i, j] = common_pixels((box, track.mask), (blobs[j].box, blobs[j].mask))
         return counts
 
     def _take(self, track: _Track, t: int, step: int, parts: Sequence[int]) -> None:

@@ -31,7 +31,7 @@ from sam.types import FrameMasks, Mask, Prompt, SessionFrames
 U8 = NDArray[np.uint8]
 log = logging.getLogger(__name__)
 
-VERSION = 1  # raise it when the same options give other masks
+VERSION = 2  # raise it when the same options give other masks
 FEW = 8  # context frames below which the window's own frames are added
 MOVING = 0.4  # of the picture: when more than this differs from the background, the camera is taken to move
 GHOST_SWAY = 0.1  # of a track's side (the root of its area): what moves more is no ghost

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import logging
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -179,6 +182,32 @@ def checkpoint(place: Path, version: str) -> Path:
         return files[0]
     found = ", ".join(f.name for f in files) or "none"
     raise unavailable("sam3", f"{place} should hold {name}; it has these .pt files: {found}")
+
+
+def offloads(model: Any) -> bool:
+    """Whether the objects' memory of this model can be kept in main memory."""
+    start = getattr(getattr(model, "tracker", None), "init_state", None)
+    return start is not None and "offload_state_to_cpu" in inspect.signature(start).parameters
+
+
+@contextmanager
+def state_in_main_memory(model: Any) -> Iterator[None]:
+    """While entered, objects that the model starts to track keep their memory of each frame in main memory.
+
+    SAM 3.0's tracking part has a parameter for it that the predictor's requests do not reach; it is given here.
+    """
+    if not offloads(model):  # SAM 3.1 takes it with the request
+        yield
+        return
+    own = vars(model.tracker).get("init_state")
+    model.tracker.init_state = partial(model.tracker.init_state, offload_state_to_cpu=True)
+    try:
+        yield
+    finally:
+        if own is None:
+            del model.tracker.init_state
+        else:
+            model.tracker.init_state = own
 
 
 def hush() -> Callable[[], None]:

@@ -20,7 +20,6 @@ U8 = NDArray[np.uint8]
 
 PIECE_GAP = 0.12  # of an object's side (the root of its area): how far apart its pieces may lie
 PIECE_DRIFT = 0.5  # of an object's side: how far its pieces may move against each other
-TWO_CUTS, TWO_SIZES = 0.4, 0.3  # two bodies: cut apart in this part of the frames, and not smaller than this part
 FATE_GAP, FATE_WAY = 0.4, 0.5  # of an object's side: the gap between pieces that travel together at least so far
 POST_LENGTH, POST_SHARE = 0.5, 0.6  # of the smaller one's side and of the frames: how far and how often a post parts
 SCRAPS = 1.5  # how much larger a common blob is than the tracks alone ever were, when those were scraps of one
@@ -49,7 +48,7 @@ Pair = tuple[U8, Outline, Outline]  # a picture and two outlines in it
 
 
 def join_pieces(images: Sequence[U8], found: list[list[Found]]) -> list[list[Found]]:
-    """Make one track of those that are pieces of one individual, see `_one_body`, and not two bodies that only touch.
+    """Make one track of those that are pieces of one individual, see `_one_body`.
 
     A piece goes to the largest track that it is a piece of, so that two large ones never meet through a small one.
     """
@@ -63,22 +62,13 @@ def join_pieces(images: Sequence[U8], found: list[list[Found]]) -> list[list[Fou
                 if a < b:
                     together.setdefault((a, b), []).append(t)
     clean = _clean_areas(found)
-    cut = [{share.track for one in frame if one.blob.cut for share in one.shares} for frame in found]
     parent: dict[int, int] = {}
     for pair, frames in sorted(together.items()):
         small, large = sorted(pair, key=lambda track: (sizes[track], -track))
-        often = sum(pair[0] in cut[t] and pair[1] in cut[t] for t in frames) >= TWO_CUTS * len(frames)
-        if often and sizes[small] > TWO_SIZES * sizes[large]:
-            continue
         if sizes[large] <= sizes.get(parent.get(small, -1), 0):
             continue
-        if _one_body(
-            [(images[t], seen[t][small], seen[t][large]) for t in frames],
-            [found[t] for t in frames],
-            small,
-            large,
-            clean,
-        ):
+        shown = [(images[t], seen[t][small], seen[t][large]) for t in frames]
+        if _one_body(shown, [found[t] for t in frames], small, large, clean):
             parent[small] = large
     name = {}
     for track in sizes:

@@ -43,8 +43,15 @@ class PromptableConfig(Protocol):
     dtype: str
     weights: str
     max_side: int | None
+    fill_holes: int
     state_on_cpu: bool
     release: str
+
+
+def check_holes(fill_holes: int) -> None:
+    """Refuse an option out of range; raises ValueError naming the key."""
+    if fill_holes < 0:
+        raise ValueError(f"tracker.fill_holes is a number of cells from 0, got {fill_holes}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,7 @@ class PromptableTracker:
             "transformers": version,
             "weights": self._weights,
             "dtype": self._dtype,
+            "fill_holes": self._config.fill_holes,
         }
 
     def __enter__(self) -> Self:
@@ -151,7 +159,8 @@ class PromptableTracker:
 
     def begin(self, frames: SessionFrames) -> Dialogue:
         """A window that takes prompts and corrections one by one; keeps the state of all its frames."""
-        window = PromptableWindow(self.engine, frames, self._config.state_on_cpu, lasting=True)
+        options = self._config
+        window = PromptableWindow(self.engine, frames, options.state_on_cpu, True, options.fill_holes)
         return _Explained(window, self.name, frames.video)
 
     def segment(self, image: NDArray[np.uint8], prompts: Sequence[Prompt], multimask: bool) -> list[list[ImageMask]]:
@@ -176,7 +185,7 @@ class PromptableTracker:
     def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool) -> Iterator[FrameMasks]:
         engine = self.engine
         with explained(self.name, frames.video):
-            window = PromptableWindow(engine, frames, state_on_cpu, lasting=False)
+            window = PromptableWindow(engine, frames, state_on_cpu, False, self._config.fill_holes)
             for prompt in prompts:
                 window.add(prompt)
             yield from window.propagate()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,19 +17,25 @@ from sam.backends.hf_window import Engine, Pictures
 from sam.backends.promptable_object import PromptedObject, Seen
 from sam.types import FrameMasks, Prompt, SessionFrames
 
+JUST_INSIDE = 0.1  # the logit of a filled cell
+
 
 class PromptableWindow:
     """See the module docstring; implements `sam.tracker.Dialogue`.
 
     state_on_cpu: keep the objects' memory in main memory between the steps. lasting: keep that of every frame, so that
-    tracking can go on from any; else memory does not grow with the window.
+    tracking can go on from any; else memory does not grow with the window. fill_holes: holes of up to so many cells of
+    the model's masks are filled in what is shown, not in what it remembers.
     """
 
-    def __init__(self, engine: Engine, frames: SessionFrames, state_on_cpu: bool, lasting: bool) -> None:
+    def __init__(
+        self, engine: Engine, frames: SessionFrames, state_on_cpu: bool, lasting: bool, fill_holes: int = 0
+    ) -> None:
         self._engine = engine
         self._frames = frames
         self._state_device = "cpu" if state_on_cpu else engine.device
         self._lasting = lasting
+        self._fill_holes = fill_holes
         self._pictures = Pictures(frames.images, engine)
         self._size = frames.images[0].shape[:2]  # asked once: frames may be decoded when they are asked for
         self._features = self._session().cache
@@ -98,7 +105,8 @@ class PromptableWindow:
 
     def _plane(self, seen: Seen) -> NDArray[np.bool_]:
         """(h, w) bool at the size of the window's images."""
-        masks = self._engine.processor.post_process_masks([seen.logits.float()], original_sizes=[list(self._size)])
+        logits = without_holes(seen.logits.float(), self._fill_holes)
+        masks = self._engine.processor.post_process_masks([logits], original_sizes=[list(self._size)])
         plane: NDArray[np.bool_] = masks[0][0, 0].cpu().numpy()
         return plane
 
@@ -116,6 +124,22 @@ class PromptableWindow:
         session.processed_frames = self._pictures
         session.video_height, session.video_width = self._frames.height, self._frames.width
         return session
+
+
+def without_holes(logits: Any, largest: int) -> Any:
+    """The mask logits (1, 1, s, s) with 8-connected holes of up to `largest` cells just filled; a new tensor if any is.
+
+    As SAM2's own video predictor does it, with 8 cells; transformers leaves them.
+    """
+    outside = (logits[0, 0] <= 0).cpu().numpy().view(np.uint8)
+    if largest < 1 or not outside.any():
+        return logits
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(outside, connectivity=8)
+    small = stats[:, cv2.CC_STAT_AREA] <= largest
+    small[0] = False  # the mask itself
+    if not small.any():
+        return logits
+    return logits.masked_fill(logits.new_tensor(small[labels]).bool()[None, None], JUST_INSIDE)
 
 
 def _joined(a: FrameMasks, b: FrameMasks) -> FrameMasks:

@@ -1,7 +1,11 @@
-"""SAM2 through transformers: follows the objects that points, boxes or masks name."""
+"""SAM2 through transformers: follows the objects that points, boxes or masks name.
+
+EdgeTAM, SAM2 made small for telephones, runs here too: its weights say what they are.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +13,7 @@ from typing import Any
 
 from sam.backends.device import check_options
 from sam.backends.limits import Limits, check_limits
-from sam.backends.promptable import Family, PromptableTracker, preflight_of
+from sam.backends.promptable import Family, PromptableTracker, check_holes, preflight_of
 from sam.checks import Check
 from sam.tracker import tracker
 
@@ -21,7 +25,8 @@ class Sam2Config:
 
     device: auto (cuda if there is one, else cpu), cpu, cuda or cuda:N. dtype: auto (bfloat16 on CUDA, float32 on the
     CPU), float32, bfloat16, float16 (CUDA only). weights: Hugging Face repository (facebook/sam2.1-hiera-tiny, -small,
-    -base-plus, -large) or local folder. max_side: frames are scaled down to this longer side; null for full size.
+    -base-plus, -large, or EdgeTAM's, which needs timm) or local folder. max_side: frames are scaled down to this longer
+    side; null for full size. fill_holes: fill holes of up to so many of the model's mask cells; 0 for none.
     state_on_cpu: keep the objects' memory in main memory, slower. release: window | never.
     """
 
@@ -29,17 +34,15 @@ class Sam2Config:
     dtype: str = "auto"
     weights: str = "facebook/sam2.1-hiera-large"
     max_side: int | None = 1280
+    fill_holes: int = 8
     state_on_cpu: bool = False
     release: str = "window"
 
     def __post_init__(self) -> None:
         check_options(self.device, self.dtype)
         check_limits(self.max_side, Limits(), self.release)
-        if Path(self.weights).suffix in (".pt", ".pth", ".yaml"):
-            raise ValueError(
-                f"tracker.weights={self.weights} is of the original SAM2 package; this tracker loads the same models "
-                "from facebook/sam2.1-hiera-tiny, -small, -base-plus or -large, or a folder downloaded from there"
-            )
+        check_holes(self.fill_holes)
+        check_weights(self.weights)
 
     def build(self) -> PromptableTracker:
         return PromptableTracker(self, FAMILY)
@@ -49,10 +52,21 @@ class Sam2Config:
         return preflight_of(self, FAMILY)
 
 
-def _read(folder: Path, dtype: Any) -> tuple[Any, Any]:
-    from transformers import Sam2VideoModel, Sam2VideoProcessor
+def check_weights(weights: str) -> None:
+    """Refuse files of the original package; raises ValueError with what to use instead."""
+    if Path(weights).suffix in (".pt", ".pth", ".yaml"):
+        raise ValueError(
+            f"tracker.weights={weights} is of the original SAM2 package; this tracker loads the same models from "
+            "facebook/sam2.1-hiera-tiny, -small, -base-plus or -large, or a folder downloaded from there"
+        )
 
-    return Sam2VideoModel.from_pretrained(folder, dtype=dtype), Sam2VideoProcessor.from_pretrained(folder)
+
+def _read(folder: Path, dtype: Any) -> tuple[Any, Any]:
+    from transformers import EdgeTamVideoModel, Sam2VideoModel, Sam2VideoProcessor
+
+    edge = json.loads((folder / "config.json").read_text())["model_type"] == EDGETAM
+    model = (EdgeTamVideoModel if edge else Sam2VideoModel).from_pretrained(folder, dtype=dtype)
+    return model, Sam2VideoProcessor.from_pretrained(folder)
 
 
 def _importable() -> str:
@@ -61,4 +75,5 @@ def _importable() -> str:
     return str(Sam2VideoModel.__name__)
 
 
-FAMILY = Family("sam2", "sam2", {"sam2_video": "SAM2 video"}, _read, _importable)
+EDGETAM = "edgetam_video"
+FAMILY = Family("sam2", "sam2", {"sam2_video": "SAM2 video", EDGETAM: "EdgeTAM video"}, _read, _importable)

@@ -51,8 +51,8 @@ class Sam3Config:
     the one of the package or of open_clip. max_side: frames are scaled down to this longer side; null for full size.
     max_objects: at most so many objects at once, the surest first. detection_threshold: score from which the detector
     confirms an object. new_object_threshold: score from which an object that appears after the first frame is tracked.
-    hotstart_delay: frames within which a new object must be confirmed; 0 keeps all. release: window | never. A null
-    threshold, delay or limit is the model's own.
+    hotstart_delay: frames within which a new object must be confirmed; 0 keeps all. state_on_cpu: keep the objects'
+    memory in main memory, slower. release: window | never. A null threshold, delay or limit is the model's own.
     """
 
     version: str = "3.0"
@@ -64,6 +64,7 @@ class Sam3Config:
     detection_threshold: float | None = None
     new_object_threshold: float | None = None
     hotstart_delay: int | None = None
+    state_on_cpu: bool = False
     release: str = "window"
 
     def __post_init__(self) -> None:
@@ -171,6 +172,10 @@ class Sam3Tracker:
         except Exception as error:
             raise access.unavailable(self.name, f"the weights in {file} cannot be loaded: {error}") from error
         self._config.limits.apply(predictor.model)
+        if self._config.state_on_cpu and self._config.version == "3.0" and not official.offloads(predictor.model):
+            raise TrackerUnavailable(
+                f"sam3 {package.label} cannot keep its state in main memory: leave tracker.state_on_cpu=false"
+            )
         stack.callback(official.hush())
         log.info("tracker=sam3 %s runs on %s, weights from %s", self._config.version, self._device, file)
         return predictor
@@ -213,7 +218,7 @@ class Sam3Tracker:
         yield from self._run(frames, prompts, None)
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
-        """The same with half the objects that memory ran out with, and, where the package can, state in main memory."""
+        """The same with half the objects that memory ran out with and, where the package can, state in main memory."""
         yield from self._run(frames, prompts, fewer(self._most, self._config.max_objects))
 
     def keep(self, frames: SessionFrames | None) -> None:
@@ -228,8 +233,12 @@ class Sam3Tracker:
         before, self.degraded, self._most, self.found_by = model.max_num_objects, False, 0, {}
         try:
             model.max_num_objects = before if most is None else most
-            with closing(self._passes(frames, [p.text or "" for p in prompts], most is not None)) as found:
-                yield from found
+            spare = most is not None or self._config.state_on_cpu
+            texts = [p.text or "" for p in prompts]
+            with ExitStack() as stack:
+                if spare:
+                    stack.enter_context(official.state_in_main_memory(model))
+                yield from stack.enter_context(closing(self._passes(frames, texts, spare)))
             self.degraded = most is not None and self._most >= most
         except Exception as error:
             raise failure(error, self.name, frames.video) from None
@@ -246,7 +255,7 @@ class Sam3Tracker:
             {
                 "type": "start_session",
                 "resource_path": [Image.fromarray(image) for image in frames.images],
-                "offload_video_to_cpu": spare,  # SAM 3.0 overlooks both
+                "offload_video_to_cpu": spare,  # SAM 3.1 reads these two, SAM 3.0 overlooks them
                 "offload_state_to_cpu": spare,
             }
         )

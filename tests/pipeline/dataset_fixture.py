@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.derive import with_classes
 from pipeline.index import FAILURES, REJECTED, SAMPLES
 
 # Names that are hard for formats: spaces, umlauts, and words that `datasets` takes for splits.
@@ -34,7 +35,10 @@ def make_dataset(
     variants: tuple[str, ...] = (),
     size: int = 32,
 ) -> pa.Table:
-    """Write crops and tables under `root`; returns the samples. One clip per video, `objects` per prompt."""
+    """Write crops and tables under `root`; returns the samples as exports get them.
+
+    One clip per video, `objects` per prompt.
+    """
     rows = [
         _sample(root, video, split, prompt, number, variants, size)
         for video, split in videos.items()
@@ -49,7 +53,7 @@ def make_dataset(
         {"video": names[0], "clip_id": None, "stage": "decode", "error": "<b>moov atom</b> not found & so on"}
         for _ in names[:1]
     ]
-    return write_tables(root, rows, refused, failed)
+    return with_classes(write_tables(root, rows, refused, failed), "auto")
 
 
 def write_tables(
@@ -96,14 +100,19 @@ def _sample(
     clip_id = hashlib.sha256(video.encode()).hexdigest()[:16]
     sample_id = hashlib.sha256(f"{video} {prompt} {number}".encode()).hexdigest()[:20]
     path = f"crops/{clip_id}/{sample_id}.mp4"
-    others = [{"background": v, "path": f"crops/{clip_id}/{sample_id}.{v}.mp4"} for v in variants]
+    others: list[dict[str, str]] = [
+        {"background": v, "path": f"crops/{clip_id}/{sample_id}.{v}.mp4", "sha256": ""} for v in variants
+    ]
     for place, name in enumerate([path, *(v["path"] for v in others)]):
         write_crop(root / name, size, FRAMES, int(sample_id[:6], 16) + place)
+    for other in others:
+        other["sha256"] = hashlib.sha256((root / other["path"]).read_bytes()).hexdigest()
     seen = [k > 0 for k in range(FRAMES)]
     return {
         "sample_id": sample_id,
         "path": path,
         "split": split,
+        "label": None,
         "video": video,
         "video_fingerprint": hashlib.sha256(video.encode()).hexdigest(),
         "recorded_at": "2024-05-01T06:00:00" if split != "val" else None,

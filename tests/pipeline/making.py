@@ -113,6 +113,7 @@ def a_sample(sample_id: str = "a", **changes: Any) -> Sample:
         duplicate_of=None,
         figures=FIGURES,
         pixels=PIXELS,
+        colours=None,
         files=(crop_file(sample_id),),
     )
     return replace(sample, **changes)

@@ -8,10 +8,11 @@ import pytest
 from hydra.errors import HydraException
 
 from pipeline.cli import explain
-from pipeline.config import TASKS, help_text, keys_under
+from pipeline.config import TASKS, keys_under
 from pipeline.errors import ConfigError
 from pipeline.exports.export import exports
 from pipeline.filters.filter import filters
+from pipeline.help import help_text
 from sam.tracker import trackers
 from tests.pipeline.composing import BASE, CONF, changed, loaded
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hydra.core.config_store import ConfigStore
 
 from pipeline import doctor as module
 from pipeline.doctor import doctor
@@ -44,9 +45,11 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def fussy(monkeypatch: pytest.MonkeyPatch) -> None:
+def fussy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     registry.trackers()
     monkeypatch.setitem(registry.REGISTRY, "fussy", registry.TrackerEntry(FussyConfig, "Fussy."))
+    yield
+    ConfigStore.instance().repo.get("tracker", {}).pop("fussy.yaml", None)  # composing put it there
 
 
 def settings(*words: str) -> Settings:

@@ -237,7 +237,7 @@ def test_a_row_says_everything_about_its_crop(tmp_path: Path) -> None:
     assert row["crop_windows"][3] == [11, 5, 71, 65]
     assert row["frame_indices"] == [0, 4, 8, 12] and row["timestamps_s"] == [0.0, 0.16, 0.32, 0.48]
     assert (row["path"], row["background"], row["size"], row["size_bytes"]) == (files[0].path, "black", 224, 1234)
-    assert row["variants"] == [{"background": "mask", "path": files[1].path}]
+    assert row["variants"] == [{"background": "mask", "path": files[1].path, "sha256": "f" * 64}]
     assert (row["recorded_at"], row["split"], row["sha256"]) == ("2026-06-01T09:00:00", "train", "f" * 64)
     assert {name: row[name] for name in FIGURE_NAMES} == pytest.approx(
         {name: a_sample().figure(name) for name in FIGURE_NAMES}
@@ -257,4 +257,4 @@ def test_the_types_are_fixed_also_for_empty_tables(tmp_path: Path) -> None:
     assert kinds["boxes"] == kinds["crop_windows"] == pa.list_(pa.list_(pa.int32()))
     assert kinds["visible"] == pa.list_(pa.bool_())
     assert kinds["frame_indices"] == pa.list_(pa.int64()) and kinds["timestamps_s"] == pa.list_(pa.float64())
-    assert [name for name in SAMPLES.names if SAMPLES.field(name).nullable] == ["recorded_at", "stride"]
+    assert [name for name in SAMPLES.names if SAMPLES.field(name).nullable] == ["label", "recorded_at", "stride"]

@@ -18,6 +18,8 @@ import pytest
 
 from pipeline.errors import DatasetError
 from pipeline.report.contact import contact_sheet, spread_frames
+from pipeline.report.distributions import SHOWN as SHOWN_FIGURES
+from pipeline.report.distributions import extremes
 from pipeline.report.histogram import histogram
 from pipeline.report.render import SHOWN, write_report
 from pipeline.report.stats import Statistics, pick, read_statistics
@@ -216,3 +218,19 @@ def test_histogram_places_bars_and_thresholds() -> None:
     assert [(b.kept, b.refused) for b in made.bars] == [(0.0, 95.0), (95.0, 0.0), (190.0, 0.0)]
     assert made.thresholds[0].at == pytest.approx(160.0)
     assert histogram("t", "px", "", np.array([]), np.array([np.nan]), None, {}) is None
+
+
+def test_the_worst_are_those_a_filter_would_refuse_first() -> None:
+    values = {"sharpness": [5.0, 1.0, 9.0, 7.0], "jitter": [0.1, 0.4, 0.0, 0.2], "luma": [0.5] * 4}
+    rest = {shown.figure: [1.0] * 4 for shown in SHOWN_FIGURES}
+    table = pa.table({"sample_id": list("abcd")} | rest | values)
+    found = {each.title: each for each in extremes(table, 3)}
+    assert set(found) == {"Sharpness", "Jitter"}, "what is the same everywhere has no ends"
+    assert [n for n, _ in found["Sharpness"].worst] == [1, 0] and [n for n, _ in found["Sharpness"].best] == [2, 3]
+    assert found["Jitter"].worst == ((1, "0.4 sides"), (3, "0.2 sides")) and found["Jitter"].best[0] == (2, "0 sides")
+    assert extremes(table.slice(0, 1), 3) == ()
+
+
+def test_the_page_shows_both_ends_of_a_figure(root: Path) -> None:
+    page = report(root)
+    assert "The worst and the best crops by figure" in page.text and "worst · " in page.text

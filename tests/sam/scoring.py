@@ -15,8 +15,9 @@ from sam.metrics import Score, Truth, TruthMask, evaluate
 from sam.session import SAMSession
 from sam.tracker import Tracker
 from sam.types import Mask, Prompt, SessionFrames, Track
-from video.scenes import SceneTruth, render_scene
+from video.scenes import SceneTruth, load_truth, render_scene
 
+HELD_OUT = (4201, 4202, 4203, 4204, 4205, 4206)  # seeds never used while tuning tracker=motion
 STRIDE = 4
 WINDOW = 20
 
@@ -30,10 +31,14 @@ class Scene:
 
     @classmethod
     def render(cls, path: Path, seed: int, seconds: float, **options: int) -> Scene:
-        truth = render_scene(path, seed=seed, seconds=seconds, **options)
+        render_scene(path, seed=seed, seconds=seconds, **options)
+        return cls.load(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Scene:
         with av.open(str(path)) as container:
             images = [f.to_ndarray(format="rgb24") for n, f in enumerate(container.decode(video=0)) if n % STRIDE == 0]
-        return cls(images, truth)
+        return cls(images, load_truth(path))
 
     def context(self, count: int) -> list[NDArray[np.uint8]]:
         return [self.images[i] for i in np.unique(np.linspace(0, len(self.images) - 1, count).astype(int))]

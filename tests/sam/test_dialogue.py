@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 
 from sam.errors import UnknownPrompt, WrongPrompt
+from sam.memory import OutOfMemory
 from sam.session import SAMSession
 from sam.types import FrameMasks, Mask, Prompt, SessionFrames
 from tests.sam.test_session import Scripted
@@ -164,3 +167,36 @@ def test_a_tracker_of_whole_windows_takes_no_corrections() -> None:
         with pytest.raises(UnknownPrompt, match="sam2 and sam3_tracker take corrections"):
             next(session.propagate("forward"))
         assert len(list(session.propagate())) == COUNT
+
+
+class Hungry(Talker):
+    """Runs out of memory in a dialogue, and not when it tracks smaller."""
+
+    release, degraded, found_by = "window", False, {}
+
+    def begin(self, frames: SessionFrames) -> Talk:
+        talk = super().begin(frames)
+        talk.propagate = self._full  # type: ignore[method-assign]
+        self.talk = weakref.ref(talk)
+        return talk
+
+    def _full(self, direction: str, start: int | None, end: int | None) -> Iterator[FrameMasks]:
+        raise OutOfMemory("barn.mp4: out of memory")
+        yield
+
+    def keep(self, frames: SessionFrames | None) -> None: ...
+
+    def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
+        gc.collect()
+        self.log.append(("smaller", self.talk() is None))
+        yield FrameMasks(0, (3,), (MASK,), (0.5,))
+
+
+def test_a_dialogue_that_fills_the_memory_is_dropped_before_it_is_tried_smaller() -> None:
+    tracker = Hungry()
+    with SAMSession(tracker, frames()) as session:
+        session.refine(Prompt(box=BOX, object_id=3))
+        assert [track.object_id for track in session.tracks()] == [3]
+        assert tracker.log[-1] == ("smaller", True)
+        session.refine(point(0, object_id=3))
+    assert tracker.log[-3:] == ["begin", (3, 0), (3, 0)]

@@ -52,6 +52,25 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def prompted(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder with a tiny checkpoint for each model that takes points, boxes and masks."""
+    from tests.sam3.tiny_sam2 import build
+
+    folder = tmp_path_factory.mktemp("prompted")
+    edgetam = build(folder / "edgetam", edge=True)
+    return {"sam2": build(folder / "sam2"), "edgetam": edgetam, "sam3_tracker": checkpoint}
+
+
+@pytest.fixture(scope="session")
+def grounding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny GroundingDINO, laid out like IDEA-Research/grounding-dino-tiny."""
+    require(*HF)
+    from tests.sam3.tiny_grounding import build
+
+    return build(tmp_path_factory.mktemp("grounding") / "dino")
+
+
+@pytest.fixture(scope="session")
 def cuda() -> str:
     """The GPU's name for torch."""
     require("torch")

@@ -1,14 +1,26 @@
-"""What every tracker of points, boxes and masks promises, whatever its masks look like."""
+"""The trackers of points, boxes and masks, and what every one promises. A new one adds a line to `MODELS`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from sam.backends.sam2 import Sam2Config
+from sam.backends.sam3_tracker import Sam3TrackerConfig
 from sam.session import SAMSession
 from sam.tracker import Tracker
 from sam.types import FrameMasks, Prompt, SessionFrames
+from tests.sam3.footage import Footage
+
+MODELS: dict[str, Callable[[str], Any]] = {
+    "sam2": lambda weights: Sam2Config(device="cpu", weights=weights),
+    "edgetam": lambda weights: Sam2Config(device="cpu", weights=weights),
+    "sam3_tracker": lambda weights: Sam3TrackerConfig(device="cpu", weights=weights),
+}
+CLICK = ((26.0, 28.0),)  # in the red thing of frame 0
+BOX = (108.0, 60.0, 148.0, 100.0)  # the green thing of frame 0
 
 Objects = dict[int, dict[int, tuple[object, float]]]
 
@@ -38,3 +50,12 @@ def by_object(seen: Sequence[FrameMasks]) -> Objects:
         for number, mask, score in zip(one.object_ids, one.masks, one.scores, strict=True):
             found.setdefault(number, {})[one.frame] = (mask, score)
     return found
+
+
+def prompts(footage: Footage, frame: int = 0) -> list[Prompt]:
+    """A mask, a box and a box with points, of three objects."""
+    return [
+        Prompt(mask=footage.truth[frame, 0], frame=frame, object_id=4),
+        Prompt(box=BOX, frame=frame, object_id=2),
+        Prompt(box=BOX, points=CLICK, labels=(0,), frame=frame, object_id=9),
+    ]

@@ -25,10 +25,8 @@ BOTH = Prompt(box=(6, 10, 46, 46), points=((26, 28),), labels=(1,))
 
 
 @pytest.fixture(scope="module")
-def folder(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.sam3.tiny_sam2 import build
-
-    return build(tmp_path_factory.mktemp("tiny") / "sam2")
+def folder(prompted: dict[str, Path]) -> Path:
+    return prompted["sam2"]
 
 
 @pytest.fixture(scope="module")

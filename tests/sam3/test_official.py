@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sam.backends import official
 from sam.backends.sam3 import Sam3Config, Sam3Tracker
 from sam.errors import TrackerUnavailable, TrackingFailed
 from sam.session import SAMSession
@@ -222,6 +224,26 @@ class TestErrors:
         again = [r for r in predictor.asked if r["type"] == "start_session"][1]
         assert again["offload_video_to_cpu"]
         assert predictor.model.max_num_objects == 10000
+
+    def test_state_in_main_memory_is_asked_for(self, predictor: Predictor) -> None:
+        tracker = Sam3Config(state_on_cpu=True).build()
+        tracker._predictor, tracker._thread = predictor, threading.get_ident()
+        with session(tracker, "cow") as opened:
+            assert len(opened.tracks()) == 3
+            assert not opened.degraded
+        assert predictor.asked[0]["offload_state_to_cpu"]
+        assert Sam3Config(state_on_cpu=True).limits == Sam3Config().limits  # no part of the identity
+
+    def test_a_model_says_whether_its_state_can_move(self) -> None:
+        class Part:
+            def init_state(self, offload_state_to_cpu: bool = False) -> bool:
+                return offload_state_to_cpu
+
+        model = SimpleNamespace(tracker=Part())
+        assert official.offloads(model) and not official.offloads(Model())
+        with official.state_in_main_memory(model):
+            assert model.tracker.init_state()
+        assert not model.tracker.init_state()
 
     def test_a_second_failure_fails_that_window_alone(self, tracker: Sam3Tracker, predictor: Predictor) -> None:
         predictor.breaks = {3: MemoryError(), 4: MemoryError()}

@@ -6,10 +6,12 @@ stand-in assume, not that a text finds what it names.
 
 from __future__ import annotations
 
+import functools
 import gc
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +53,26 @@ class TestRealPackage:
         seen = run(real, blobs(3).session(), "cow")
         assert seen[0].object_ids
         assert real._predictor._ALL_INFERENCE_STATES == {}
+
+    def test_state_can_be_kept_in_main_memory(self, real: Sam3Tracker) -> None:
+        """The package then stores what it remembers of the objects where it is told to; the tracks are the same."""
+        frames, model = blobs(2).session(), real._predictor.model
+        asked: list[bool] = []
+        start = type(model.tracker).init_state
+
+        def watched(tracker: Any, *given: Any, **options: Any) -> Any:
+            state = start(tracker, *given, **options)
+            asked.append(state["offload_state_to_cpu"])
+            return state
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(model.tracker), "init_state", functools.wraps(start)(watched))
+            usual = run(real, frames, "cow")
+            patch.setattr(real._config, "state_on_cpu", True)
+            assert run(real, frames, "cow") == usual
+        assert usual[0].object_ids
+        assert asked == sorted(asked) and set(asked) == {False, True}
+        assert "init_state" not in vars(model.tracker)
 
     def test_a_window_left_early_leaves_nothing(self, real: Sam3Tracker) -> None:
         with SAMSession(real, blobs(3).session()) as opened:

@@ -1,15 +1,14 @@
-"""tracker=sam2 and tracker=sam3_tracker on tiny checkpoints of the real architectures. A new one adds a line to MODELS.
+"""tracker=sam2 and tracker=sam3_tracker on tiny checkpoints of the real architectures; `prompting.MODELS` lists them.
 
-SAM2's weights are random, which suffices to compare to the bit; SAM3's are set by hand and really follow coloured
-things, once a mask has shown them.
+The weights of SAM2 and EdgeTAM are random, which suffices to compare to the bit; SAM3's are set by hand and really
+follow coloured things, once a mask has shown them.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,61 +16,34 @@ import pytest
 from sam.backends.promptable import PromptableTracker
 from sam.backends.promptable_window import PromptableWindow
 from sam.backends.sam2 import Sam2Config
-from sam.backends.sam3_tracker import Sam3TrackerConfig
-from sam.errors import TrackerUnavailable, UnknownPrompt, WrongPrompt
-from sam.image import segment_image
+from sam.errors import WrongPrompt
 from sam.memory import ModelTracker
 from sam.session import SAMSession
 from sam.tracker import DialogueTracker
 from sam.types import Prompt, SessionFrames
-from tests.sam3.conftest import HF, require
 from tests.sam3.footage import COLOURS, HEIGHT, LATE, WIDTH, Footage, blobs
 from tests.sam3.leaks import Watch, tensor_bytes
-from tests.sam3.prompting import by_object, follow
+from tests.sam3.prompting import BOX, CLICK, MODELS, by_object, follow, prompts
 
-MODELS: dict[str, Callable[[str], Any]] = {
-    "sam2": lambda weights: Sam2Config(device="cpu", weights=weights),
-    "sam3_tracker": lambda weights: Sam3TrackerConfig(device="cpu", weights=weights),
-}
 COUNT = 10
-CLICK = ((26.0, 28.0),)  # in the red thing of frame 0
-BOX = (108.0, 60.0, 148.0, 100.0)  # the green thing of frame 0
-
-
-@pytest.fixture(scope="session")
-def folders(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A checkpoint for each of MODELS."""
-    require(*HF)
-    from tests.sam3.tiny_sam2 import build
-
-    return {"sam2": build(tmp_path_factory.mktemp("tiny") / "sam2"), "sam3_tracker": checkpoint}
 
 
 @pytest.fixture(scope="module", params=sorted(MODELS))
-def tracker(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Iterator[PromptableTracker]:
-    with MODELS[request.param](str(folders[request.param])).build() as loaded:
+def tracker(request: pytest.FixtureRequest, prompted: dict[str, Path]) -> Iterator[PromptableTracker]:
+    with MODELS[request.param](str(prompted[request.param])).build() as loaded:
         yield loaded
 
 
 @pytest.fixture(scope="module")
-def sam3(folders: dict[str, Path]) -> Iterator[PromptableTracker]:
-    with MODELS["sam3_tracker"](str(folders["sam3_tracker"])).build() as loaded:
+def sam3(prompted: dict[str, Path]) -> Iterator[PromptableTracker]:
+    with MODELS["sam3_tracker"](str(prompted["sam3_tracker"])).build() as loaded:
         yield loaded
 
 
 @pytest.fixture(scope="module")
-def sam2(folders: dict[str, Path]) -> Iterator[PromptableTracker]:
-    with MODELS["sam2"](str(folders["sam2"])).build() as loaded:
+def sam2(prompted: dict[str, Path]) -> Iterator[PromptableTracker]:
+    with MODELS["sam2"](str(prompted["sam2"])).build() as loaded:
         yield loaded
-
-
-def prompts(footage: Footage, frame: int = 0) -> list[Prompt]:
-    """A mask, a box and a box with points, of three objects."""
-    return [
-        Prompt(mask=footage.truth[frame, 0], frame=frame, object_id=4),
-        Prompt(box=BOX, frame=frame, object_id=2),
-        Prompt(box=BOX, points=CLICK, labels=(0,), frame=frame, object_id=9),
-    ]
 
 
 def test_masks_are_followed_both_ways_from_where_they_were_given(sam3: PromptableTracker, footage: Footage) -> None:
@@ -128,10 +100,12 @@ def test_an_object_depends_on_its_own_prompts_alone(tracker: PromptableTracker) 
         assert alone.get(prompt.object_id, {}) == together.get(prompt.object_id, {})
 
 
-def test_a_window_is_tracked_as_the_library_does_it(sam2: PromptableTracker) -> None:
+def test_a_window_is_tracked_as_the_library_does_it(prompted: dict[str, Path]) -> None:
     """The library's own loop over its own session, against ours, for longer than its memory."""
     footage = blobs(20)
-    engine = sam2.engine
+    with Sam2Config(device="cpu", weights=str(prompted["sam2"]), fill_holes=0).build() as sam2:
+        engine = sam2.engine
+        seen = follow(sam2, footage.session(), [Prompt(box=BOX, object_id=4)])
     session = engine.processor.init_video_session(video=np.stack(footage.images), dtype=engine.dtype)
     engine.processor.add_inputs_to_inference_session(session, 0, 4, input_boxes=[[list(BOX)]])
     engine.model(inference_session=session, frame_idx=0)
@@ -139,7 +113,6 @@ def test_a_window_is_tracked_as_the_library_does_it(sam2: PromptableTracker) -> 
     for output in engine.model.propagate_in_video_iterator(session):
         plane = engine.processor.post_process_masks([output.pred_masks], original_sizes=[[HEIGHT, WIDTH]])[0]
         theirs[output.frame_idx] = plane[0, 0].numpy().tobytes()
-    seen = follow(sam2, footage.session(), [Prompt(box=BOX, object_id=4)])
     assert {s.frame: s.masks[0].full(WIDTH, HEIGHT).astype(bool).tobytes() for s in seen} == theirs
 
 
@@ -263,7 +236,7 @@ def test_frames_far_back_do_not_stay(sam2: PromptableTracker, late: int) -> None
     """The state of a long window stops growing, on both ways: memory of 7 frames, pointers of 16."""
     footage = blobs(10)
     frames = Footage([*footage.images, *footage.images[::-1]] * 3, footage.truth).session()
-    window = PromptableWindow(sam2.engine, frames, state_on_cpu=False, lasting=False)
+    window = PromptableWindow(sam2.engine, frames, False, lasting=False)
     window.add(Prompt(box=BOX, frame=late, object_id=0))
     held = [tensor_bytes(window) for _ in window.propagate()]
     assert len(held) == 60
@@ -300,50 +273,3 @@ def test_a_session_may_end_early(tracker: PromptableTracker, seen: int) -> None:
         session.add_prompt(Prompt(mask=footage.truth[2, 0], frame=2, object_id=0))
         assert len(list(itertools.islice(session.propagate(), seen))) == seen
     follow(tracker, footage.session(), prompts(footage))
-
-
-def test_texts_are_refused(tracker: PromptableTracker) -> None:
-    message = f"tracker={tracker.name} does not understand text prompts; it takes box, mask, points"
-    with SAMSession(tracker, blobs(1).session()) as session, pytest.raises(UnknownPrompt, match=message):
-        session.add_prompt(Prompt(text="cow"))
-
-
-@pytest.mark.parametrize("name", sorted(MODELS))
-def test_options_that_decide_nothing_are_not_in_the_identity(name: str, folders: dict[str, Path]) -> None:
-    config = MODELS[name](str(folders[name]))
-    before = config.build().identity()
-    assert before["tracker"] == name and str(folders[name]) not in str(before)
-    config.state_on_cpu, config.release, config.max_side = True, "never", 640
-    assert config.build().identity() == before
-    config.dtype = "bfloat16"
-    assert config.build().identity() != before
-
-
-def test_state_on_the_cpu_changes_nothing(tracker: PromptableTracker) -> None:
-    footage = blobs(4)
-    with SAMSession(tracker, footage.session()) as session:
-        for prompt in prompts(footage):
-            session.add_prompt(prompt)
-        seen = list(tracker.track_smaller(footage.session(), prompts(footage)))
-        assert seen == list(session.propagate())
-
-
-@pytest.mark.slow  # a CPU without bfloat16 instructions takes its time
-@pytest.mark.parametrize("name", sorted(MODELS))
-def test_bfloat16_follows_on_the_cpu(name: str, folders: dict[str, Path]) -> None:
-    config = MODELS[name](str(folders[name]))
-    config.dtype = "bfloat16"
-    footage = blobs(2)
-    with config.build() as tracker:
-        assert all(4 in one.object_ids for one in follow(tracker, footage.session(), prompts(footage)))
-        assert len(segment_image(tracker, footage.images[0], [Prompt(box=BOX), Prompt(points=CLICK, labels=(1,))])) == 2
-
-
-def test_other_models_and_missing_weights_say_so(folders: dict[str, Path], tmp_path: Path) -> None:
-    for name, other in (("sam2", "sam3_tracker"), ("sam3_tracker", "sam2")):
-        wrong = {folders[other]: r"holds a 'sam\d_video' model, not SAM", tmp_path / "no": "does not exist"}
-        for weights, message in wrong.items():
-            with pytest.raises(TrackerUnavailable, match=message), MODELS[name](str(weights)).build():
-                pass
-    with pytest.raises(ValueError, match=r"sam2.1_hiera_large.pt is of the original SAM2 package; .* facebook/sam2.1"):
-        Sam2Config(weights="checkpoints/sam2.1_hiera_large.pt")

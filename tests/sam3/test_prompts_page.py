@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ import pytest
 
 from pipeline.clicks import read_prompts
 from pipeline.settings import SegmentConfig
+from sam.backends.grounded_sam2 import GroundedSam2Config
+from sam.backends.grounding import phrases_of
+from sam.backends.sam2 import Sam2Config
 from sam.types import Prompt
 from tests.pipeline.composing import loaded
 from video.encoder import EncodeConfig, encode
@@ -43,10 +47,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def weights(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.sam3.tiny_sam2 import build
-
-    return build(tmp_path_factory.mktemp("tiny") / "sam2")
+def weights(prompted: dict[str, Path]) -> Path:
+    return prompted["sam2"]
 
 
 @pytest.fixture
@@ -76,13 +78,31 @@ def test_every_example_runs(names: dict[str, Any], weights: Path) -> None:
 
 
 def test_every_command_is_understood(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(COMMANDS) == 4
+    clicked = [line for line in COMMANDS if "task=segment" in line]
+    assert (len(clicked), len(COMMANDS)) == (4, 6)
     monkeypatch.chdir(place)
     (listed,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     (place / "clicks.json").write_text(listed)
-    prompts = [read_prompts(loaded(*shlex.split(line)[2:]).segment) for line in COMMANDS]
+    prompts = [read_prompts(loaded(*shlex.split(line)[2:]).segment) for line in clicked]
     assert prompts[0] == ()
     assert prompts[1] == (Prompt(object_id=1, points=((210, 350), (250, 220)), labels=(1, 1)),)
     assert prompts[2] == (Prompt(object_id=1, frame=20, box=(300, 0, 500, 400)),)
     assert [(p.object_id, p.frame, p.labels) for p in prompts[3]] == [(1, 0, (1,)), (2, 20, ()), (1, 50, (0,))]
     assert read_prompts(SegmentConfig(clicks=listed)) == prompts[3]
+
+
+def test_the_commands_by_text_ask_for_a_class_and_for_two_things() -> None:
+    given = [loaded(*shlex.split(line)[2:]) for line in COMMANDS if "tracker=grounded_sam2" in line]
+    assert [settings.prompts for settings in given] == [("cow",), ("koala, parrot",)]
+    assert [phrases_of(settings.prompts[0]) for settings in given] == [["cow"], ["koala", "parrot"]]
+    assert {type(settings.tracker) for settings in given} == {GroundedSam2Config}
+
+
+def test_the_table_of_the_tracker_by_text_has_its_defaults() -> None:
+    rows = re.findall(r"^\| `tracker\.(\w+)` \| `?([^|`]+?)`? \|", PAGE, re.MULTILINE)
+    plain = GroundedSam2Config()
+    assert {name: value for name, value in rows} == {
+        name: "null" if (value := getattr(plain, name)) is None else str(value) for name, _ in rows
+    }
+    own = {field.name for field in fields(GroundedSam2Config)} - {field.name for field in fields(Sam2Config)}
+    assert own | {"weights"} == {name for name, _ in rows}

@@ -24,10 +24,8 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sam2(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Path:
-    from tests.sam3.tiny_sam2 import build
-
-    return build(tmp_path_factory.mktemp("tiny") / "sam2")
+def sam2(prompted: dict[str, Path]) -> Path:
+    return prompted["sam2"]
 
 
 def follow(*words: str, video: Path, out: Path, **environment: str) -> Done:

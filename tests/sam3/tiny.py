@@ -6,6 +6,7 @@ finds coloured things by the words for them and tracks them through SAM3's own m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,8 @@ def tokenizer() -> Any:
     return CLIPTokenizer(vocab=vocabulary, merges=pairs, model_max_length=32)
 
 
-def config(words: Any, **options: Any) -> Any:
-    """The video model's config at this size. options: fields of `Sam3VideoConfig`."""
+def config(words: Any, encoder: Mapping[str, int] | None = None, **options: Any) -> Any:
+    """The video model's config at this size. encoder: another size of the image encoder. options: of the whole."""
     from transformers import Sam3Config, Sam3TrackerVideoConfig, Sam3VideoConfig
 
     backbone = {
@@ -67,6 +68,7 @@ def config(words: Any, **options: Any) -> Any:
         "patch_size": PATCH,
         "window_size": 4,
         "global_attn_indexes": [1],
+        **(encoder or {}),
     }
     vision = {
         "model_type": "sam3_vision_model",

@@ -1,4 +1,4 @@
-"""A SAM2 video checkpoint small enough for a test: the real architecture with 1.5 million random weights.
+"""A SAM2 or EdgeTAM video checkpoint small enough for a test: the real architecture with 1.2 million random weights.
 
 Its masks mean nothing, but every prompt, every frame of memory and every click changes them, so that what the trackers
 do with prompts can be compared to the bit.
@@ -63,13 +63,42 @@ def config() -> Any:
     )
 
 
-def build(folder: Path) -> Path:
-    """Write the checkpoint and its processor into `folder`; the same bytes every time."""
+def edgetam() -> Any:
+    """EdgeTAM's config around the same encoder: what it remembers is squeezed into 32 tokens."""
+    from transformers import EdgeTamVideoConfig
+
+    shared = {
+        key: value
+        for key, value in config().to_dict().items()
+        if key in ("vision_config", "image_size", "mask_downsampler_embed_dim")
+        or key.startswith(("memory_encoder", "memory_fuser", "memory_attention_num", "memory_attention_hidden"))
+    }
+    for part in ("prompt_encoder_config", "mask_decoder_config"):
+        shared[part] = {key: value for key, value in config().to_dict()[part].items() if key != "model_type"}
+    return EdgeTamVideoConfig(
+        **shared,
+        memory_attention_mlp_hidden_size=64,
+        memory_attention_rope_feat_sizes=[PIXELS // 16] * 2,
+        memory_attention_rope_k_sizes=[4, 4],
+        perceiver_resampler_num_latents=16,
+        perceiver_resampler_num_latents_2d=16,
+        perceiver_resampler_mlp_intermediate_size=64,
+    )
+
+
+def build(folder: Path, edge: bool = False) -> Path:
+    """Write the checkpoint and its processor into `folder`; the same bytes every time. edge: EdgeTAM instead."""
     import torch
-    from transformers import Sam2ImageProcessor, Sam2VideoModel, Sam2VideoProcessor, Sam2VideoVideoProcessor
+    from transformers import (
+        EdgeTamVideoModel,
+        Sam2ImageProcessor,
+        Sam2VideoModel,
+        Sam2VideoProcessor,
+        Sam2VideoVideoProcessor,
+    )
 
     torch.manual_seed(0)
-    model = Sam2VideoModel(config()).eval()
+    model = (EdgeTamVideoModel(edgetam()) if edge else Sam2VideoModel(config())).eval()
     with torch.no_grad():
         model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(5.0)  # the object is there
         for name, weight in model.named_parameters():

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video.clipper import ClipConfig, plan
+from video.clipper import ClipConfig, clips_of_span, plan
 from video.errors import UnreadableVideo
 from video.types import MAX_WINDOWS_PER_CHUNK, Clip, Video
 
@@ -144,3 +145,42 @@ def test_the_whole_video_is_one_clip() -> None:
 def test_wrong_values_name_key_and_value(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ClipConfig(**options)  # type: ignore[arg-type]
+
+
+# -- spans ------------------------------------------------------------------------------------------------------------
+
+
+def starts_of(span: tuple[float, float], **options: Any) -> list[int]:
+    """25 frames a second, stride 5: five positions a second, clips of ten positions, two seconds."""
+    video = replace(VIDEO, fps=Fraction(25), frames=500, duration=20.0)
+    return [clip.start for clip in clips_of_span(video, ClipConfig(num_frames=10, stride=5, **options), span)]
+
+
+def test_clips_lie_one_after_the_other_within_a_span() -> None:
+    assert starts_of((1.0, 7.0)) == [5, 15, 25]
+    assert starts_of((1.01, 7.0)) == [6, 16], "all frames in the span"
+    assert starts_of((1.0, 4.0), hop=2) == [5, 7, 9]
+
+
+def test_a_short_span_gets_one_clip_around_its_middle_or_none() -> None:
+    assert starts_of((4.0, 5.0)) == [17], "positions 20 to 24 of 17 to 26"
+    assert starts_of((0.0, 1.0)) == [0], "never before the beginning"
+    assert starts_of((4.0, 4.7)) == []
+    assert starts_of((19.0, 25.0)) == [], "beyond the end"
+
+
+def test_one_more_span_moves_no_other_clip() -> None:
+    video = replace(VIDEO, fps=Fraction(25), frames=50_000, duration=2000.0)
+    config = ClipConfig(num_frames=10, stride=5)
+    spans = [(100.0 * n, 100.0 * n + 5) for n in range(15)]
+    few = {chunk.id for chunk in plan(video, config, spans=spans)}
+    many = {chunk.id for chunk in plan(video, config, spans=[*spans, (1900.0, 1910.0)])}
+    assert few < many
+    overlapping = [c for chunk in plan(video, config, spans=[(0, 4), (0, 4), (2, 4)]) for c in chunk.windows]
+    assert [window.start for window in overlapping] == [0, 10], "no clip twice"
+
+
+@pytest.mark.parametrize("options", [{"sampling": "random"}, {"per_window": 2}, {"whole": True}])
+def test_spans_go_with_single_clips_only(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"clip\.spans cuts single clips"):
+        ClipConfig(spans="events.csv", **options)

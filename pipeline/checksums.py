@@ -1,0 +1,108 @@
+"""`checksums.sha256`: what a finished dataset consists of, and task=verify, which proves that a copy is complete.
+
+The format is that of the common tool: `sha256sum --check checksums.sha256` in the dataset's folder does the same for
+whoever has no Python. Listed are the crops, the tables, the settings, the labels, and what exports add to the crops.
+Tracks, records, reports and runs are not part of a release and not listed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import DatasetError
+from pipeline.layout import Layout, write_bytes
+from pipeline.tables import read_table
+
+LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+AT_ONCE = 4
+SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of the listed files, by path relative to the dataset. more: crops that are not listed."""
+
+    listed: int
+    missing: tuple[str, ...]
+    changed: tuple[str, ...]
+    more: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        return not self.missing and not self.changed and not self.more
+
+
+def write_checksums(layout: Layout) -> None:
+    """List every file of the dataset as it is now. The digests of crops come from the index, not from the disk."""
+    rows = read_table(layout.samples, ["path", "sha256", "variants"])
+    digests = dict(zip(rows["path"].to_pylist(), rows["sha256"].to_pylist(), strict=True))
+    variants = rows["variants"].combine_chunks().flatten()
+    digests |= dict(zip(variants.field("path").to_pylist(), variants.field("sha256").to_pylist(), strict=True))
+    digests |= {layout.relative(path): _digest(path) for path in _others(layout)}
+    lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(digests.items()))
+    write_bytes(layout.checksums, lines.encode())
+
+
+def _others(layout: Layout) -> Iterator[Path]:
+    """The files besides the crops. The videos of an export are the crops under other names."""
+    tables = (layout.samples, layout.rejected, layout.failures, layout.links, layout.splits)
+    yield from (path for path in (*tables, layout.labels, layout.dataset_yaml) if path.is_file())
+    if layout.exports.is_dir():
+        yield from sorted(p for p in layout.exports.rglob("*") if p.is_file() and p.suffix != ".mp4")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(layout: Layout) -> Verdict:
+    """Compare the files on disk with the list; writes nothing. Raises DatasetError when there is no list."""
+    try:
+        text = layout.checksums.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DatasetError(
+            f"{layout.checksums} is missing: copy the whole dataset, or build it again where it came from"
+        ) from None
+    listed: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        match = LINE.fullmatch(line)
+        if match is None or not _inside(match[2]):
+            raise DatasetError(f"{layout.checksums}, line {number} is not a checksum and a path: {line[:80]!r}")
+        listed[match[2]] = match[1]
+
+    def look(path: str) -> bool | None:
+        try:
+            return _digest(layout.root / path) == listed[path]
+        except OSError:
+            return None
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = dict(zip(listed, pool.map(look, listed), strict=True))
+    return Verdict(
+        listed=len(listed),
+        missing=tuple(path for path, same in found.items() if same is None),
+        changed=tuple(path for path, same in found.items() if same is False),
+        more=tuple(sorted(path for path, _ in layout.crop_files() if path not in listed)),
+    )
+
+
+def _inside(path: str) -> bool:
+    return not path.startswith("/") and ".." not in path.split("/")
+
+
+def described(verdict: Verdict, layout: Layout) -> str:
+    """The verdict as text."""
+    if verdict.whole:
+        return f"{layout.root}: all {verdict.listed} files are there and unchanged"
+    parts = [
+        f"{len(paths)} {what}: {', '.join(paths[:SHOWN])}{' ...' if len(paths) > SHOWN else ''}"
+        for what, paths in (("missing", verdict.missing), ("changed", verdict.changed), ("not listed", verdict.more))
+        if paths
+    ]
+    return f"{layout.root}: of {verdict.listed} files " + "\n  ".join(parts)

@@ -1,0 +1,44 @@
+"""What `--help` prints: the tasks, the registries, and where every key is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import TASKS
+from pipeline.exports.export import exports
+from pipeline.filters.filter import filters
+from sam.tracker import trackers
+
+
+def help_text() -> str:
+    """What `--help` prints: the tasks, the registries and where the keys are listed."""
+
+    def rows(entries: Mapping[str, str]) -> str:
+        return "\n".join(f"  {name:<12} {text}" for name, text in entries.items())
+
+    def first_line(options: type[Any]) -> str:
+        return (options.__doc__ or "").strip().splitlines()[0]
+
+    conf = Path(__file__).parents[1] / "conf"
+    presets = sorted(f"{p.parent.name}={p.stem}" for p in conf.glob("*/*.yaml") if p.parent.name != "local")
+    return f"""Turn long videos into per-object video datasets.
+
+  python main.py videos=/data/barn prompt=cow out=/data/cows tracker=NAME
+  python main.py -m videos=/data/barn prompt=cow,calf crop.size=112,224 out=/data/cows tracker=NAME
+  python main.py experiment=demo
+
+task=
+{rows(TASKS)}
+tracker=
+{rows({name: entry.help for name, entry in trackers().items()})}
+filters.NAME.enabled=true|false, filters.NAME.KEY=
+{rows({name: first_line(options) for name, options in filters().items()})}
+exports=[NAME,...], export.NAME.KEY=
+{rows({name: first_line(options) for name, options in exports().items()})}
+
+Every key with its value:   python main.py --cfg job
+Presets:                    {", ".join(presets)}
+Shell completion:           eval "$(python main.py -sc install=bash)"
+"""

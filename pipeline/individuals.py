@@ -1,0 +1,105 @@
+"""Individuals in the index: the columns `individual_id` and `link_confidence`, and `links.parquet` for review.
+
+An id is made from the first sample of its individual, so it is the same at every crop setting and in every order of
+the records. Individuals end with their video.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.index import SAMPLES, Index
+from pipeline.link import link
+from pipeline.settings import LinkConfig
+from pipeline.shared_frames import shared_frames
+from pipeline.track_store import TrackStore
+from pipeline.tracklets import Tracklets
+from video.types import Chunk, digest
+
+log = logging.getLogger(__name__)
+LINKS = pa.schema(
+    [
+        pa.field("video", pa.string(), nullable=False),
+        pa.field("first_sample", pa.string(), nullable=False),
+        pa.field("second_sample", pa.string(), nullable=False),
+        pa.field("first_s", pa.float64(), nullable=False),
+        pa.field("second_s", pa.float64(), nullable=False),
+        pa.field("by", pa.string(), nullable=False),
+        pa.field("gap_s", pa.float64(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+        pa.field("margin", pa.float32(), nullable=False),
+        pa.field("state", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Individuals:
+    """Of every tracked object, kept or not. ids, confidence: by sample id; the confidence is None for an individual's
+    first tracklet. links: the table of `LINKS`."""
+
+    ids: Mapping[str, str]
+    confidence: Mapping[str, float | None]
+    links: pa.Table
+
+
+def individuals(
+    tracklets: Tracklets,
+    chunks: Sequence[tuple[Chunk, Mapping[str, str]]],
+    store: TrackStore,
+    config: LinkConfig,
+) -> Individuals:
+    """Link the tracklets of every video. chunks: all there are, each with the key of its tracks by prompt."""
+    by_video: dict[str, list[tuple[Chunk, Mapping[str, str]]]] = {}
+    for chunk, keys in chunks:
+        by_video.setdefault(chunk.video.fingerprint, []).append((chunk, keys))
+    ids: dict[str, str] = {}
+    confidence: dict[str, float | None] = {}
+    rows: list[dict[str, Any]] = []
+    for fingerprint, found in tracklets.of_videos().items():
+        linked = link(found, shared_frames(found, by_video[fingerprint], store), config)
+        for n, tracklet in enumerate(found):
+            individual = digest("individual", found[linked.individual[n]].samples[0])
+            for sample in tracklet.samples:
+                ids[sample], confidence[sample] = individual, linked.confidence[n]
+        for each in linked.links:
+            first, second = found[each.first], found[each.second]
+            rows.append(
+                {
+                    "video": first.video,
+                    "first_sample": first.samples[-1],
+                    "second_sample": second.samples[0],
+                    "first_s": float(first.times_s[-1]),
+                    "second_s": float(second.times_s[0]),
+                    "by": each.by,
+                    "gap_s": each.gap_s,
+                    "score": each.score,
+                    "margin": each.margin,
+                    "state": "linked" if each.linked else "open",
+                }
+            )
+    order = [(name, "ascending") for name in ("video", "first_s", "second_s", "first_sample", "second_sample")]
+    return Individuals(ids, confidence, pa.Table.from_pylist(rows, schema=LINKS).sort_by(order))
+
+
+def joined(index: Index, found: Individuals) -> Index:
+    """The index with its columns `individual_id` and `link_confidence` filled in."""
+    names = index.samples["sample_id"].to_pylist()
+    samples = index.samples
+    for column, values in (("individual_id", found.ids), ("link_confidence", found.confidence)):
+        place = SAMPLES.get_field_index(column)
+        filled = pa.array([values[name] for name in names], SAMPLES.field(column).type)
+        samples = samples.set_column(place, SAMPLES.field(column), filled)
+    still_open = found.links["state"].to_pylist().count("open")
+    log.info(
+        "%d crops of %d individuals; %d links are doubtful and left open",
+        len(names),
+        len(set(samples["individual_id"].to_pylist())),
+        still_open,
+    )
+    return replace(index, samples=samples)

@@ -1,0 +1,195 @@
+"""Labels that survive: stored with what they were given to, and matched to the samples there are now.
+
+`labels.jsonl` grows by a line per label and never changes otherwise, so nothing is lost and everything can be taken
+back: a label of null undoes. A line holds its anchor: the video's fingerprint, the span in seconds, and for an object
+its boxes on some frames. So a label stays through other crops, filters and splits, and follows through new tracking.
+It is never found by a sample's id alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.layout import Layout, disk_errors, write_bytes
+from pipeline.tables import read_table, write_table
+
+log = logging.getLogger(__name__)
+
+ANCHORS = 5  # boxes kept with a label
+SAME = 0.5  # mean IoU of boxes from which a sample is the object that was labelled
+DOUBTFUL = 0.25  # below that it is another one; in between nobody knows
+PART = 0.5  # of the anchor's boxes within the sample, and of a sample's time within a labelled span
+COLUMNS = ("sample_id", "video", "video_fingerprint", "frame_indices", "timestamps_s", "boxes")
+
+Boxes = tuple[tuple[int, int, int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label and its anchor.
+
+    label: None takes back what was said of the same anchor. time: ISO, UTC. start_s, end_s: seconds of the video.
+    boxes: (source frame, x0, y0, x1, y1) of the object, half-open source pixels; empty for a span, which is said of
+    everything in it.
+    """
+
+    label: str | None
+    author: str
+    time: str
+    video: str
+    fingerprint: str
+    start_s: float
+    end_s: float
+    boxes: Boxes = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """found: per sample its label or None. lost, doubtful: labels that fit no sample, and that may fit one."""
+
+    found: list[str | None]
+    lost: list[Label]
+    doubtful: list[Label]
+
+
+def anchored(label: str | None, author: str, time: str, row: dict[str, Any]) -> Label:
+    """A label of one object, given its row of `samples.parquet`."""
+    seen = [(frame, *box) for frame, box in zip(row["frame_indices"], row["boxes"], strict=True) if box is not None]
+    picked = [seen[n] for n in np.linspace(0, len(seen) - 1, min(len(seen), ANCHORS)).round().astype(int)]
+    times = row["timestamps_s"]
+    span = (float(times[0]), float(times[-1]))
+    return Label(label, author, time, row["video"], row["video_fingerprint"], *span, tuple(picked))
+
+
+class LabelStore:
+    """`labels.jsonl` of one dataset."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._path = layout.labels
+
+    def read(self) -> list[Label]:
+        """Every label in the order it was given. A line that cannot be read, such as a cut last one, is said."""
+        try:
+            lines = self._path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        found = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                found.append(_label(orjson.loads(line)))
+            except (ValueError, KeyError, TypeError) as error:
+                log.warning("%s, line %d is no label (%s) and is passed over", self._path, number, error)
+        return found
+
+    def append(self, labels: Sequence[Label]) -> None:
+        """Add labels at the end, on disk when this returns. Raises DiskError."""
+        with disk_errors(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            whole = not self._path.exists() or self._path.read_bytes()[-1:] in (b"", b"\n")
+            lines = b"".join(orjson.dumps(asdict(label), option=orjson.OPT_APPEND_NEWLINE) for label in labels)
+            with self._path.open("ab") as file:
+                file.write(lines if whole else b"\n" + lines)
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def _label(raw: dict[str, Any]) -> Label:
+    boxes = tuple(tuple(int(v) for v in box) for box in raw["boxes"])
+    if any(len(box) != 5 for box in boxes) or not isinstance(raw["label"], str | None):
+        raise ValueError("a box is a frame and four numbers, a label a text or null")
+    return Label(**{f.name: raw[f.name] for f in fields(Label) if f.name != "boxes"}, boxes=boxes)  # type: ignore[arg-type]
+
+
+def apply(layout: Layout, given: Sequence[Label] = ()) -> Matched:
+    """Bring the column `label` of `samples.parquet` up to date; returns what was matched.
+
+    given: labels that came with the clips (`clip.spans`) and are remembered from now on.
+    """
+    store = LabelStore(layout)
+    labels = store.read()
+    fresh = [label for label in given if label not in labels]
+    if fresh:
+        store.append(fresh)
+        labels += fresh
+    table = read_table(layout.samples)
+    matched = match(labels, table.select(list(COLUMNS)).to_pylist()) if labels else Matched([None] * len(table), [], [])
+    column = pa.array(matched.found, pa.string())
+    if column != table["label"].combine_chunks():
+        place = table.schema.get_field_index("label")
+        write_table(layout.samples, table.set_column(place, table.schema.field(place), column))
+    for what, which in (("fit no crop", matched.lost), ("may or may not fit a crop", matched.doubtful)):
+        if which:
+            log.warning("%d labels %s, see %s", len(which), what, layout.open_labels)
+    if labels:
+        listed = [
+            asdict(x) | {"state": s} for s, xs in (("lost", matched.lost), ("doubtful", matched.doubtful)) for x in xs
+        ]
+        write_bytes(layout.open_labels, b"".join(orjson.dumps(x, option=orjson.OPT_APPEND_NEWLINE) for x in listed))
+    return matched
+
+
+def match(labels: Sequence[Label], rows: Sequence[dict[str, Any]]) -> Matched:
+    """Find the samples that labels belong to. rows: `COLUMNS` of the samples.
+
+    An object's label goes to the samples in whose span at least half of its boxes lie, with a mean IoU of at least 0.5
+    between these boxes and the sample's, interpolated in time. A span's label goes to the samples of which at least
+    half the time lies in it. Of several, an object's comes before a span's; then the latest counts, of spans the one
+    that covers most.
+    """
+    by_video: dict[str, list[int]] = {}
+    for n, label in enumerate(labels):
+        by_video.setdefault(label.fingerprint, []).append(n)
+    spans = {video: np.array([(labels[n].start_s, labels[n].end_s) for n in ns]) for video, ns in by_video.items()}
+    found: list[str | None] = []
+    fit: dict[int, float] = {}  # by label: how well it fits its best sample
+    for row in rows:
+        video, times = row["video_fingerprint"], row["timestamps_s"]
+        best: tuple[bool, float, str, int] | None = None
+        near = _meeting(spans[video], times[0], times[-1]) if video in spans else ()
+        for n in (by_video[video][int(k)] for k in near):
+            label = labels[n]
+            score = _alike(label.boxes, row) if label.boxes else _covered(label, times)
+            least = SAME if label.boxes else PART
+            fit[n] = max(fit.get(n, 0.0), score / least)
+            rank = (bool(label.boxes), 0.0 if label.boxes else score, label.time, n)
+            if score >= least and (best is None or rank > best):
+                best = rank
+        found.append(None if best is None else labels[best[3]].label)
+    states = [fit.get(n, 0.0) for n in range(len(labels))]
+    doubtful = [x for x, s in zip(labels, states, strict=True) if DOUBTFUL / SAME <= s < 1]
+    return Matched(found, [x for x, s in zip(labels, states, strict=True) if s < DOUBTFUL / SAME], doubtful)
+
+
+def _meeting(spans: NDArray[np.float64], start: float, end: float) -> NDArray[np.intp]:
+    return np.flatnonzero((spans[:, 0] <= end) & (spans[:, 1] >= start))
+
+
+def _covered(label: Label, times: Sequence[float]) -> float:
+    """The share of a sample's time that lies in a labelled span."""
+    lasts = times[-1] - times[0]
+    if lasts <= 0:
+        return float(label.start_s <= times[0] <= label.end_s)
+    return max(0.0, min(label.end_s, times[-1]) - max(label.start_s, times[0])) / lasts
+
+
+def _alike(boxes: Boxes, row: dict[str, Any]) -> float:
+    """Mean IoU of an anchor's boxes with the sample's at the same frames; 0 if less than half lie in its span."""
+    seen = [(frame, *box) for frame, box in zip(row["frame_indices"], row["boxes"], strict=True) if box is not None]
+    own = np.array(seen, np.float64)
+    anchors = np.array([box for box in boxes if own[0, 0] <= box[0] <= own[-1, 0]], np.float64)
+    if len(anchors) < PART * len(boxes):
+        return 0.0
+    there = np.stack([np.interp(anchors[:, 0], own[:, 0], own[:, k]) for k in range(1, 5)], axis=1)
+    low, high = np.maximum(there[:, :2], anchors[:, 1:3]), np.minimum(there[:, 2:], anchors[:, 3:])
+    shared = np.prod(np.maximum(high - low, 0), axis=1)
+    areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (there, anchors[:, 1:])]
+    return float(np.mean(shared / (areas[0] + areas[1] - shared)))

@@ -1,0 +1,82 @@
+"""What only a GPU can show: half precision that finds things, memory that runs out for real, what the driver says.
+
+Skipped where there is none; with FAIL_WITHOUT_CUDA=1 that is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sam.backends import device
+from sam.errors import TrackingFailed
+from sam.session import SAMSession
+from sam.types import Prompt
+from tests.sam3.conformance import run
+from tests.sam3.footage import COLOURS, Footage, blobs
+from tests.sam3.test_hf_tracking import GOOD, find, masks
+
+if TYPE_CHECKING:
+    from sam.backends.sam3_hf import Sam3HfTracker
+
+
+@pytest.fixture(scope="module")
+def on_gpu(cuda: str, checkpoint: Path) -> Iterator[Sam3HfTracker]:
+    from sam.backends.sam3_hf import Sam3HfConfig
+
+    with Sam3HfConfig(device=cuda, weights=str(checkpoint)).build() as tracker:
+        yield tracker
+
+
+def test_bfloat16_finds_and_tracks(on_gpu: Sam3HfTracker, footage: Footage) -> None:
+    assert on_gpu.identity()["dtype"] == "bfloat16"
+    tracks = find(on_gpu, footage.session(), "cow")
+    assert len(tracks) == len(COLOURS)
+    for track, colour in zip(tracks, COLOURS, strict=True):
+        assert min(footage.likeness(track, colour)) > GOOD
+    run(on_gpu, footage.session(), "cow", "dog", "blue")
+
+
+def test_state_in_main_memory_changes_nothing(on_gpu: Sam3HfTracker, checkpoint: Path, cuda: str) -> None:
+    from sam.backends.sam3_hf import Sam3HfConfig
+
+    frames = blobs(8).session()
+    with Sam3HfConfig(device=cuda, weights=str(checkpoint), state_on_cpu=True).build() as tracker:
+        assert masks(find(tracker, frames, "cow")) == masks(find(on_gpu, frames, "cow"))
+
+
+def test_memory_that_runs_out_is_noticed_and_comes_back(on_gpu: Sam3HfTracker) -> None:
+    """The process may have 4 MiB more than it holds: the window does not fit, and the one after it is whole again."""
+    import torch
+
+    frames = blobs(8).session()
+    whole = masks(find(on_gpu, frames, "cow"))
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 4 * 2**20) / total)
+    try:
+        with SAMSession(on_gpu, frames) as session:
+            session.add_prompt(Prompt(text="cow"))
+            try:
+                session.tracks()
+                assert session.degraded
+            except TrackingFailed as error:
+                assert "out of memory" in str(error)
+                assert "tracker.max_objects" in str(error)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert masks(find(on_gpu, frames, "cow")) == whole
+
+
+def test_the_driver_names_its_gpus_as_torch_does(cuda: str) -> None:
+    import torch
+
+    known = device.gpus()
+    assert len(known) >= torch.cuda.device_count() > 0
+    names = [gpu.name for gpu in known]
+    assert torch.cuda.get_device_name(0) in names
+    assert all(0 < gpu.free <= gpu.total for gpu in known)
+    assert torch.cuda.get_device_name(0) in device.usable("sam3", "auto", "cuda", "bfloat16")
