@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from typing import Any
@@ -24,6 +25,7 @@ from sam.backends.promptable_image import segment
 from sam.backends.sam2 import FAMILY, check_weights
 from sam.checks import Check
 from sam.errors import UnknownPrompt
+from sam.memory import OutOfMemory
 from sam.seeds import seeds
 from sam.tracker import Dialogue, tracker
 from sam.types import FrameMasks, Prompt, SessionFrames
@@ -34,6 +36,7 @@ PROMPT_TYPES = ("box", "point", "mask")
 POINTS = 10  # at most, for one object, with prompt_type=point
 APART = 6.0  # their distance is at least the root of the mask's area over this
 FIRST = 1  # the id of the first object
+SMALLEST = "facebook/sam2.1-hiera-tiny"
 GROUNDED = replace(FAMILY, name="grounded_sam2")
 
 
@@ -183,7 +186,7 @@ class GroundedSam2Tracker(PromptableTracker):
         self.found_by = found_by
         named: list[Prompt] = []
         scores: dict[int, float] = {}
-        with grounding.explaining_memory(self._options.grounding), explained(self.name, frames.video):
+        with self._naming_smaller(), explained(self.name, frames.video):
             for text in dict.fromkeys(prompt.text for prompt in prompts if prompt.text is not None):
                 found = self.find(frames, text)
                 for detection in found.detections:
@@ -195,8 +198,20 @@ class GroundedSam2Tracker(PromptableTracker):
         if not named:
             yield from (nothing(frame) for frame in range(len(frames)))
             return
-        for seen in super()._run(frames, named, state_on_cpu):
-            yield replace(seen, scores=tuple(scores[number] for number in seen.object_ids))
+        with self._naming_smaller():
+            for seen in super()._run(frames, named, state_on_cpu):
+                yield replace(seen, scores=tuple(scores[number] for number in seen.object_ids))
+
+    @contextmanager
+    def _naming_smaller(self) -> Iterator[None]:
+        """Let an error of memory that ran out name the models that take less."""
+        try:
+            yield
+        except OutOfMemory as error:
+            detector, follower = grounding.smaller(self._options.grounding), self._options.weights
+            hints = [detector] if detector else []
+            hints += [f"tracker.weights={SMALLEST} is the smallest SAM2"] if follower != SMALLEST else []
+            raise OutOfMemory("; ".join([str(error), *hints])) from None
 
     def _prompt(self, frames: SessionFrames, frame: int, number: int, detection: Detection) -> Prompt | None:
         """What SAM2 is given for a detection, in source pixels; None, with a warning, where it makes no mask of it."""

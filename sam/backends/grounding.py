@@ -24,7 +24,7 @@ from sam.backends import access, preflight, weights
 from sam.backends.limits import quiet
 from sam.checks import Check
 from sam.errors import TrackerUnavailable, WrongPrompt
-from sam.memory import OutOfMemory, is_out_of_memory
+from sam.memory import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -218,18 +218,7 @@ def checks(name: str, tracker: str, extra: str) -> Iterator[Check]:
 
 def smaller(name: str) -> str:
     """What to say to someone whose memory does not hold this model; empty if it is the smallest."""
-    return "" if name == TINY else f"tracker.grounding={TINY} is the smallest"
-
-
-@contextmanager
-def explaining_memory(name: str) -> Iterator[None]:
-    """Let an error of memory that ran out name the smallest model."""
-    try:
-        yield
-    except OutOfMemory as error:
-        if not smaller(name):
-            raise
-        raise OutOfMemory(f"{error}; {smaller(name)}") from None
+    return "" if name == TINY else f"tracker.grounding={TINY} is the smaller detector"
 
 
 @contextmanager

@@ -6,16 +6,18 @@ import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from sam.backends import grounding as grounding_module
-from sam.backends.grounded_sam2 import GroundedSam2Config, GroundedSam2Tracker
+from sam.backends.grounded_sam2 import SMALLEST, GroundedSam2Config, GroundedSam2Tracker
 from sam.backends.grounding import TINY, Candidates, Grounder
 from sam.backends.sam2 import Sam2Config
 from sam.errors import TrackerUnavailable, TrackingFailed, UnknownPrompt, WrongPrompt
+from sam.memory import OutOfMemory
 from sam.session import SAMSession
 from sam.types import Prompt, SessionFrames, Track
 from tests.running import rows, run_process
@@ -287,14 +289,24 @@ def test_it_takes_text_alone_and_no_corrections(tracker: GroundedSam2Tracker) ->
             session.tracks()
 
 
-def test_out_of_memory_names_the_tiny_model(tracker: GroundedSam2Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full:
-        def detect(self, image: np.ndarray, phrases: Sequence[str]) -> Candidates:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+def test_out_of_memory_names_the_tiny_models(tracker: GroundedSam2Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    seeing(tracker, Full(), monkeypatch)
-    with pytest.raises(TrackingFailed, match=f"out of memory.*tracker.grounding={TINY} is the smallest"):
+    expected = (
+        f"out of memory.*2 GiB; tracker.grounding={TINY} is the smaller detector; tracker.weights={SMALLEST} is the "
+        "smallest SAM2, also with the state in main memory"
+    )
+    seeing(tracker, SimpleNamespace(detect=full), monkeypatch)
+    with pytest.raises(TrackingFailed, match=expected):
         tracked(tracker, blobs(2).session(), "cow")
+    seeing(tracker, Seeing([RED], [0.9]), monkeypatch)
+    monkeypatch.setattr("sam.backends.promptable_window.PromptableWindow.propagate", full)
+    with pytest.raises(TrackingFailed, match=expected):
+        tracked(tracker, blobs(2).session(), "cow")
+    small = GroundedSam2Tracker(GroundedSam2Config(device="cpu", weights=SMALLEST))
+    with pytest.raises(OutOfMemory, match=r"^it is full$"), small._naming_smaller():
+        raise OutOfMemory("it is full")
 
 
 # -- what it needs ----------------------------------------------------------------------------------------------------
