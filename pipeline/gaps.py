@@ -60,15 +60,19 @@ def end_of(tracklet: Tracklet, last: bool) -> End:
 def where(ends: Sequence[End], starts: Sequence[End], size: tuple[int, int]) -> F64:
     """(n, m) log ratios for every chain end and start; -inf unless the start comes after the end.
 
+    The distance is the root mean square of two: of the start from where the end was going, and of the end from where
+    the start came from. Motion fades within a second.
+
     size: (width, height) of the picture, where another individual could be.
     """
     gap = np.array([s.time_s for s in starts])[None] - np.array([e.time_s for e in ends])[:, None]
     ahead = np.maximum(gap, 0)
     sides = np.sqrt(np.outer([e.side for e in ends], [s.side for s in starts]))
-    speed = (np.array([e.velocity for e in ends])[:, None] + np.array([s.velocity for s in starts])[None]) / 2
-    coasted = COASTS * (1 - np.exp(-ahead / COASTS))
+    coasted = COASTS * (1 - np.exp(-ahead / COASTS))[..., None]
     moved = np.array([s.centre for s in starts])[None] - np.array([e.centre for e in ends])[:, None]
-    off = np.linalg.norm(moved - speed * coasted[..., None], axis=2) / sides
+    forth = moved - coasted * np.array([e.velocity for e in ends])[:, None]
+    back = moved - coasted * np.array([s.velocity for s in starts])[None]
+    off = np.sqrt(((forth**2).sum(axis=2) + (back**2).sum(axis=2)) / 2) / sides
     rests = np.exp(-ahead / RESTS) / 2
     space = size[0] * size[1] / sides**2
     place = np.logaddexp(

@@ -54,7 +54,8 @@ class Link:
 @dataclass(frozen=True, slots=True)
 class Linked:
     """individual: per tracklet the first tracklet of its individual. confidence: per tracklet that of the best link to
-    an earlier one of its individual; None for the first. links: linked and open, sorted."""
+    an earlier one (where it has none, to a later one) of its individual; None for the first. links: linked and open,
+    sorted."""
 
     individual: tuple[int, ...]
     confidence: tuple[float | None, ...]
@@ -79,12 +80,14 @@ def link(tracklets: Sequence[Tracklet], shared: Sequence[Shared], config: LinkCo
         live = {root for n in (*live, *begin) if chains.ends_s(root := chains.first(n)) >= since}
         if begin:
             links += _over_gaps(chains, sorted(live), begin, others, config, doubts)
-    best: dict[int, float] = {}
+    back: dict[int, float] = {}
+    ahead: dict[int, float] = {}
     for made in links:
         if made.linked:
-            best[made.second] = max(best.get(made.second, 0.0), made.confidence)
+            back[made.second] = max(back.get(made.second, 0.0), made.confidence)
+            ahead[made.first] = max(ahead.get(made.first, 0.0), made.confidence)
     roots = [chains.first(n) for n in range(len(tracklets))]
-    confidence = tuple(None if root == n else best.get(n) for n, root in enumerate(roots))
+    confidence = tuple(None if root == n else back.get(n, ahead.get(n)) for n, root in enumerate(roots))
     return Linked(tuple(roots), confidence, tuple(sorted(links, key=lambda x: (x.first, x.second))))
 
 

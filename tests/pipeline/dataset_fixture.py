@@ -113,6 +113,8 @@ def _sample(
         "path": path,
         "split": split,
         "label": None,
+        "individual_id": sample_id,
+        "link_confidence": None,
         "video": video,
         "video_fingerprint": hashlib.sha256(video.encode()).hexdigest(),
         "recorded_at": "2024-05-01T06:00:00" if split != "val" else None,

@@ -7,18 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audit import check, leaks
+from pipeline.audit import check, divided_individuals, leaks
 from pipeline.errors import DatasetError
 from pipeline.index import SAMPLES
 
 Row = tuple[str, str, int, int, str]  # split, fingerprint, first frame, last frame, digest
 
 
-def table(*rows: Row) -> pa.Table:
+def table(*rows: Row, individuals: list[str | None] | None = None) -> pa.Table:
     columns = {
         "sample_id": [f"s{n}" for n in range(len(rows))],
         "path": [f"crops/c/s{n}.mp4" for n in range(len(rows))],
         "split": [row[0] for row in rows],
+        "individual_id": individuals or [None] * len(rows),
         "video": [f"{row[1]}.mp4" for row in rows],
         "video_fingerprint": [row[1] for row in rows],
         "frame_indices": [list(range(row[2], row[3] + 1)) for row in rows],
@@ -58,6 +59,18 @@ def test_equal_bytes_under_two_names() -> None:
     assert found(("train", "a", 0, 9, "x"), ("train", "b", 0, 9, "x"), ("val", "c", 0, 9, "x")) == [
         ("bytes", "crops/c/s0.mp4 (train)", "crops/c/s2.mp4 (val)")
     ]
+
+
+def test_an_individual_in_two_splits_is_said_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    rows: list[Row] = [("train", "a", 0, 9, "x"), ("train", "a", 20, 29, "y"), ("val", "a", 90, 99, "z")]
+    divided = table(*rows, individuals=["cow", "calf", "cow"])
+    assert divided_individuals(divided) == ["cow"]
+    check(divided)
+    assert "1 of 2 individuals have crops in more than one split" in caplog.text
+    caplog.clear()
+    check(table(*rows, individuals=["cow", "cow", "calf"]))
+    check(table(*rows))
+    assert not caplog.records, "nor is anything said where nobody is divided, or nobody linked"
 
 
 def test_a_leak_stops_the_export_and_names_the_pairs() -> None:

@@ -257,4 +257,5 @@ def test_the_types_are_fixed_also_for_empty_tables(tmp_path: Path) -> None:
     assert kinds["boxes"] == kinds["crop_windows"] == pa.list_(pa.list_(pa.int32()))
     assert kinds["visible"] == pa.list_(pa.bool_())
     assert kinds["frame_indices"] == pa.list_(pa.int64()) and kinds["timestamps_s"] == pa.list_(pa.float64())
-    assert [name for name in SAMPLES.names if SAMPLES.field(name).nullable] == ["label", "recorded_at", "stride"]
+    nullable = [name for name in SAMPLES.names if SAMPLES.field(name).nullable]
+    assert nullable == ["label", "individual_id", "link_confidence", "recorded_at", "stride"]
