@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.special import expit
 
-from pipeline.gaps import end_of, looks, side_by_side, strangers, where
+from pipeline.gaps import End, end_of, looks, side_by_side, strangers, where
 from pipeline.settings import LinkConfig
 from pipeline.shared_frames import Shared
 from pipeline.tracklets import Tracklet
@@ -108,6 +108,7 @@ class _Chains:
     members: dict[int, list[int]] = field(init=False)
     _last: list[int] = field(init=False)
     _coloured: list[list[int]] = field(init=False)
+    _ends: dict[tuple[int, bool], End] = field(default_factory=dict)
     _apart: list[set[int]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -146,6 +147,12 @@ class _Chains:
     def last(self, root: int) -> int:
         """The member that is seen last."""
         return self._last[root]
+
+    def end(self, n: int, last: bool) -> End:
+        """The first or last end of a tracklet, computed once."""
+        if (n, last) not in self._ends:
+            self._ends[n, last] = end_of(self.tracklets[n], last)
+        return self._ends[n, last]
 
     def ends_s(self, root: int) -> float:
         """When a chain was last seen, seconds."""
@@ -208,8 +215,8 @@ def _over_gaps(
     ended, begin: their first tracklets. doubts: by chain, the log ratio of the likeliest link from its end that was
     left open; a later link has to be clearly better than that one, too.
     """
-    starts = [end_of(chains.tracklets[n], last=False) for n in begin]
-    ends = [end_of(chains.tracklets[chains.last(root)], last=True) for root in ended]
+    starts = [chains.end(n, last=False) for n in begin]
+    ends = [chains.end(chains.last(root), last=True) for root in ended]
     gaps = np.array([s.time_s for s in starts])[None] - np.array([e.time_s for e in ends])[:, None]
     ratio = where(ends, starts, chains.tracklets[begin[0]].size)
     ratio += looks([chains.colours(root) for root in ended], [chains.colours(n) for n in begin], others)
