@@ -68,7 +68,7 @@ def test_a_build_lists_its_files_and_task_verify_checks_them(
     small = ("filters.size.min_side=8", "clip.num_frames=5", "exports=[videomae]")
     Build(loaded("prompt=cow", "tracker=file", *chosen, *small)).run()
     done = run(capfd, monkeypatch, "task=verify", f"out={out}")
-    assert done.status == 0 and "all 12 files are there and unchanged" in done.text
+    assert done.status == 0 and "all 13 files are there and unchanged" in done.text
     assert not (out / "runs").exists(), "it writes nothing"
     before = (out / "checksums.sha256").stat().st_mtime_ns
     checksums(Layout(out, out / "tracks"))
