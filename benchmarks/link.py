@@ -170,7 +170,7 @@ def linked(path: Path, out: Path, tracker: str, regime: Sequence[str]) -> Linkin
     for job in jobs:
         record = build.ledger.read(job.record_id)
         assert record is not None
-        tracklets.add(record)
+        tracklets.add(record, lambda sample: bool(sample.files))
         of_sample |= {s.sample_id: (s.window_id, s.object_id) for s in record.samples}
         stored = build.store.read(job.track_keys[0])
         windows += [_seen(window, stored[window.id], record.samples) for window in job.chunk.windows]

@@ -182,6 +182,7 @@ class Build:
         empty = splits.without_videos(config.fractions)
         if empty:
             log.warning("nothing goes to %s: split.by=%s makes too few groups", " and ".join(empty), config.by)
+        judge = Judge.of(self.settings, splits)
         failed: set[str] = set()
         tracklets = Tracklets()
 
@@ -192,10 +193,9 @@ class Build:
                     if record.incomplete:
                         failed.add(record.id)
                     if self.settings.linking.enabled:
-                        tracklets.add(record)
+                        tracklets.add(record, lambda sample: judge.refusal(sample) is None)
                     yield record
 
-        judge = Judge.of(self.settings, splits)
         refused = footage.duplicates + footage.refused
         made = index.build(records(), judge, self.settings.crop.size, refused, footage.failures)
         self.layout.links.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ nothing: filters do.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import cv2
@@ -31,11 +32,11 @@ def mask_figures(
     boxes = placement.boxes[placement.visible]
     sides = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     touches = (boxes[:, :2] <= 0).any(1) | (boxes[:, 2] >= size[0]) | (boxes[:, 3] >= size[1])
-    planes = [None if mask is None else mask.decode() for mask in placement.masks]
+    planes = [None if mask is None else _plane(mask) for mask in placement.masks]
     return Figures(
         visible_share=float(placement.visible.mean()),
         side=float(np.median(sides)),
-        area=float(np.median([np.count_nonzero(plane) for plane in planes if plane is not None])),
+        area=float(np.median([cv2.countNonZero(plane) for plane in planes if plane is not None])),
         truncated=float(touches.mean()),
         scale_outliers=int(placement.scale_outlier.sum()),
         corrupt_frames=corrupt,
@@ -70,7 +71,7 @@ def _overlap(boxes: NDArray[np.int32], planes: Sequence[U8 | None]) -> float:
     for n, (a, b) in enumerate(pairwise(planes)):
         if a is not None and b is not None:
             shared = _shared(boxes[n], a, boxes[n + 1], b)
-            found.append(shared / (np.count_nonzero(a) + np.count_nonzero(b) - shared))
+            found.append(shared / (cv2.countNonZero(a) + cv2.countNonZero(b) - shared))
     return float(np.median(found)) if found else 1.0
 
 
@@ -86,10 +87,10 @@ def _foreign(placement: Placement, size: tuple[int, int], others: Sequence[Seque
         for mask in here:
             bx0, by0, bx1, by1 = mask.box
             left, top, right, bottom = max(bx0, x0), max(by0, y0), min(bx1, x1), min(by1, y1)
-            plane[top - y0 : bottom - y0, left - x0 : right - x0] |= mask.decode()[
+            plane[top - y0 : bottom - y0, left - x0 : right - x0] |= _plane(mask)[
                 top - by0 : bottom - by0, left - bx0 : right - bx0
             ]
-        found.append(np.count_nonzero(plane) / plane.size if here else 0.0)
+        found.append(cv2.countNonZero(plane) / plane.size if here else 0.0)
     return float(np.mean(found))
 
 
@@ -105,7 +106,13 @@ def _shared(box_a: NDArray[np.int32], a: U8, box_b: NDArray[np.int32], b: U8) ->
         return 0
     part_a = a[y0 - box_a[1] : y1 - box_a[1], x0 - box_a[0] : x1 - box_a[0]]
     part_b = b[y0 - box_b[1] : y1 - box_b[1], x0 - box_b[0] : x1 - box_b[0]]
-    return int(np.count_nonzero(part_a & part_b))
+    return cv2.countNonZero(cv2.bitwise_and(part_a, part_b))
+
+
+@lru_cache(maxsize=256)
+def _plane(mask: Mask) -> U8:
+    """A mask in its box, not to be written to: every object of a window looks at those of all others."""
+    return mask.decode()
 
 
 def pixel_figures(placement: Placement, frames: Sequence[U8], pictures: U8) -> PixelFigures:
@@ -148,8 +155,8 @@ def _motion(placement: Placement, pictures: U8) -> float:
     for n in range(len(pictures) - 1):
         if placement.visible[n] and placement.visible[n + 1]:
             x0, y0, x1, y1 = _in_crop(placement, [n, n + 1], size)
-            changed = cv2.absdiff(pictures[n, y0:y1, x0:x1], pictures[n + 1, y0:y1, x0:x1])
-            found.append(float(changed.mean()) / 255)
+            before, after = pictures[n, y0:y1, x0:x1], pictures[n + 1, y0:y1, x0:x1]
+            found.append(cv2.norm(before, after, cv2.NORM_L1) / (before.size * 255))
     return float(np.mean(found)) if found else 0.0
 
 

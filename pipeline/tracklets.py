@@ -1,11 +1,14 @@
 """Tracklets: one object as one tracking session saw it, put together from the records of its clips.
 
 The tracker's own word joins the clips of a window; everything beyond is `pipeline.link`'s. What another prompt found
-too (`duplicate_of`) is left out: its twin stands for it. Objects that a filter refused are there: they bridge.
+too (`duplicate_of`) is left out: its twin stands for it. Objects that a filter refuses are there, because they bridge,
+but without their colours: these are known only if the object was admitted once, and equal settings give equal
+individuals.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,8 +23,8 @@ class Tracklet:
     """n visible frames of one object in one window, ascending.
 
     samples: its sample ids in order of time. frames: (n,) int64 source frames. times_s: (n,) float64 seconds.
-    boxes: (n, 4) float32, xyxy half-open source pixels. colours: (216,) float32 shares, None where no crop of it was
-    ever rendered. size: (width, height) of the source.
+    boxes: (n, 4) float32, xyxy half-open source pixels. colours: (216,) float32 shares, None where no crop of it is
+    kept. size: (width, height) of the source.
     """
 
     video: str
@@ -58,12 +61,15 @@ class Tracklets:
     _pieces: dict[str, dict[tuple[str, str, int], list[_Piece]]] = field(default_factory=dict)
     _videos: dict[str, tuple[str, tuple[int, int]]] = field(default_factory=dict)
 
-    def add(self, record: ChunkRecord) -> None:
+    def add(self, record: ChunkRecord, keeps: Callable[[Sample], bool]) -> None:
+        """keeps: whether the filters admit an object."""
         for sample in record.samples:
             if sample.duplicate_of is None:
                 key = sample.window_id, sample.prompt, sample.object_id
                 self._videos[sample.video_fingerprint] = sample.video, (sample.source_width, sample.source_height)
-                self._pieces.setdefault(sample.video_fingerprint, {}).setdefault(key, []).append(_piece(sample))
+                self._pieces.setdefault(sample.video_fingerprint, {}).setdefault(key, []).append(
+                    _piece(sample, keeps(sample))
+                )
 
     def of_videos(self) -> dict[str, list[Tracklet]]:
         """By fingerprint, the tracklets in order of time, then window, prompt and number."""
@@ -75,14 +81,14 @@ class Tracklets:
         return found
 
 
-def _piece(sample: Sample) -> _Piece:
+def _piece(sample: Sample, kept: bool) -> _Piece:
     seen = [n for n, box in enumerate(sample.boxes) if box is not None]
     return _Piece(
         sample.sample_id,
         np.array(sample.frame_indices, np.int64)[seen],
         np.array(sample.timestamps_s, np.float64)[seen],
         np.array([sample.boxes[n] for n in seen], np.float32).reshape(-1, 4),
-        sample.colours,
+        sample.colours if kept else None,
     )
 
 

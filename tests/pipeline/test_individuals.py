@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +76,7 @@ def kept(store: TrackStore, tracks: list[tuple[Track, ...]] = TRACKS) -> None:
 def found(store: TrackStore, *records: ChunkRecord, chunk: Chunk = CHUNK, **options: Any) -> Individuals:
     tracklets = Tracklets()
     for record in records or (a_record(*SAMPLES),):
-        tracklets.add(record)
+        tracklets.add(record, lambda sample: True)
     return individuals(tracklets, [(chunk, {"cow": KEY})], store, LinkConfig(**options))
 
 
@@ -106,7 +107,8 @@ def test_every_shared_frame_counts_not_only_one(store: TrackStore) -> None:
     swerves = a_track({n: at(10 if p < 12 else 90, p) for n, p in enumerate(WINDOWS[1].positions)}, 1)
     kept(store, [shown(WINDOWS[0], o1=10), (swerves,), ()])
     tracklets = Tracklets()
-    tracklets.add(a_record(*samples_of(WINDOWS[0], shown(WINDOWS[0], o1=10)), *samples_of(WINDOWS[1], (swerves,))))
+    samples = *samples_of(WINDOWS[0], shown(WINDOWS[0], o1=10)), *samples_of(WINDOWS[1], (swerves,))
+    tracklets.add(a_record(*samples), lambda sample: True)
     (of_video,) = tracklets.of_videos().values()
     (only,) = shared_frames(of_video, [(CHUNK, {"cow": KEY})], store)
     assert (only.by, only.iou) == ("masks", pytest.approx(2 / 6)), "2 of 4 frames in common, 6 of either"
@@ -141,7 +143,7 @@ def test_what_another_prompt_found_too_is_left_out(store: TrackStore) -> None:
 def test_individuals_end_with_their_video(store: TrackStore) -> None:
     other = [replace(s, sample_id=f"x{s.sample_id}", video_fingerprint="other") for s in SAMPLES]
     tracklets = Tracklets()
-    tracklets.add(a_record(*SAMPLES, *other))
+    tracklets.add(a_record(*SAMPLES, *other), lambda sample: True)
     twin = a_chunk(*(Window((replace(w.clips[0], video=replace(CHUNK.video, fingerprint="other")),)) for w in WINDOWS))
     one = individuals(tracklets, [(CHUNK, {"cow": KEY}), (twin, {"cow": KEY})], store, LinkConfig())
     assert not {one.ids[s.sample_id] for s in SAMPLES} & {one.ids[s.sample_id] for s in other}
@@ -153,8 +155,17 @@ def test_the_clips_of_one_window_are_one_tracklet() -> None:
     clips = [replace(window, clips=(clip,)) for clip in window.clips]
     made = [replace(s, window_id=window.id) for w in clips for s in samples_of(w, tracks)]
     tracklets = Tracklets()
-    tracklets.add(a_record(*made[::-1]))
+    tracklets.add(a_record(*made[::-1]), lambda sample: True)
     ((only,),) = tracklets.of_videos().values()
     assert only.samples == ("8/1", "10/1")
     assert only.frames.tolist() == [32, 36, 40, 44, 48, 52], "frames of both clips once"
     assert np.allclose(only.times_s, only.frames / 25) and only.boxes.shape == (6, 4) and only.colours is None
+
+
+def test_colours_count_only_while_the_filters_keep_the_object() -> None:
+    text = base64.b64encode(bytes([255] + [0] * 215)).decode()
+    for keeps in (True, False):
+        tracklets = Tracklets()
+        tracklets.add(a_record(a_sample(colours=text)), lambda sample, keeps=keeps: keeps)  # type: ignore[misc]
+        ((only,),) = tracklets.of_videos().values()
+        assert (only.colours is not None) == keeps
