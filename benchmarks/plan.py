@@ -103,6 +103,7 @@ def _sample(layout: Layout, job: Job, window: Window, clip: Clip, number: int, b
     sample_id = digest("sample", key, clip.id, number)
     path = layout.crop(clip.id, sample_id)
     path.parent.mkdir(parents=True, exist_ok=True)
+    blob += (16).to_bytes(4) + b"free" + bytes.fromhex(sample_id)[:8]  # no two crops are the same
     path.write_bytes(blob)
     indices = tuple(range(clip.start * 4, clip.stop * 4, 4))
     file = CropFile("black", layout.relative(path), hashlib.sha256(blob).hexdigest(), len(blob))
@@ -117,6 +118,7 @@ def _sample(layout: Layout, job: Job, window: Window, clip: Clip, number: int, b
         duplicate_of=None,
         figures=Figures(1.0, 80.0, 2400.0, 0.0, 0, 0, 0.0, 0.0, 0.9, 0.0),
         pixels=PixelFigures(10.0, 0.4, 0.0, 0.02),
+        colours=None,
         files=(file,),
     )
 
