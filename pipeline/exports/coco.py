@@ -7,7 +7,7 @@ not written: the masks fit the source frames, whose numbers are given. Categorie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pipeline.layout import Layout
 
 Item = dict[str, Any]
+Pictures = Callable[["pa.Table"], dict[str, Item]]
+Annotations = Callable[["pa.Table", "Layout", dict[str, int], dict[str, int]], Iterator[Item]]
 
 
 @dataset_export("coco")
@@ -34,11 +36,8 @@ class Coco:
     """COCO instance masks: `<split>.json`, an image per sampled source frame."""
 
     def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
-        """Write one file per split, and read each back. Raises DatasetError when the tracks are gone."""
-        for split, rows, categories in _splits(samples, target):
-            images = _images(rows)
-            annotations = _instances(rows, layout, {name: image["id"] for name, image in images.items()}, categories)
-            _write(target / f"{split}.json", categories, "images", images.values(), annotations)
+        """Write one file per split, and check its last mask. Raises DatasetError when the tracks are gone."""
+        _export(samples, layout, target, "images", _images, _instances)
 
 
 @dataset_export("ytvis")
@@ -47,20 +46,23 @@ class YouTubeVis:
     """YouTube-VIS: `<split>.json`, a video per clip, one mask per frame and object."""
 
     def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
-        """Write one file per split, and read each back. Raises DatasetError when the tracks are gone."""
-        for split, rows, categories in _splits(samples, target):
-            clips = _clips(rows)
-            annotations = _tracks(rows, layout, {clip: video["id"] for clip, video in clips.items()}, categories)
-            _write(target / f"{split}.json", categories, "videos", clips.values(), annotations)
+        """Write one file per split, and check its last mask. Raises DatasetError when the tracks are gone."""
+        _export(samples, layout, target, "videos", _clips, _tracks)
 
 
-def _splits(samples: pa.Table, target: Path) -> Iterator[tuple[str, pa.Table, dict[str, int]]]:
+def _export(
+    samples: pa.Table, layout: Layout, target: Path, kind: str, pictures: Pictures, annotations: Annotations
+) -> None:
+    """kind: what the format calls its pictures, "images" or "videos"."""
     import pyarrow.compute as pc
 
     target.mkdir(parents=True, exist_ok=True)
     categories = {name: number + 1 for name, number in classes_of(samples["class"].to_pylist()).items()}
     for split in sorted(set(samples["split"].to_pylist())):
-        yield split, samples.filter(pc.equal(samples["split"], split)), categories
+        rows = samples.filter(pc.equal(samples["split"], split))
+        shown = pictures(rows)
+        items = annotations(rows, layout, {name: picture["id"] for name, picture in shown.items()}, categories)
+        _write(target / f"{split}.json", categories, kind, shown.values(), items)
 
 
 def _picture(video: str, index: int) -> str:
