@@ -54,11 +54,11 @@ def decode(text: str) -> F32:
 
 def spread(shares: NDArray[np.floating]) -> F32:
     """(216,) shares, a quarter of each gone to either neighbour along every axis; what would leave the cube stays."""
-    cube = np.asarray(shares, np.float32).reshape((BINS,) * 3)
+    cube: F32 = np.asarray(shares, np.float32).reshape((BINS,) * 3)
     for axis in range(3):
         padded = np.pad(cube, [(1, 1) if axis == k else (0, 0) for k in range(3)], mode="edge")
         before, after = (np.take(padded, range(k, k + BINS), axis=axis) for k in (0, 2))
-        cube = cube / 2 + (before + after) / 4
+        cube = np.asarray(cube / 2 + (before + after) / 4, np.float32)
     return np.asarray(cube.ravel() / cube.sum(), np.float32)
 
 
