@@ -173,8 +173,12 @@ class Layout:
         """Every finished file under crops/ with its path relative to the root, in no order."""
         for folder in _scan(self.crops):
             if folder.is_dir():
+                inside = f"crops/{folder.name}/"
                 with os.scandir(folder.path) as entries:
-                    yield from ((f"crops/{folder.name}/{e.name}", e) for e in entries if not e.name.endswith(".part"))
+                    for entry in entries:
+                        name = entry.name
+                        if not name.endswith(".part"):
+                            yield inside + name, entry
 
     def crop_sizes(self) -> dict[str, int]:
         """Size in bytes of every finished file under crops/, by path relative to the root."""

@@ -51,6 +51,10 @@ def _splits(settings: Settings, layout: Layout, footage: Footage) -> str:
     splits = planned_splits(footage.clips_by_video(), settings.split, layout)
     counts: dict[str | None, int] = dict.fromkeys(SPLITS, 0)
     for chunk in footage.chunks:
+        whole = splits.whole(chunk.video.name)
+        if whole is not None:
+            counts[whole] += chunk.clips
+            continue
         for clip in (clip for window in chunk.windows for clip in window.clips):
             span = (clip.grid.seconds(p, clip.video) for p in (clip.start, clip.stop - 1))
             split = splits.of(clip.video.name, *span)
