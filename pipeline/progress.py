@@ -10,7 +10,7 @@ from typing import Self
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from pipeline.worker import Outcome
+from pipeline.job import Outcome
 
 log = logging.getLogger(__name__)
 
