@@ -91,7 +91,7 @@ class Build:
             jobs = self.jobs(footage)
         if not footage.videos and not footage.duplicates:
             self._all_failed(footage.failures)
-        self._save_settings()
+        self.save_settings()
         outcomes = self._work(jobs, footage)
         if self.settings.task in ("track", "clip"):
             return self._summary(footage, outcomes, 0, 0, sum(o.failures for o in outcomes) + len(footage.failures))
@@ -264,12 +264,13 @@ class Build:
             log.info("tracker=%s is not installed here: its stored tracks are used", settings.tracker_name)
             return remembered
 
-    def _save_settings(self) -> None:
+    def save_settings(self) -> None:
+        """Note under `out` what it is made with."""
         with disk_errors(self.layout.dataset_yaml):
             self.layout.root.mkdir(parents=True, exist_ok=True)
             self.layout.records.mkdir(parents=True, exist_ok=True)
         document = self.settings.dataset_document.encode()
-        if self.settings.task == "build" and _read(self.layout.dataset_yaml) != document:
+        if self.settings.task in ("build", "batch") and _read(self.layout.dataset_yaml) != document:
             write_bytes(self.layout.dataset_yaml, document)
         if self.settings.tracker is not None and self.settings.task != "clip":
             self.store.remember_identity(self.settings.tracker_name, self.settings.tracker, self._identity())

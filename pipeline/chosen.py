@@ -85,7 +85,7 @@ class Chosen:
         """Raises DatasetError when the clip has no tracks, or could not be tracked."""
         indices: dict[int, int] = {}
         masks: dict[int, dict[Item, Mask]] = {}
-        for window in self._windows(part):
+        for window in self.windows(part):
             indices |= dict(zip(window.positions.tolist(), window.indices.tolist(), strict=True))
         for window, track in self._tracks(part):
             item, frames = self._item(track), window.frames_of(part.clip)
@@ -103,14 +103,14 @@ class Chosen:
         kept = self._kept(part) if self._settings.outputs.objects == "kept" else None
         return [
             (window, track)
-            for window in self._windows(part)
+            for window in self.windows(part)
             for track in window.tracks
             if any(n in window.frames_of(part.clip) for n in track.frames.tolist())
             if kept is None or (track.prompt, track.object_id) in kept
         ]
 
-    def _windows(self, part: Part) -> list[WindowTracks]:
-        """What was tracked in the part's window, per prompt."""
+    def windows(self, part: Part) -> list[WindowTracks]:
+        """What was tracked in the part's window, per prompt. Raises DatasetError without tracks."""
         if self._stored is None or self._stored[0] is not part.job:
             self._stored = None  # one chunk's masks at a time
             try:
