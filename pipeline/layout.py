@@ -129,6 +129,14 @@ class Layout:
         """What the last run of task=outputs, or of one of its shards, could not make."""
         return self.outputs / f"failures-{shard}.json"
 
+    def batch_file(self, name: str, kind: str) -> Path:
+        """A file of a video of task=batch, beside those of its folder. kind: "segmented" or "metadata"."""
+        return self.root / f"{name}_{kind}{'.mp4' if kind == 'segmented' else '.json'}"
+
+    def batch_record(self, name: str) -> Path:
+        """What the files of a video of task=batch were made from."""
+        return self.records / "batch" / f"{name}.json"
+
     @property
     def runs(self) -> Path:
         return self.root / "runs"

@@ -12,6 +12,8 @@ from pipeline.records import ChunkRecord
 from pipeline.settings import SPLITS, Settings
 from pipeline.split import planned_splits
 
+SHOWN = 20  # videos whose prompts are listed
+
 
 def plan(settings: Settings) -> tuple[int, str]:
     """The exit status of a build that stopped here, and the plan as text."""
@@ -31,7 +33,7 @@ def plan(settings: Settings) -> tuple[int, str]:
         ("cannot be used", str(len(footage.failures))),
         ("duplicates", str(len(footage.duplicates))),
         ("clips", f"{footage.clips} of {settings.clip.num_frames} frames"),
-        ("prompts", ", ".join(settings.prompts)),
+        ("prompts", _prompts(settings, footage)),
         ("to track", f"{sum(n for k, n in keys.items() if k not in stored)} windows"),
         ("frames", f"{frames} to decode"),
         ("tracks reused", f"{sum(keys[k] for k in stored)} windows"),
@@ -43,7 +45,17 @@ def plan(settings: Settings) -> tuple[int, str]:
     rows += _measured([r for job in done if (r := ledger.read(job.record_id)) is not None], footage.clips)
     lines = [f"{name + ':':<16} {value}" for name, value in rows]
     lines += [f"unusable: {f.error if f.video in f.error else f'{f.video}: {f.error}'}" for f in footage.failures]
+    if settings.prompts_file is not None:
+        asked = [f"{video.name}: {'; '.join(footage.prompts[video.name])}" for video in footage.videos]
+        lines += ["", *asked[:SHOWN], *([f"... and {len(asked) - SHOWN} more videos"] if len(asked) > SHOWN else [])]
     return (0 if footage.videos else 2), "\n".join(lines)
+
+
+def _prompts(settings: Settings, footage: Footage) -> str:
+    if settings.prompts_file is None:
+        return ", ".join(settings.prompts)
+    different = {prompt for prompts in footage.prompts.values() for prompt in prompts}
+    return f"{len(different)} different ones, by video below, from {settings.prompts_file.path}"
 
 
 def _splits(settings: Settings, layout: Layout, footage: Footage) -> str:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from pipeline.worker import Outcome
+    from pipeline.job import Outcome
 
 log = logging.getLogger(__name__)
 

@@ -53,6 +53,10 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
             from pipeline.preview import preview
 
             return preview(settings, layout), None
+        if settings.task == "batch":
+            from pipeline.batch import batch
+
+            return batch(settings, layout), None
         if settings.task == "segment":
             from pipeline.segment import segment
 

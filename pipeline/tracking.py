@@ -13,11 +13,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from pipeline.feed import Fed
 from pipeline.settings import Settings
 from pipeline.track_store import WindowTracks
+from pipeline.window_frames import WindowFrames
 from sam.errors import TrackerError, TrackerUnavailable
 from sam.memory import ModelTracker
 from sam.session import SAMSession
@@ -86,27 +84,22 @@ class Tracking:
             self._tracker.prepare(reader().spread(self._tracker.context, self._tracker.max_side))
             self._prepared = video.fingerprint
 
-    def track(self, video: Video, window: Window, frames: Sequence[Fed], prompts: Sequence[str]) -> list[WindowTracks]:
+    def track(self, video: Video, window: Window, frames: WindowFrames, prompts: Sequence[str]) -> list[WindowTracks]:
         """Track a window once for each prompt, as if it were alone. Raises TrackerUnavailable; any other failure is in
         the prompt's result.
         """
         assert self._tracker is not None
-        positions = np.array([fed.frame.position for fed in frames], np.int64)
-        indices = np.array([fed.frame.index for fed in frames], np.int64)
-        times_s = np.array([fed.frame.time_s for fed in frames], np.float64)
-        corrupt = tuple(n for n, fed in enumerate(frames) if fed.frame.corrupt)
-        empty = WindowTracks(window.id, positions, indices, times_s, corrupt, ())
-        if not frames:
+        empty = WindowTracks(window.id, frames.positions, frames.indices, frames.times_s, frames.corrupt, ())
+        if not len(frames.positions):
             return [empty] * len(prompts)
-        images = [fed.small for fed in frames]
-        seen = SessionFrames(images, indices, times_s, video.width, video.height, video.name)
+        seen = SessionFrames(frames.images, frames.indices, frames.times_s, video.width, video.height, video.name)
         found = []
         with SAMSession(self._tracker, seen, passes=len(prompts)) as session:
             for prompt in prompts:
                 found.append(self._pass(session, prompt, empty))
         for tracks in found:
             if tracks.error is not None:
-                log.warning("%s from %.1f s: tracking failed: %s", video.name, times_s[0], tracks.error)
+                log.warning("%s from %.1f s: tracking failed: %s", video.name, frames.times_s[0], tracks.error)
         return found
 
     @staticmethod
@@ -120,4 +113,4 @@ class Tracking:
             raise
         except (TrackerError, RuntimeError, ValueError) as failure:
             return replace(window, error=str(failure) or type(failure).__name__)
-        return replace(window, tracks=tracks, degraded=session.degraded)
+        return replace(window, tracks=tracks, degraded=session.degraded, detected=session.detected)

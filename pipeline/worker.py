@@ -19,48 +19,25 @@ from typing import Any, Self
 from pipeline.crop_writer import CropWriter
 from pipeline.errors import DatasetError
 from pipeline.feed import Fed, FrameFeed
+from pipeline.job import Job, Outcome
 from pipeline.judge import Judge
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.measure import Draft, Measure, is_short
 from pipeline.records import ChunkRecord, CropFile, Failure, Rejection, Sample
 from pipeline.settings import Settings
-from pipeline.split import Splits
 from pipeline.track_store import TrackStore, WindowTracks
 from pipeline.tracking import Tracking
+from pipeline.window_frames import decoded_when_asked, in_memory, is_long
 from sam.errors import TrackerUnavailable
 from video.errors import VideoError
 from video.reader import VideoReader, open_reader
-from video.types import Chunk, Clip, Video, Window
+from video.types import Clip, Video, Window
 
 log = logging.getLogger(__name__)
 
 IN_FLIGHT_BYTES = 512 * 2**20
 TRUNCATED_BELOW = 0.98  # a file that ends before this share of what its header promises was cut off
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One chunk to do: where its tracks are stored (one key per prompt), the id its record gets, and the splits of its
-    video."""
-
-    chunk: Chunk
-    track_keys: tuple[str, ...]
-    record_id: str
-    splits: Splits
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What doing a job came to. tracked, reused: windows x prompts. seconds: by stage, as waited for."""
-
-    record_id: str
-    clips: int
-    crops: int
-    failures: int
-    tracked: int
-    reused: int
-    seconds: dict[str, float]
 
 
 @dataclass(slots=True)
@@ -72,7 +49,7 @@ class _State:
     before: list[WindowTracks | None]
     drafts: list[Draft] = field(default_factory=list)
     crops: list[Future[Sample] | None] = field(default_factory=list)  # one per draft
-    span: range = range(0)  # grid positions to decode
+    span: range = range(0)  # grid positions to decode ahead
 
     @property
     def found(self) -> list[WindowTracks]:
@@ -125,7 +102,7 @@ class Worker:
             record_id=job.record_id,
             clips=job.chunk.clips,
             crops=sum(bool(s.files) for s in record.samples),
-            failures=len(record.failures),
+            failed=record.failures,
             tracked=self._tracked,
             reused=len(states) * len(job.track_keys) - self._tracked,
             seconds=self._seconds,
@@ -169,11 +146,15 @@ class Worker:
     def _span(self, state: _State) -> range:
         """The grid positions that have to be decoded for this window; empty when everything is there."""
         if state.untracked:
-            return state.window.positions
+            return range(0) if self._is_long(state.window) else state.window.positions
         clips = {c.id: c for c in state.window.clips if self._saves(c)}
         if self._settings.task != "track":
             clips |= {draft.clip.id: draft.clip for draft in state.drafts if draft.wanted}
         return range(min(c.start for c in clips.values()), max(c.stop for c in clips.values())) if clips else range(0)
+
+    def _is_long(self, window: Window) -> bool:
+        """Whether a window's frames are decoded as the tracker asks for them; only where nothing else needs them."""
+        return self._settings.task == "track" and is_long(window)
 
     def _saves(self, clip: Clip) -> bool:
         wanted = self._settings.clip.save or self._settings.task == "clip"
@@ -243,9 +224,15 @@ class Worker:
 
     def _track(self, job: Job, state: _State, frames: Sequence[Fed], measure: Measure) -> None:
         missing = [p for p, known in enumerate(state.known) if known is None]
-        with self._timed("track"):
-            prompts = [self._settings.prompts[p] for p in missing]
-            results = self._tracking.track(job.chunk.video, state.window, frames, prompts)
+        with ExitStack() as stack:
+            given = in_memory(frames)
+            if self._is_long(state.window):
+                with self._timed("decode"):
+                    where = self._settings.reader, self._tracking.max_side
+                    given = stack.enter_context(decoded_when_asked(state.window, *where))
+            with self._timed("track"):
+                prompts = [job.prompts[p] for p in missing]
+                results = self._tracking.track(job.chunk.video, state.window, given, prompts)
         for p, found in zip(missing, results, strict=True):
             before = state.before[p]
             lost = found.error is not None and before is not None and before.error is None
@@ -255,7 +242,7 @@ class Worker:
 
     def _keep_tracks(self, job: Job, states: Sequence[_State]) -> None:
         """Store the tracks, unless decoding stopped half-way: a key promises all windows of its chunk."""
-        for p, (key, prompt) in enumerate(zip(job.track_keys, self._settings.prompts, strict=True)):
+        for p, (key, prompt) in enumerate(zip(job.track_keys, job.prompts, strict=True)):
             done = [state.known[p] for state in states]
             if all(w is not None for w in done):
                 self._store.write(key, prompt, [w for w in done if w is not None])

@@ -28,8 +28,8 @@ import numpy as np
 from sam.errors import TrackingFailed, UnknownPrompt, WrongPrompt
 from sam.memory import ModelTracker, OutOfMemory, release_cuda
 from sam.prompts import check_prompt
-from sam.tracker import Dialogue, DialogueTracker, Tracker
-from sam.types import FrameMasks, Mask, Prompt, SessionFrames, Track
+from sam.tracker import DetectingTracker, Dialogue, DialogueTracker, Tracker
+from sam.types import Detected, FrameMasks, Mask, Prompt, SessionFrames, Track
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ class SAMSession:
     passes: how many times the frames will be tracked, with `reset` in between; with several, the tracker may keep what
     depends on no prompt until the session ends. release: "window" frees cached CUDA memory when the session ends;
     "never" leaves it to the allocator; None does what the tracker's own option says. degraded: whether `tracks` found
-    fewer objects than there were, because the device's memory ran out.
+    fewer objects than there were, because the device's memory ran out. detected: what `tracks` began from, of a tracker
+    that detects first.
     """
 
     def __init__(self, tracker: Tracker, frames: SessionFrames, release: str | None = None, passes: int = 1) -> None:
@@ -57,6 +58,7 @@ class SAMSession:
         self._release = release or (tracker.release if isinstance(tracker, ModelTracker) else "window")
         self._passes = passes
         self.degraded = False
+        self.detected: tuple[Detected, ...] = ()
 
     def __enter__(self) -> Self:
         if self._passes > 1 and isinstance(self._tracker, ModelTracker):
@@ -214,7 +216,9 @@ class SAMSession:
                 masks.setdefault(object_id, []).append(mask)
                 first_score.setdefault(object_id, score)
         everything = ", ".join(p.text for p in self._prompts if p.text) or "object"
-        by = self._tracker.found_by if isinstance(self._tracker, ModelTracker) else {}
+        by = dict(self._tracker.found_by) if isinstance(self._tracker, ModelTracker) else {}
+        self.detected = tuple(self._tracker.detected) if isinstance(self._tracker, DetectingTracker) else ()
+        by |= {each.object_id: each.phrase for each in self.detected}
         return [
             Track(i, by.get(i, everything), np.array(frames[i], np.int32), tuple(masks[i]), float(first_score[i]))
             for i in sorted(frames)

@@ -12,7 +12,7 @@ from pipeline.crew.drive import WorkerDied
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from pipeline.worker import Job, Outcome
+    from pipeline.job import Job, Outcome
 
 
 class ActorMember:

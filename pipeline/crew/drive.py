@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord, Failure
-from pipeline.worker import Job, Outcome
+from pipeline.job import Job, Outcome
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings

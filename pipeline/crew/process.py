@@ -18,7 +18,7 @@ from pipeline.crew.drive import WorkerDied
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from pipeline.worker import Job, Outcome
+    from pipeline.job import Job, Outcome
 
 STOP_S = 20.0
 NEW = multiprocessing.get_context("spawn")  # a forked process would inherit the locks of threads, and a CUDA context

@@ -17,7 +17,7 @@ from pipeline.executors.executor import executor
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from pipeline.worker import Job, Outcome
+    from pipeline.job import Job, Outcome
 
 
 @executor("ray")

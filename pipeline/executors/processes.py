@@ -16,7 +16,7 @@ from pipeline.executors.local import cores
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from pipeline.worker import Job, Outcome
+    from pipeline.job import Job, Outcome
 
 
 @executor("processes")

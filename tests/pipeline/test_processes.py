@@ -20,7 +20,7 @@ from pipeline.crew.drive import Jobs
 from pipeline.executors.processes import Processes, devices_of
 from pipeline.settings import Settings
 from pipeline.split import Splits
-from pipeline.worker import Job
+from pipeline.job import Job
 from sam.backends import device
 from sam.errors import TrackerUnavailable
 from tests.pipeline.composing import loaded
