@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.crew.drive import WorkerDied
 
 if TYPE_CHECKING:
-    from pipeline.settings import Settings
     from pipeline.job import Job, Outcome
+    from pipeline.settings import Settings
 
 
 class ActorMember:

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from pipeline.job import Job, Outcome
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord, Failure
-from pipeline.job import Job, Outcome
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -123,4 +123,4 @@ def given_up(settings: Settings, job: Job, reason: str) -> Outcome:
     if settings.task not in ("track", "clip"):
         record = ChunkRecord(job.record_id, job.chunk.id, video, clips, (), (), failures)
         Ledger(Layout(settings.out, settings.tracks)).write(record)
-    return Outcome(job.record_id, len(clips), 0, len(failures), 0, 0, {})
+    return Outcome(job.record_id, len(clips), 0, failures, 0, 0, {})

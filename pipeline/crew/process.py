@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.crew.drive import WorkerDied
 
 if TYPE_CHECKING:
-    from pipeline.settings import Settings
     from pipeline.job import Job, Outcome
+    from pipeline.settings import Settings
 
 STOP_S = 20.0
 NEW = multiprocessing.get_context("spawn")  # a forked process would inherit the locks of threads, and a CUDA context

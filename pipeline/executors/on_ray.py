@@ -16,8 +16,8 @@ from pipeline.errors import ConfigError
 from pipeline.executors.executor import executor
 
 if TYPE_CHECKING:
-    from pipeline.settings import Settings
     from pipeline.job import Job, Outcome
+    from pipeline.settings import Settings
 
 
 @executor("ray")

@@ -15,8 +15,8 @@ from pipeline.executors.executor import executor
 from pipeline.executors.local import cores
 
 if TYPE_CHECKING:
-    from pipeline.settings import Settings
     from pipeline.job import Job, Outcome
+    from pipeline.settings import Settings
 
 
 @executor("processes")
