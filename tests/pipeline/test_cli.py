@@ -204,12 +204,12 @@ def test_an_error_that_nobody_expected_keeps_its_traceback(capsys: pytest.Captur
 
 def test_one_jobs_error_leaves_the_others_and_the_worst_status_counts(capsys: pytest.CaptureFixture[str]) -> None:
     statuses = Statuses()
-    assert statuses.last == statuses.finish() == 0
+    assert statuses.hand_back() == statuses.finish() == 0
     statuses.add("prompt=cow", 0, summary())
     with statuses.catching("prompt=calf"):
         raise DiskError("no space left")
     statuses.add("prompt=ox", 0, summary(crops=5))
-    assert statuses.last == 0 and statuses.finish() == 3
+    assert statuses.hand_back() == 0 and statuses.finish() == 3
     printed = capsys.readouterr()
     assert printed.err == "prompt=calf: no space left\n"
     assert printed.out.splitlines() == [
@@ -223,7 +223,7 @@ def test_one_jobs_error_leaves_the_others_and_the_worst_status_counts(capsys: py
 def test_one_job_alone_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
     statuses = Statuses()
     statuses.add(None, 3, summary(failures=2))
-    assert statuses.finish() == statuses.last == 3
+    assert statuses.finish() == statuses.hand_back() == 3
     assert capsys.readouterr().out == ""
 
 
