@@ -135,3 +135,23 @@ def test_what_does_not_fit_is_said_before_a_model_is_loaded(videos: Path, go: An
     assert done.status == 2 and "x.txt cannot be read: No such file" in done.text
     done = go(videos, "tracker.weights=checkpoints/sam2.1_hiera_large.pt")
     assert done.status == 2 and "facebook/sam2.1-hiera-tiny" in done.text and "original SAM2 package" in done.text
+
+
+@pytest.mark.slow
+def test_sam3_takes_a_prompts_file_too(videos: Path, checkpoint: Path) -> None:
+    """A phrase at a time; asked twice, it finds all once."""
+    (videos / "prompts.txt").write_text("cow, red\ncow, cow\n")
+    done = run_process(
+        *("task=batch", "clip.whole=true", "clip.stride=1", "tracker=sam3_hf", "tracker.device=cpu"),
+        *(f"videos={videos}/videos", f"prompts_file={videos}/prompts.txt", f"out={videos}/out"),
+        *(f"tracker.weights={checkpoint}", f"tracker.max_side={WIDTH}"),
+        **ALONE,
+    )
+    assert done.status == 0, done.text
+    found = documents(videos)
+    assert [each["prompts"] for each in found.values()] == ["cow, red", "cow"]
+    for document in found.values():
+        assert set(document) == set(GUIDE) and set(document["parameters"].values()) == {None}
+        cows = [each for each in document["detections"] if each["label"] == "cow"]
+        assert len({each["object_id"] for each in cows}) == len(cows) >= 2
+    assert len(colourful(videos / "out/b/v_segmented.mp4")) == FRAMES
