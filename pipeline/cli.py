@@ -173,6 +173,14 @@ def _composition(error: HydraException) -> str:
         key, values = ambiguous.groups()
         listed = shlex.quote(f"{key}=[{values}]")
         return f"{key}={values} is several values: add -m for a dataset of each, or write {listed} for a list"
+    preset = re.match(r"In '([\w]+)/([\w-]+)': ConfigKeyError", lines[0])
+    unknown = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), None)
+    if preset and unknown:
+        section = unknown.split(".")[0]
+        return (
+            f"{preset[1]}={preset[2]} sets {unknown}, which the chosen {section}=... does not have: leave {section} to "
+            f"the preset, or leave the preset out and set what you need of it key by key"
+        )
     found = re.match(r"Could not override '([\w.]+)'", lines[0])
     if found is None:
         return plain(error.__cause__ or error)

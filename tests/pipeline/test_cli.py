@@ -144,6 +144,10 @@ def test_a_word_without_a_value_is_told_how_to_be_written(capsys: pytest.Capture
         ("crop=nope", "crop must be one of context, slowfast, videomae, got 'nope'"),
         ("tracker=sam4", "tracker must be one of file, grounded_sam2, motion, sam2, sam2_auto, sam3"),
         ("executor=slurm", "executor must be one of local"),
+        (
+            "experiment=batch_segmentation",
+            "batch_segmentation sets tracker.single, which the chosen tracker=... does not",
+        ),
         ("clip.stride=abc", "clip.stride: Value 'abc'"),
         ("crop.size=${nope}", "Interpolation key 'nope' not found"),
     ],
