@@ -276,7 +276,7 @@ def _require(config: Config) -> None:
     if needs_tracker and "text" not in config.tracker.build().understands:
         raise ConfigError(
             f"tracker={name} follows what points, boxes or masks name and finds nothing by prompt={config.prompt}: use "
-            f"tracker=sam3_hf or tracker=grounded_sam2 for task={config.task}"
+            f"tracker=sam3_hf or tracker=grounded_sam2 for task={config.task}, or name them with tracker.boxes=FILE"
         )
 
 
@@ -344,7 +344,7 @@ def _make_absolute(cfg: DictConfig) -> None:
         cfg.videos = _place(videos)
     elif isinstance(videos, ListConfig):
         cfg.videos = [_place(v) if isinstance(v, str) and v else v for v in videos]
-    for key in ("select.roi", "tracks.path", "tracker.path", "split.by", "labels", "clip.spans"):
+    for key in ("select.roi", "tracks.path", "tracker.path", "tracker.boxes", "split.by", "labels", "clip.spans"):
         path = OmegaConf.select(cfg, key)
         if path and (key != "split.by" or path.endswith(".csv")):
             OmegaConf.update(cfg, key, str(_absolute(path)))

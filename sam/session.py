@@ -80,7 +80,9 @@ class SAMSession:
         check_prompt(prompt, frames)
         if prompt.text is None and prompt.object_id is None:
             prompt = replace(prompt, object_id=min(set(range(len(self._prompts) + 1)) - set(self.objects)))
-        if 1 not in prompt.labels and prompt.kinds == {"points"} and prompt.object_id not in self.objects:
+        by_text = any(known.text is not None for known in self._prompts)  # then the tracker numbers objects itself
+        unnamed = prompt.object_id not in self.objects and not by_text
+        if 1 not in prompt.labels and prompt.kinds == {"points"} and unnamed:
             raise WrongPrompt(
                 f"object {prompt.object_id} is not named yet: give it a point inside (label 1), a box or a mask first"
             )
