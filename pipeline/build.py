@@ -70,6 +70,8 @@ class Build:
         settings = self.settings
         prompts = () if settings.task == "clip" else settings.prompts
         identity = self._identity() if prompts else {}
+        if settings.disjoint:
+            identity = identity | {"disjoint": True}
         splits = self.splits(footage)
         made = []
         for chunk in footage.chunks:

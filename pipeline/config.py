@@ -99,6 +99,7 @@ class Config:
     tracks: TracksConfig = field(default_factory=TracksConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     tracker: Any = None
+    disjoint: bool = False  # no pixel in two masks of one prompt: it goes to the higher score, then the smaller object
     reader: str = "pyav"
     crop: CropConfig = field(default_factory=CropConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
@@ -163,6 +164,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         out=out,
         tracks=tracks,
         keep_tracks=config.tracks.keep,
+        disjoint=config.disjoint,
         include=_texts("select.include", config.select.include),
         exclude=_texts("select.exclude", config.select.exclude),
         hours=_hours(config.select.hours),

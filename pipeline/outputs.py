@@ -30,7 +30,7 @@ from pipeline.errors import DatasetError
 from pipeline.executors.local import cores
 from pipeline.footage import Footage, survey
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes, writing, writing_folder
-from pipeline.output_files import KINDS, Item, OutputFiles, Shown, write
+from pipeline.output_files import FILES, KINDS, Item, OutputFiles, Shown, write
 from pipeline.progress import LINE_EVERY_S
 from pipeline.settings import Settings
 from pipeline.tables import read_table
@@ -186,7 +186,7 @@ class Work:
         failed = len(self.failures)
         with ExitStack() as stack:
             places = {
-                kind: stack.enter_context((writing if kind == "overlay" else writing_folder)(folder / KINDS[kind]))
+                kind: stack.enter_context((writing if kind in FILES else writing_folder)(folder / KINDS[kind]))
                 for kind in missing
             }
             size = piece.video.width, piece.video.height
@@ -213,6 +213,7 @@ class Work:
         own = {
             "masks": (options.masks, options.style, options.quality, options.apart),
             "overlay": (asdict(self._settings.encode),),
+            "video": (options.style, asdict(self._settings.encode)),
             "alpha": (options.alpha, options.apart, asdict(self._settings.encode)),
         }[kind]
         clips = [part.clip.id for part in piece.parts]

@@ -87,7 +87,7 @@ def _row(window: Window, tracker: Tracker, settings: Settings) -> Row:
     middle = len(frames) // 2
     cells = []
     for prompt in settings.prompts:
-        with SAMSession(tracker, seen) as session:
+        with SAMSession(tracker, seen, disjoint=settings.disjoint) as session:
             session.add_prompt(Prompt(text=prompt))
             tracks = session.tracks()
         cells.append(Cell(len(tracks), _jpeg(overlay(frames[middle].rgb, tracks, middle))))

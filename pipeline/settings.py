@@ -156,6 +156,7 @@ class OutputsConfig:
     quality: int = 80  # of jpeg and webp, 1 to 100; webp is lossless at 100
     every: int = 1  # every n-th sampled frame
     overlay: bool = True  # H.264 with masks, boxes, labels and ids
+    video: bool = False  # H.264 in the style of the masks, all objects together
     alpha: str | None = None
     per_object: bool | None = None
     objects: str = "kept"  # kept: what is in the dataset; all: everything that was tracked
@@ -180,8 +181,9 @@ class OutputsConfig:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Which of "masks", "overlay" and "alpha" are wanted."""
-        wanted = {"masks": self.masks is not None, "overlay": self.overlay, "alpha": self.alpha is not None}
+        """Which of "masks", "overlay", "video" and "alpha" are wanted."""
+        wanted = {"masks": self.masks is not None, "overlay": self.overlay, "video": self.video}
+        wanted["alpha"] = self.alpha is not None
         return tuple(kind for kind, on in wanted.items() if on)
 
     @property
@@ -200,6 +202,7 @@ class Settings:
     out: Path
     tracks: Path
     keep_tracks: bool
+    disjoint: bool
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     hours: tuple[float, float] | None

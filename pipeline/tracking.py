@@ -101,7 +101,7 @@ class Tracking:
         images = [fed.small for fed in frames]
         seen = SessionFrames(images, indices, times_s, video.width, video.height, video.name)
         found = []
-        with SAMSession(self._tracker, seen, passes=len(prompts)) as session:
+        with SAMSession(self._tracker, seen, passes=len(prompts), disjoint=self._settings.disjoint) as session:
             for prompt in prompts:
                 found.append(self._pass(session, prompt, empty))
         for tracks in found:

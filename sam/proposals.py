@@ -69,7 +69,10 @@ class Proposed:
 
 @runtime_checkable
 class ProposingTracker(Protocol):
-    """A tracker that names its objects itself, by clicks. on_proposed: is told what it proposed, frame by frame."""
+    """A tracker that names its objects itself, by clicks; its config says `names_objects = True`.
+
+    on_proposed: is told what it proposed, frame by frame.
+    """
 
     on_proposed: Callable[[Proposed], None] | None
 

@@ -25,6 +25,7 @@ from typing import Self
 
 import numpy as np
 
+from sam.disjoint import disjoint
 from sam.errors import TrackingFailed, UnknownPrompt, WrongPrompt
 from sam.memory import ModelTracker, OutOfMemory, release_cuda
 from sam.prompts import check_prompt
@@ -41,11 +42,19 @@ class SAMSession:
 
     passes: how many times the frames will be tracked, with `reset` in between; with several, the tracker may keep what
     depends on no prompt until the session ends. release: "window" frees cached CUDA memory when the session ends;
-    "never" leaves it to the allocator; None does what the tracker's own option says. degraded: whether `tracks` found
-    fewer objects than there were, because the device's memory ran out.
+    "never" leaves it to the allocator; None does what the tracker's own option says. disjoint: no pixel in two masks of
+    a frame (`sam.disjoint`). degraded: whether `tracks` found fewer objects than there were, because the device's
+    memory ran out.
     """
 
-    def __init__(self, tracker: Tracker, frames: SessionFrames, release: str | None = None, passes: int = 1) -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        frames: SessionFrames,
+        release: str | None = None,
+        passes: int = 1,
+        disjoint: bool = False,
+    ) -> None:
         if len(frames) == 0:
             raise ValueError(f"a session needs at least one frame of {frames.video}")
         self._tracker = tracker
@@ -56,6 +65,7 @@ class SAMSession:
         self._told = 0  # how many of the prompts the state has had
         self._release = release or (tracker.release if isinstance(tracker, ModelTracker) else "window")
         self._passes = passes
+        self._apart = disjoint
         self.degraded = False
 
     def __enter__(self) -> Self:
@@ -136,7 +146,7 @@ class SAMSession:
             dialogue = self._dialogue()
             self._tell(dialogue)
             self._running = dialogue.propagate(direction, start, end)
-        yield from self._running
+        yield from self._decided(self._running)
 
     def remove(self, object_id: int) -> None:
         """Forget an object and its prompts; raises WrongPrompt if no prompt has named it."""
@@ -197,7 +207,7 @@ class SAMSession:
         log.warning("%s; trying once more with less", reason)
         self._running = tracker.track_smaller(frames, tuple(self._prompts))
         try:
-            tracks = self._gather(self._running)
+            tracks = self._gather(self._decided(self._running))
         except OutOfMemory:
             raise TrackingFailed(
                 f"{reason}, also with the state in main memory and half the objects: lower tracker.max_objects, "
@@ -205,6 +215,9 @@ class SAMSession:
             ) from None
         self.degraded = tracker.degraded
         return tracks
+
+    def _decided(self, found: Iterator[FrameMasks]) -> Iterator[FrameMasks]:
+        return map(disjoint, found) if self._apart else found
 
     def _gather(self, found: Iterator[FrameMasks]) -> list[Track]:
         frames: dict[int, list[int]] = {}

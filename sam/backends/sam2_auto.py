@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 
@@ -46,6 +46,8 @@ class Sam2AutoConfig:
     tracker sees. max_objects: so many of the largest. seeds: clicks that name each object, `apart` pixels from another.
     propose_every: look again for what is new on every so-many-th tracked frame; null for the first frame alone.
     """
+
+    names_objects: ClassVar[bool] = True
 
     device: str = "auto"
     dtype: str = "auto"
@@ -160,7 +162,7 @@ class Sam2AutoTracker(PromptableTracker):
         prompts = []
         for number, each in enumerate(selected.objects, FIRST + len(found)):
             clicks = seeds(each.mask, self._auto.seeds, self._auto.apart)
-            places = tuple(((x + 0.5) * across, (y + 0.5) * down) for x, y in clicks)
+            places = tuple((float(int((x + 0.5) * across)), float(int((y + 0.5) * down))) for x, y in clicks)
             prompts.append(Prompt(frame=frame, object_id=number, points=places, labels=(1,) * len(places)))
         found += prompts
         if self.on_proposed is not None:

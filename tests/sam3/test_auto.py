@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from pipeline.layout import Layout
+from pipeline.segment import segment
+from pipeline.segment_auto import segment_auto
 from sam.backends import promptable_proposals, sam2_auto
 from sam.backends.promptable_proposals import Asking, propose
 from sam.backends.sam2_auto import Sam2AutoConfig, Sam2AutoTracker
@@ -17,6 +22,7 @@ from sam.image import ImageMask, segment_image
 from sam.proposals import select
 from sam.session import SAMSession
 from sam.types import FrameMasks, Mask, Prompt
+from tests.pipeline.composing import loaded as loaded_settings
 from tests.running import rows, run_process
 from tests.sam3.footage import HEIGHT, WIDTH, Footage, blobs
 from tests.sam3.test_main import ALONE
@@ -270,3 +276,46 @@ def test_a_video_becomes_crops_without_a_prompt(
     assert done.status == 0, done.text
     samples = rows(tmp_path / "samples.parquet")
     assert {s["start_frame"] for s in samples} == {0, 10} and {s["prompt"] for s in samples} == {"thing"}
+
+
+def test_a_video_leaves_what_was_proposed_chosen_and_clicked(
+    video: Path,  # noqa: F811
+    prompted: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pictures, proposals, clicks and results, as the hosted models' scripts leave them; the clicks read back give the
+    same masks; a rerun makes nothing."""
+    footage = blobs(12, scale=2)
+
+    def proposed(engine: object, image: np.ndarray, asking: Asking) -> list[ImageMask]:
+        masks = [Mask.encode(plane) for plane in footage.truth[0]]
+        return [ImageMask(mask, 0.9) for mask in masks if mask is not None]
+
+    monkeypatch.setattr(sam2_auto, "propose", proposed)
+    weights = ("tracker.device=cpu", f"tracker.weights={prompted['sam2']}", f"videos={video}")
+    words = ("experiment=auto_segmentation", "tracker.min_area=100", "segment.end=7", f"out={tmp_path}")
+    auto = loaded_settings(*words, *weights)
+    layout = Layout(auto.out, auto.tracks)
+    assert segment_auto(auto, layout) == 0
+    folder = layout.segment("blobs.mp4")
+    names = {"frame0.png", "masks_all", "masks_selected", "clicks.json", "video_result.json"}
+    assert {p.name for p in folder.iterdir()} == names | {"masks", "overlay.mp4", "video.mp4", "masks.json"}
+    assert cv2.imread(str(folder / "frame0.png")).shape == (2 * HEIGHT, 2 * WIDTH, 3)
+    assert np.abs(cv2.imread(str(folder / "frame0.png"))[..., ::-1].astype(int) - footage.images[0]).mean() < 6
+    for name, colour in (("masks_all/mask_000", 0), ("masks_selected/obj_01", 1), ("masks_selected/obj_02", 0)):
+        plane = cv2.imread(str(folder / f"{name}.png"), cv2.IMREAD_GRAYSCALE)
+        assert np.array_equal(plane, footage.truth[0, colour] * 255)
+    result = json.loads((folder / "video_result.json").read_text())
+    assert [each["object_id"] for each in result["objects"]] == ["obj_1", "obj_2"] and result["frames"] == [0, 7]
+    made = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    assert segment_auto(auto, layout) == 0
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == made
+    words = ("task=segment", "tracker=sam2", "tracker.max_side=null", "segment.end=7", f"out={tmp_path}/again")
+    again = loaded_settings(*words, *weights, f"segment.clicks={folder}/clicks.json")
+    assert segment(again, Layout(again.out, again.tracks)) == 0
+    first, second = (
+        json.loads((each / "masks.json").read_text())["annotations"]
+        for each in (folder, Layout(again.out, again.tracks).segment("blobs.mp4"))
+    )
+    assert first == second and first
