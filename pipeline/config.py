@@ -100,6 +100,7 @@ class Config:
     clip: ClipConfig = field(default_factory=ClipConfig)
     tracker: Any = None
     disjoint: bool = False  # no pixel in two masks of one prompt: it goes to the higher score, then the smaller object
+    corrections: str | None = None  # a JSON file, or a folder with one for every video
     reader: str = "pyav"
     crop: CropConfig = field(default_factory=CropConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
@@ -165,6 +166,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         tracks=tracks,
         keep_tracks=config.tracks.keep,
         disjoint=config.disjoint,
+        corrections=Path(config.corrections) if config.corrections else None,
         include=_texts("select.include", config.select.include),
         exclude=_texts("select.exclude", config.select.exclude),
         hours=_hours(config.select.hours),
@@ -346,7 +348,16 @@ def _make_absolute(cfg: DictConfig) -> None:
         cfg.videos = _place(videos)
     elif isinstance(videos, ListConfig):
         cfg.videos = [_place(v) if isinstance(v, str) and v else v for v in videos]
-    for key in ("select.roi", "tracks.path", "tracker.path", "tracker.boxes", "split.by", "labels", "clip.spans"):
+    for key in (
+        "select.roi",
+        "tracks.path",
+        "tracker.path",
+        "tracker.boxes",
+        "split.by",
+        "labels",
+        "corrections",
+        "clip.spans",
+    ):
         path = OmegaConf.select(cfg, key)
         if path and (key != "split.by" or path.endswith(".csv")):
             OmegaConf.update(cfg, key, str(_absolute(path)))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from pipeline.build import Build
+from pipeline.corrections import CLICKS
 from pipeline.footage import Footage, survey
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord
 from pipeline.settings import SPLITS, Settings
 from pipeline.split import planned_splits
+from pipeline.worker import Job
 
 
 def plan(settings: Settings) -> tuple[int, str]:
@@ -24,6 +27,7 @@ def plan(settings: Settings) -> tuple[int, str]:
     done = [job for job in jobs if job.record_id in on_disk]
     keys = {key: len(job.chunk.windows) for job in jobs for key in job.track_keys}
     stored = {key for key in keys if build.store.has(key)}
+    again = _tracked_again(build, jobs, stored)
     frames = sum(len(w.positions) for job in jobs for w in job.chunk.windows)
     hours = sum(video.duration for video in footage.videos) / 3600
     rows = [
@@ -32,9 +36,9 @@ def plan(settings: Settings) -> tuple[int, str]:
         ("duplicates", str(len(footage.duplicates))),
         ("clips", f"{footage.clips} of {settings.clip.num_frames} frames"),
         ("prompts", ", ".join(settings.prompts)),
-        ("to track", f"{sum(n for k, n in keys.items() if k not in stored)} windows"),
+        ("to track", f"{sum(again.get(k, n) for k, n in keys.items() if k not in stored)} windows"),
         ("frames", f"{frames} to decode"),
-        ("tracks reused", f"{sum(keys[k] for k in stored)} windows"),
+        ("tracks reused", f"{sum(keys[k] for k in stored) + sum(keys[k] - n for k, n in again.items())} windows"),
         ("chunks done", f"{len(done)} of {len(jobs)}"),
         ("splits", _splits(settings, layout, footage)),
         ("exports", ", ".join(settings.exports) or "none"),
@@ -44,6 +48,17 @@ def plan(settings: Settings) -> tuple[int, str]:
     lines = [f"{name + ':':<16} {value}" for name, value in rows]
     lines += [f"unusable: {f.error if f.video in f.error else f'{f.video}: {f.error}'}" for f in footage.failures]
     return (0 if footage.videos else 2), "\n".join(lines)
+
+
+def _tracked_again(build: Build, jobs: Sequence[Job], stored: Set[str]) -> dict[str, int]:
+    """Of chunks whose tracks are stored without the corrections asked for: how many windows clicks track once more."""
+    again = {}
+    for job in jobs:
+        for p, (key, base) in enumerate(zip(job.track_keys, job.base_keys, strict=True)):
+            if key not in stored and base != key and build.store.has(base):
+                entries = job.corrector.entries[p].values()
+                again[key] = sum(any(entry.do in CLICKS for _, entry in each) for each in entries)
+    return again
 
 
 def _splits(settings: Settings, layout: Layout, footage: Footage) -> str:

@@ -203,6 +203,7 @@ class Settings:
     tracks: Path
     keep_tracks: bool
     disjoint: bool
+    corrections: Path | None
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     hours: tuple[float, float] | None

@@ -46,7 +46,8 @@ class WindowTracks:
 
     positions: (T,) int64 grid positions of the session's frames, ascending; damaged frames may be missing. indices:
     (T,) int64 displayed frame numbers in the file. times_s: (T,) float64 seconds from the first displayed frame.
-    corrupt: session frames that the decoder flagged. error: why tracking failed, None if it did not.
+    corrupt: session frames that the decoder flagged. error: why tracking failed, None if it did not. corrected: ids of
+    objects that a person's corrections changed or named.
     """
 
     window_id: str
@@ -57,6 +58,7 @@ class WindowTracks:
     tracks: tuple[Track, ...]
     degraded: bool = False
     error: str | None = None
+    corrected: tuple[int, ...] = ()
 
     def frames_of(self, clip: Clip) -> range:
         """The session frames that lie in a clip: all of its frames, or fewer where the video ends or is damaged."""
@@ -138,6 +140,7 @@ class TrackStore:
                     "corrupt": w.corrupt,
                     "degraded": w.degraded,
                     "error": w.error,
+                    "corrected": w.corrected,
                 }
                 for w in windows
             ],
@@ -184,6 +187,7 @@ class TrackStore:
                 tracks=tuple(found),
                 degraded=w["degraded"],
                 error=w["error"],
+                corrected=tuple(w.get("corrected", ())),
             )
             for w, found in zip(head["windows"], tracks, strict=True)
         }
