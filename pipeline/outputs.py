@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from pipeline.build import Build
 from pipeline.chosen import Chosen, Part, no_tracks
-from pipeline.errors import DatasetError
+from pipeline.errors import ConfigError, DatasetError
 from pipeline.executors.local import cores
 from pipeline.footage import Footage, survey
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes, writing, writing_folder
@@ -64,6 +64,8 @@ class Piece:
 
 def outputs(settings: Settings, layout: Layout) -> int:
     """Make what is missing; returns the exit status. Raises SourceError, DatasetError, DiskError."""
+    if settings.outputs.per == "video" and settings.outputs.per_object and not settings.linking.enabled:
+        raise ConfigError("outputs.per_object=true with outputs.per=video needs individuals: set link.enabled=true")
     build = Build(settings)
     footage = survey(settings, build.ledger)
     if not layout.has_tracks():
@@ -166,6 +168,9 @@ class Work:
     def make(self, piece: Piece) -> str:
         """Make what is missing of a piece: "made", "there" or "empty". Raises VideoError, DatasetError, DiskError."""
         objects = [self._chosen.state(part) for part in piece.parts]
+        individuals = self._chosen.individuals(piece.video.name)
+        if individuals is not None:
+            objects.append(tuple((*what, item.name) for what, item in individuals.items()))
         alone = self._options.per == "clip"
         if alone and not objects[0]:
             return "empty"
@@ -177,7 +182,7 @@ class Work:
         missing = [k for k, stamp in stamps.items() if k not in there or made[k]["stamp"] != stamp]
         if not missing:
             return "there"
-        items = self._chosen.items(piece.parts[0]) if alone else []
+        items = self._chosen.items(piece.parts[0]) if alone else list(dict.fromkeys((individuals or {}).values()))
         if alone and not items:
             return "empty"
         with disk_errors(folder / KINDS["masks"]):

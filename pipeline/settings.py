@@ -148,7 +148,7 @@ class OutputsConfig:
     masks: a picture per frame (png, jpeg or webp; null for none). style: binary (255 on the object), highlighted (the
     frame, the object tinted) or greenscreen (the object on pure green). alpha: a video with transparency (webm or
     prores; null for none). per_object: one mask sequence and alpha video for every object, or false: for all together;
-    null: true, and false for whole videos.
+    null: true, and false for whole videos, where an object is an individual.
     """
 
     masks: str | None = "png"
@@ -173,10 +173,10 @@ class OutputsConfig:
             raise ValueError(f"outputs.quality must be from 1 to 100, got {self.quality}")
         if self.every < 1:
             raise ValueError(f"outputs.every must be at least 1: every n-th frame, got {self.every}")
-        if self.per == "video" and self.per_object:
+        if self.per == "video" and self.per_object and self.objects == "all":
             raise ValueError(
-                "outputs.per=video shows many windows, and an object's id holds within one: set "
-                "outputs.per_object=false, or build with clip.whole=true"
+                "outputs.per=video with outputs.per_object=true has a file for every individual, and only what is in "
+                "the dataset has one: set outputs.objects=kept, or outputs.per_object=false"
             )
 
     @property
