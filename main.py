@@ -8,17 +8,18 @@ from tempfile import TemporaryDirectory
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict, read_write
 
-from pipeline.cli import Interrupt, Statuses, explain, prepare_arguments
+from pipeline.cli import Interrupt, Statuses, addresses_hydra, explain, prepare_arguments
 from pipeline.config import load, register
 from pipeline.help import help_text
 
+HYDRA = "1.3"  # the version whose behaviour is asked for
 statuses = Statuses()
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def job(cfg: DictConfig) -> int:
     """One job: the only one of a run, or one of a sweep's. Never exits; remembers its status."""
     from pipeline.run import run
@@ -31,6 +32,17 @@ def job(cfg: DictConfig) -> int:
     return statuses.last
 
 
+def compose_once(arguments: list[str]) -> None:
+    """Run one job. `hydra.main` does the same and composes twice, first to learn whether it is asked for a sweep."""
+    with hydra.initialize(version_base=HYDRA, config_path="conf", job_name="main"):
+        cfg = hydra.compose("config", overrides=arguments, return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
+        with read_write(cfg), open_dict(cfg):
+            del cfg["hydra"]
+        job(cfg)
+
+
 def main() -> int:
     """Run the command line; returns the exit status."""
     if {"--help", "-h"} & set(sys.argv[1:]):
@@ -41,7 +53,10 @@ def main() -> int:
     with Interrupt(), TemporaryDirectory(prefix="clipcrop-") as scratch:
         sys.argv[1:] = prepare_arguments(sys.argv[1:], scratch)
         try:
-            job()
+            if addresses_hydra(sys.argv[1:]):
+                hydra.main(version_base=HYDRA, config_path="conf", config_name="config")(job)()
+            else:
+                compose_once(sys.argv[1:])
         except Exception as error:
             return explain(error)
         except KeyboardInterrupt:

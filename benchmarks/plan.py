@@ -27,10 +27,10 @@ from benchmarks.given import settings
 from benchmarks.table import Result, arguments, interleaved, publish
 from pipeline.build import Build
 from pipeline.footage import survey
+from pipeline.job import Job
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord, CropFile, Figures, PixelFigures, Sample
-from pipeline.worker import Job
 from video.encoder import EncodeConfig, encode
 from video.types import Clip, Window, digest
 

@@ -23,6 +23,7 @@ from pipeline.correcting import Corrector
 from pipeline.derive import checksums, export, read_state, report, write_state
 from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
+from pipeline.job import Job, Outcome
 from pipeline.judge import Judge
 from pipeline.labels import Label, apply
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
@@ -33,7 +34,6 @@ from pipeline.settings import FROM_DATASET, Settings
 from pipeline.split import Splits, planned_splits, settle
 from pipeline.tables import read_table, write_table
 from pipeline.track_store import TrackStore, track_key
-from pipeline.worker import Job, Outcome
 from sam.errors import TrackerUnavailable
 from video.types import digest
 
@@ -71,16 +71,16 @@ class Build:
     def jobs(self, footage: Footage) -> list[Job]:
         """Every chunk of this run's settings with the keys of its tracks and its record."""
         settings = self.settings
-        prompts = () if settings.task == "clip" else settings.prompts
-        identity = self._identity() if prompts else {}
+        identity = self._identity() if settings.task != "clip" and any(footage.prompts.values()) else {}
         if settings.disjoint:
             identity = identity | {"disjoint": True}
         splits = self.splits(footage)
         touched = corrections_of(settings, footage)
         made = []
         for chunk in footage.chunks:
+            prompts = footage.prompts[chunk.video.name]
             keys, base, entries = [], [], {}
-            for p, prompt in enumerate(settings.prompts):
+            for p, prompt in enumerate(prompts):
                 windows = touched.get(chunk.video.name, {}).get(prompt, {})
                 mine = touching(windows, chunk)
                 corrections = {} if mine is None else {"corrections": mine}
@@ -90,7 +90,7 @@ class Build:
                 entries[p] = {window.id: windows[window.id] for window in chunk.windows if window.id in windows}
             name = record_id(chunk, keys, settings.crop, settings.encode)
             only = splits.only(chunk.video.name)
-            made.append(Job(chunk, tuple(keys), name, only, tuple(base), Corrector(entries)))
+            made.append(Job(chunk, prompts, tuple(keys), name, only, tuple(base), Corrector(entries)))
         return made
 
     def splits(self, footage: Footage) -> Splits:
@@ -104,7 +104,7 @@ class Build:
             jobs = self.jobs(footage)
         if not footage.videos and not footage.duplicates:
             self._all_failed(footage.failures)
-        self._save_settings()
+        self.save_settings()
         outcomes = self._work(jobs, footage)
         if self.settings.task in ("track", "clip"):
             return self._summary(footage, outcomes, 0, 0, sum(o.failures for o in outcomes) + len(footage.failures))
@@ -212,7 +212,7 @@ class Build:
         made = index.build(records(), judge, self.settings.crop.size, refused, footage.failures)
         self.layout.links.unlink(missing_ok=True)
         if self.settings.linking.enabled:
-            chunks = [(job.chunk, dict(zip(self.settings.prompts, job.track_keys, strict=True))) for job in jobs]
+            chunks = [(job.chunk, dict(zip(job.prompts, job.track_keys, strict=True))) for job in jobs]
             found = individuals(tracklets, chunks, self.store, self.settings.linking)
             write_table(self.layout.links, found.links)
             made = joined(made, found)
@@ -277,12 +277,13 @@ class Build:
             log.info("tracker=%s is not installed here: its stored tracks are used", settings.tracker_name)
             return remembered
 
-    def _save_settings(self) -> None:
+    def save_settings(self) -> None:
+        """Note under `out` what it is made with."""
         with disk_errors(self.layout.dataset_yaml):
             self.layout.root.mkdir(parents=True, exist_ok=True)
             self.layout.records.mkdir(parents=True, exist_ok=True)
         document = self.settings.dataset_document.encode()
-        if self.settings.task == "build" and _read(self.layout.dataset_yaml) != document:
+        if self.settings.task in ("build", "batch") and _read(self.layout.dataset_yaml) != document:
             write_bytes(self.layout.dataset_yaml, document)
         if self.settings.tracker is not None and self.settings.task != "clip":
             self.store.remember_identity(self.settings.tracker_name, self.settings.tracker, self._identity())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from pipeline.errors import DatasetError
+from pipeline.job import Job
 from pipeline.judge import Judge
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
@@ -20,7 +21,7 @@ from pipeline.records import ChunkRecord
 from pipeline.settings import Settings
 from pipeline.tables import read_table
 from pipeline.track_store import TrackStore, WindowTracks, degraded_key
-from pipeline.worker import Job
+from sam.prompts import phrases_in
 from sam.types import Mask, Track
 from video.types import Clip, Frame, Window
 
@@ -70,7 +71,8 @@ class Chosen:
         self._layout = layout
         self._ledger = Ledger(layout)
         self._store = TrackStore(layout)
-        self._names = _file_names(settings.prompts)
+        texts = dict.fromkeys(text for job in jobs for text in job.prompts)
+        self._names = _file_names(list(dict.fromkeys(p for text in texts for p in (text, *phrases_in(text)))))
         self._stored: tuple[Job, list[dict[str, WindowTracks]]] | None = None
         self._named: tuple[str, dict[tuple[str, str, int], Item]] | None = None
         self._judged: tuple[Job, dict[str, dict[tuple[str, int], str]]] | None = None
@@ -116,7 +118,7 @@ class Chosen:
         """Raises DatasetError when the clip has no tracks, or could not be tracked."""
         indices: dict[int, int] = {}
         masks: dict[int, dict[Item, Mask]] = {}
-        for window in self._windows(part):
+        for window in self.windows(part):
             indices |= dict(zip(window.positions.tolist(), window.indices.tolist(), strict=True))
         for window, track in self._tracks(part):
             item, frames = self._item(part, track), window.frames_of(part.clip)
@@ -143,14 +145,14 @@ class Chosen:
         kept = self._kept(part) if self._settings.outputs.objects == "kept" else None
         return [
             (window, track)
-            for window in self._windows(part)
+            for window in self.windows(part)
             for track in window.tracks
             if any(n in window.frames_of(part.clip) for n in track.frames.tolist())
             if kept is None or (track.prompt, track.object_id) in kept
         ]
 
-    def _windows(self, part: Part) -> list[WindowTracks]:
-        """What was tracked in the part's window, per prompt."""
+    def windows(self, part: Part) -> list[WindowTracks]:
+        """What was tracked in the part's window, per prompt. Raises DatasetError without tracks."""
         if self._stored is None or self._stored[0] is not part.job:
             self._stored = None  # one chunk's masks at a time
             try:

@@ -58,6 +58,11 @@ def prepare_arguments(arguments: Sequence[str], scratch: str) -> list[str]:
     return [*arguments, *ours]
 
 
+def addresses_hydra(arguments: Sequence[str]) -> bool:
+    """Whether Hydra itself is spoken to, by a flag such as -m or --cfg or by one of its own settings."""
+    return any(word.startswith(("-", "hydra.", "hydra/", "+hydra", "~hydra")) for word in arguments)
+
+
 class Statuses:
     """The statuses and summaries of the jobs of this run."""
 
@@ -146,6 +151,11 @@ def _composition(error: HydraException) -> str:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         return f"{group} must be one of {', '.join(error.options)}, got {choice!r}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", lines[0])
+    if ambiguous:
+        key, values = ambiguous.groups()
+        listed = shlex.quote(f"{key}=[{values}]")
+        return f"{key}={values} is several values: add -m for a dataset of each, or write {listed} for a list"
     found = re.match(r"Could not override '([\w.]+)'", lines[0])
     if found is None:
         return plain(error.__cause__ or error)

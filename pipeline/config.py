@@ -21,6 +21,7 @@ from pipeline.executors.executor import executors
 from pipeline.exports.export import CLASSES, LINKS, exports
 from pipeline.extractor import CropConfig
 from pipeline.filters.filter import filters
+from pipeline.prompts_file import read_prompts_file
 from pipeline.quoting import shell_word
 from pipeline.roi import load_regions
 from pipeline.settings import (
@@ -33,6 +34,7 @@ from pipeline.settings import (
     ShardConfig,
     SplitConfig,
 )
+from pipeline.values import exports_named, hours, one_of, prompts, texts
 from sam.tracker import trackers
 from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
@@ -43,6 +45,7 @@ TASKS = {
     "plan": "what a build would do and need; writes nothing",
     "doctor": "what this machine has and lacks for each tracker, and the fix; writes nothing",
     "preview": "a few windows across the videos and prompts in one page, to choose a prompt before days of work",
+    "batch": "whole videos by text: NAME_segmented.mp4 and NAME_metadata.json of each (experiment=batch_segmentation)",
     "clip": "only cut the clips into H.264 files under clips/",
     "track": "only track; crop later, or on another machine",
     "crop": "only crop, from tracks that are already there",
@@ -54,6 +57,7 @@ TASKS = {
     "segment": "follow what points or boxes name through one video; without any, print what the video is",
     "demo": "generate footage with known truth, build a dataset from it, and score the tracks",
 }
+NEEDS_TRACKER = frozenset({"build", "plan", "preview", "track", "crop", "demo", "batch"})
 READERS = ("pyav", "decord")
 
 
@@ -94,6 +98,7 @@ class Config:
     task: str = "build"
     videos: Any = None
     prompt: Any = None
+    prompts_file: str | None = None  # instead of prompt: a line for every video
     out: str = "dataset"
     select: SelectConfig = field(default_factory=SelectConfig)
     tracks: TracksConfig = field(default_factory=TracksConfig)
@@ -156,34 +161,38 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
     assert isinstance(config, Config)
     _require(config)
     tracks = Path(config.tracks.path) if config.tracks.path else _default_tracks(task, base)
+    name = _tracker_name(config.tracker)
+    one_phrase = name != "" and trackers()[name].one_phrase
+    lines = Path(config.prompts_file) if config.prompts_file and task in NEEDS_TRACKER | {"outputs"} else None
     roi = Path(config.select.roi) if config.select.roi else None
     load_regions(roi)
     return Settings(
         task=task,
-        videos=_texts("videos", config.videos),
-        prompts=_prompts(config.prompt),
+        videos=texts("videos", config.videos),
+        prompts=prompts(config.prompt, one_phrase),
+        prompts_file=read_prompts_file(lines, one_phrase) if lines else None,
         out=out,
         tracks=tracks,
         keep_tracks=config.tracks.keep,
         disjoint=config.disjoint,
         corrections=Path(config.corrections) if config.corrections else None,
-        include=_texts("select.include", config.select.include),
-        exclude=_texts("select.exclude", config.select.exclude),
-        hours=_hours(config.select.hours),
+        include=texts("select.include", config.select.include),
+        exclude=texts("select.exclude", config.select.exclude),
+        hours=hours(config.select.hours),
         time_pattern=config.select.time_pattern,
         roi=roi,
         clip=config.clip,
-        tracker_name=_tracker_name(config.tracker),
+        tracker_name=name,
         tracker=config.tracker,
-        reader=_one_of("reader", config.reader, READERS),
+        reader=one_of("reader", config.reader, READERS),
         crop=config.crop,
         encode=config.encode,
         filters={name: getattr(config.filters, name) for name in filters()},
         split=config.split,
         linking=config.link,
-        exports={name: getattr(config.export, name) for name in _exports(config.exports)},
-        link=_one_of("export.link", getattr(config.export, "link"), LINKS),  # noqa: B009 - a generated class
-        classes=_one_of("export.classes", getattr(config.export, "classes"), CLASSES),  # noqa: B009
+        exports={name: getattr(config.export, name) for name in exports_named(config.exports)},
+        link=one_of("export.link", getattr(config.export, "link"), LINKS),  # noqa: B009 - a generated class
+        classes=one_of("export.classes", getattr(config.export, "classes"), CLASSES),  # noqa: B009
         labels=Path(config.labels) if config.labels else None,
         executor=config.executor,
         shard=config.shard,
@@ -261,10 +270,17 @@ def _plain_values(cfg: DictConfig) -> dict[str, Any]:
 
 def _require(config: Config) -> None:
     """Refuse a config that lacks what its task needs; all missing keys in one message."""
-    needs_videos = config.task in ("build", "plan", "preview", "clip", "track", "segment")
-    needs_tracker = config.task in ("build", "plan", "preview", "track", "crop", "demo")
+    needs_videos = config.task in ("build", "plan", "preview", "clip", "track", "segment", "batch")
+    needs_tracker = config.task in NEEDS_TRACKER
     if config.labels and config.task != "label":
         raise ConfigError(f"labels={config.labels} is taken in by task=label, once the dataset is built")
+    if config.prompt is not None and config.prompts_file:
+        raise ConfigError(
+            f"prompt={config.prompt} and prompts_file={config.prompts_file} both say what to track: give one of them, "
+            "and set the other to null where a preset has it"
+        )
+    if config.task == "batch" and not config.clip.whole:
+        raise ConfigError("task=batch tracks whole videos: use experiment=batch_segmentation, or set clip.whole=true")
     missing = []
     if needs_videos and not config.videos:
         missing.append("videos=... (a file, folder, glob or list file)")
@@ -272,14 +288,18 @@ def _require(config: Config) -> None:
         missing.append("outputs.masks=png, outputs.overlay=true or outputs.alpha=webm: nothing else is left to make")
     if needs_tracker and config.tracker is None:
         missing.append(f"tracker=... (one of {', '.join(trackers())})")
-    if needs_tracker and not config.prompt:
-        missing.append("prompt=... (what to track, such as cow; with tracker=motion and tracker=file only a label)")
+    if needs_tracker and not config.prompt and not config.prompts_file:
+        missing.append(
+            "prompt=... (what to track, such as cow; with tracker=motion and tracker=file only a label), or "
+            "prompts_file=... (a line for every video)"
+        )
     if missing:
         raise ConfigError(f"task={config.task} needs " + " and ".join(missing))
     name = _tracker_name(config.tracker)
     if needs_tracker and "text" not in config.tracker.build().understands:
+        by = f"prompts_file={config.prompts_file}" if config.prompts_file else f"prompt={config.prompt}"
         raise ConfigError(
-            f"tracker={name} follows what points, boxes or masks name and finds nothing by prompt={config.prompt}: use "
+            f"tracker={name} follows what points, boxes or masks name and finds nothing by {by}: use "
             f"tracker=sam3_hf or tracker=grounded_sam2 for task={config.task}, or name them with tracker.boxes=FILE"
         )
 
@@ -293,50 +313,6 @@ def _tracker_name(tracker: Any) -> str:
     raise ConfigError(f"tracker must be one of {', '.join(trackers())}, got {tracker!r}")
 
 
-def _texts(key: str, value: Any) -> tuple[str, ...]:
-    """A scalar or a list of texts, as a tuple."""
-    if value is None:
-        return ()
-    values = value if isinstance(value, list | tuple) else [value]
-    if not all(isinstance(v, str | int | float) for v in values):
-        raise ConfigError(f"{key} must be a text or a list of texts, got {value!r}")
-    return tuple(str(v) for v in values)
-
-
-def _prompts(value: Any) -> tuple[str, ...]:
-    prompts = tuple(" ".join(p.split()) for p in _texts("prompt", value))
-    if any(not p for p in prompts):
-        raise ConfigError(f"prompt must not be empty, got {value!r}")
-    repeated = sorted({p for p in prompts if prompts.count(p) > 1})
-    if repeated:
-        raise ConfigError(f"prompt names {', '.join(repeated)} more than once: {value!r}")
-    return prompts
-
-
-def _exports(value: Any) -> tuple[str, ...]:
-    names = _texts("exports", value)
-    for name in names:
-        _one_of("exports", name, tuple(exports()))
-    return names
-
-
-def _hours(value: Any) -> tuple[float, float] | None:
-    if value is None:
-        return None
-    numbers = value if isinstance(value, list | tuple) else [value]
-    if len(numbers) != 2 or not all(isinstance(h, int | float) and 0 <= h <= 24 for h in numbers):
-        raise ConfigError(f"select.hours must be two hours of the day such as [6,18], got {value!r}")
-    if numbers[0] == numbers[1]:
-        raise ConfigError(f"select.hours must span some time, got {value!r}")
-    return float(numbers[0]), float(numbers[1])
-
-
-def _one_of(key: str, value: str, choices: Sequence[str]) -> str:
-    if value not in choices:
-        raise ConfigError(f"{key} must be one of {', '.join(choices)}, got {value!r}")
-    return value
-
-
 def _absolute(path: str) -> Path:
     return Path(path).expanduser().absolute()
 
@@ -348,16 +324,8 @@ def _make_absolute(cfg: DictConfig) -> None:
         cfg.videos = _place(videos)
     elif isinstance(videos, ListConfig):
         cfg.videos = [_place(v) if isinstance(v, str) and v else v for v in videos]
-    for key in (
-        "select.roi",
-        "tracks.path",
-        "tracker.path",
-        "tracker.boxes",
-        "split.by",
-        "labels",
-        "corrections",
-        "clip.spans",
-    ):
+    files = ("prompts_file", "select.roi", "tracker.path", "tracker.boxes", "labels", "corrections", "clip.spans")
+    for key in (*files, "tracks.path", "split.by"):
         path = OmegaConf.select(cfg, key)
         if path and (key != "split.by" or path.endswith(".csv")):
             OmegaConf.update(cfg, key, str(_absolute(path)))

@@ -27,7 +27,7 @@ def corrections_of(settings: Settings, footage: Footage) -> dict[str, dict[str, 
     found = {}
     for name, given in read_corrections(settings.corrections, footage.videos).items():
         chunks = [chunk for chunk in footage.chunks if chunk.video.name == name]
-        found[name] = windows_touched(given, chunks, settings.prompts)
+        found[name] = windows_touched(given, chunks, footage.prompts[name])
         if settings.task not in FROM_DATASET:
             assert settings.tracker is not None
             check_clicks(found[name], settings.tracker.build().understands, settings.tracker_name)

@@ -5,14 +5,14 @@ A derived file is made again exactly when what it is made from has changed.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import audit
 from pipeline.checksums import write_checksums
@@ -21,6 +21,9 @@ from pipeline.layout import Layout, write_bytes, writing_folder
 from pipeline.settings import Settings
 from pipeline.tables import read_table
 from video.types import digest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,8 @@ def with_classes(samples: pa.Table, classes: str) -> pa.Table:
 
     classes: prompt; label, which leaves out what has none; auto is label as soon as there are labels.
     """
+    import pyarrow.compute as pc
+
     labelled = pc.is_valid(samples["label"])
     if classes == "prompt" or (classes == "auto" and not pc.any(labelled).as_py()):
         return samples.append_column("class", samples["prompt"])
@@ -78,7 +83,7 @@ def checksums(layout: Layout) -> None:
     """List the files of the dataset anew if any of them changed."""
     exported = {name: stamp for name, stamp in read_state(layout).items() if name.startswith("export.")}
     others = (layout.dataset_yaml, layout.links, layout.splits, layout.labels)
-    small = [path.read_bytes() for path in others if path.is_file()]
+    small = [_digest(path) for path in others if path.is_file()]
     stamp = digest(_samples_stamp(layout), sorted(exported.items()), small)
     if read_state(layout).get("checksums") == stamp and layout.checksums.is_file():
         return
@@ -91,7 +96,11 @@ def _samples_stamp(layout: Layout) -> str:
     files = [layout.samples, layout.rejected, layout.failures]
     if not all(f.is_file() for f in files):
         raise DatasetError(f"{layout.root} has no samples.parquet: build the dataset first, with task=build")
-    return digest(*(f.read_bytes() for f in files))
+    return digest(*map(_digest, files))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_state(layout: Layout) -> dict[str, Any]:

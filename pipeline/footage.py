@@ -6,10 +6,11 @@ It reads headers, never whole files, and remembers what it found, so a rerun ope
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger, VideoEntry
@@ -17,8 +18,8 @@ from pipeline.records import Failure, Rejection
 from pipeline.settings import Settings
 from pipeline.span_table import Span, read_spans, videos_named
 from video.clipper import clips_of_span, plan
-from video.errors import UnreadableVideo
-from video.source import Found, find, probe, unique
+from video.errors import SourceError, UnreadableVideo
+from video.source import Found, find, probe, select, unique
 from video.types import Chunk, Video
 
 log = logging.getLogger(__name__)
@@ -29,13 +30,15 @@ PROBES_AT_ONCE = 8
 @dataclass(frozen=True, slots=True)
 class Footage:
     """chunks: of all readable videos, by video name, then in order. failures: videos that cannot be used.
-    duplicates: videos with the bytes of another one. spans: of `clip.spans`, by video name. refused: those of them that
-    give no clip."""
+    duplicates: videos with the bytes of another one; with task=batch they are videos like others. prompts: what is
+    asked of each video, by its name. spans: of `clip.spans`, by video name. refused: those of them that give no clip.
+    """
 
     videos: tuple[Video, ...]
     chunks: tuple[Chunk, ...]
     failures: tuple[Failure, ...]
     duplicates: tuple[Rejection, ...]
+    prompts: Mapping[str, tuple[str, ...]]
     spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     refused: tuple[Rejection, ...] = ()
 
@@ -53,9 +56,9 @@ class Footage:
 def survey(settings: Settings, ledger: Ledger | None) -> Footage:
     """Find, probe and cut what `videos=` names. ledger: where to look up and remember probes; None writes nothing.
 
-    Raises SourceError when the source names no video at all.
+    Raises SourceError when the source names no video at all, ConfigError when the prompts file does not fit them.
     """
-    found = find(settings.videos, settings.include, settings.exclude)
+    found, prompts = _found(settings)
     with ThreadPoolExecutor(PROBES_AT_ONCE) as pool:
         entries = list(pool.map(lambda each: _look(each, settings, ledger), found))
     failures = [
@@ -63,7 +66,8 @@ def survey(settings: Settings, ledger: Ledger | None) -> Footage:
         for each, entry in zip(found, entries, strict=True)
         if entry.error is not None
     ]
-    videos, twins = unique([entry.video for entry in entries if entry.video is not None])
+    readable = [entry.video for entry in entries if entry.video is not None]
+    videos, twins = (readable, []) if settings.task == "batch" else unique(readable)
     spans = _spans(settings, videos)
     chunks: list[Chunk] = []
     usable: list[Video] = []
@@ -77,7 +81,33 @@ def survey(settings: Settings, ledger: Ledger | None) -> Footage:
             failures.append(Failure(video.name, None, "plan", str(error)))
             continue
         refused += _without_clip(video, settings, given or ())
-    return Footage(tuple(usable), tuple(chunks), tuple(failures), _duplicates(twins), spans or {}, tuple(refused))
+    repeated = _duplicates(twins)
+    return Footage(tuple(usable), tuple(chunks), tuple(failures), repeated, prompts, spans or {}, tuple(refused))
+
+
+def _found(settings: Settings) -> tuple[list[Found], dict[str, tuple[str, ...]]]:
+    """The selected videos, without what a run wrote into `out`, and the prompts of each by name."""
+    everything = without_written(find(settings.videos), settings.out)
+    if not everything:
+        raise SourceError(f"videos={', '.join(settings.videos)}: all videos there lie in out={settings.out}")
+    selected = select(everything, settings.include, settings.exclude)
+    if settings.prompts_file is None:
+        return selected, dict.fromkeys((each.name for each in selected), settings.prompts)
+    prompts = settings.prompts_file.by_video([each.name for each in everything])
+    return selected, {each.name: prompts[each.name] for each in selected}
+
+
+def without_written(found: Sequence[Found], out: Path) -> list[Found]:
+    """The files that do not lie in `out`, where that is a folder somewhere inside what was searched."""
+    out = Path(os.path.realpath(out))
+    kept = []
+    for each in found:
+        path = Path(os.path.realpath(each.path))
+        depth = len(PurePosixPath(each.name).parts)
+        searched = path.parents[depth - 1] if depth <= len(path.parents) else path.parent
+        if not (path.is_relative_to(out) and out != searched and out.is_relative_to(searched)):
+            kept.append(each)
+    return kept
 
 
 def _spans(settings: Settings, videos: Sequence[Video]) -> dict[str, tuple[Span, ...]] | None:

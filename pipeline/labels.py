@@ -120,6 +120,8 @@ def apply(layout: Layout, given: Sequence[Label] = ()) -> Matched:
     if fresh:
         store.append(fresh)
         labels += fresh
+    if not labels and (before := read_table(layout.samples, ["label"])["label"]).null_count == len(before):
+        return Matched([None] * len(before), [], [])
     table = read_table(layout.samples)
     matched = match(labels, table.select(list(COLUMNS)).to_pylist()) if labels else Matched([None] * len(table), [], [])
     column = pa.array(matched.found, pa.string())

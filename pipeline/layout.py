@@ -129,6 +129,14 @@ class Layout:
         """What the last run of task=outputs, or of one of its shards, could not make."""
         return self.outputs / f"failures-{shard}.json"
 
+    def batch_file(self, name: str, kind: str) -> Path:
+        """A file of a video of task=batch, beside those of its folder. kind: "segmented" or "metadata"."""
+        return self.root / f"{name}_{kind}{'.mp4' if kind == 'segmented' else '.json'}"
+
+    def batch_record(self, name: str) -> Path:
+        """What the files of a video of task=batch were made from."""
+        return self.records / "batch" / f"{name}.json"
+
     @property
     def runs(self) -> Path:
         return self.root / "runs"
@@ -173,8 +181,12 @@ class Layout:
         """Every finished file under crops/ with its path relative to the root, in no order."""
         for folder in _scan(self.crops):
             if folder.is_dir():
+                inside = f"crops/{folder.name}/"
                 with os.scandir(folder.path) as entries:
-                    yield from ((f"crops/{folder.name}/{e.name}", e) for e in entries if not e.name.endswith(".part"))
+                    for entry in entries:
+                        name = entry.name
+                        if not name.endswith(".part"):
+                            yield inside + name, entry
 
     def crop_sizes(self) -> dict[str, int]:
         """Size in bytes of every finished file under crops/, by path relative to the root."""

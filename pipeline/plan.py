@@ -8,12 +8,14 @@ from dataclasses import replace
 from pipeline.build import Build
 from pipeline.corrections import CLICKS
 from pipeline.footage import Footage, survey
+from pipeline.job import Job
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord
 from pipeline.settings import SPLITS, Settings
 from pipeline.split import planned_splits
-from pipeline.worker import Job
+
+SHOWN = 20  # videos whose prompts are listed
 
 
 def plan(settings: Settings) -> tuple[int, str]:
@@ -35,7 +37,7 @@ def plan(settings: Settings) -> tuple[int, str]:
         ("cannot be used", str(len(footage.failures))),
         ("duplicates", str(len(footage.duplicates))),
         ("clips", f"{footage.clips} of {settings.clip.num_frames} frames"),
-        ("prompts", ", ".join(settings.prompts)),
+        ("prompts", _prompts(settings, footage)),
         ("to track", f"{sum(again.get(k, n) for k, n in keys.items() if k not in stored)} windows"),
         ("frames", f"{frames} to decode"),
         ("tracks reused", f"{sum(keys[k] for k in stored) + sum(keys[k] - n for k, n in again.items())} windows"),
@@ -47,6 +49,9 @@ def plan(settings: Settings) -> tuple[int, str]:
     rows += _measured([r for job in done if (r := ledger.read(job.record_id)) is not None], footage.clips)
     lines = [f"{name + ':':<16} {value}" for name, value in rows]
     lines += [f"unusable: {f.error if f.video in f.error else f'{f.video}: {f.error}'}" for f in footage.failures]
+    if settings.prompts_file is not None:
+        asked = [f"{video.name}: {'; '.join(footage.prompts[video.name])}" for video in footage.videos]
+        lines += ["", *asked[:SHOWN], *([f"... and {len(asked) - SHOWN} more videos"] if len(asked) > SHOWN else [])]
     return (0 if footage.videos else 2), "\n".join(lines)
 
 
@@ -61,11 +66,22 @@ def _tracked_again(build: Build, jobs: Sequence[Job], stored: Set[str]) -> dict[
     return again
 
 
+def _prompts(settings: Settings, footage: Footage) -> str:
+    if settings.prompts_file is None:
+        return ", ".join(settings.prompts)
+    different = {prompt for prompts in footage.prompts.values() for prompt in prompts}
+    return f"{len(different)} different ones, by video below, from {settings.prompts_file.path}"
+
+
 def _splits(settings: Settings, layout: Layout, footage: Footage) -> str:
     """Planned clips by split, by the times that the headers promise."""
     splits = planned_splits(footage.clips_by_video(), settings.split, layout)
     counts: dict[str | None, int] = dict.fromkeys(SPLITS, 0)
     for chunk in footage.chunks:
+        whole = splits.whole(chunk.video.name)
+        if whole is not None:
+            counts[whole] += chunk.clips
+            continue
         for clip in (clip for window in chunk.windows for clip in window.clips):
             span = (clip.grid.seconds(p, clip.video) for p in (clip.start, clip.stop - 1))
             split = splits.of(clip.video.name, *span)

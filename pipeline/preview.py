@@ -35,6 +35,7 @@ PICTURE_SIDE = 640
 class Cell:
     """One window with one prompt: how many objects, and the middle frame with their masks as a JPEG data URL."""
 
+    prompt: str
     objects: int
     picture: str
 
@@ -58,19 +59,22 @@ def preview(settings: Settings, layout: Layout) -> int:
     chosen = [windows[round(n)] for n in np.linspace(0, len(windows) - 1, min(WINDOWS, len(windows)))]
     assert settings.tracker is not None
     with settings.tracker.build() as tracker:
-        rows = [_row(window, tracker, settings) for window in chosen]
+        rows = [_row(w, tracker, settings, footage.prompts[w.clips[0].video.name]) for w in chosen]
     template = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline", "report"), autoescape=True, undefined=jinja2.StrictUndefined
     ).get_template("preview.html.j2")
-    page = template.render(prompts=settings.prompts, rows=rows, tracker=settings.tracker_name)
+    prompts = list(dict.fromkeys(cell.prompt for row in rows for cell in row.cells))
+    columns = max(len(row.cells) for row in rows)
+    page = template.render(prompts=prompts, columns=columns, rows=rows, tracker=settings.tracker_name)
     write_bytes(layout.preview, page.encode())
-    for p, prompt in enumerate(settings.prompts):
-        log.info("%s: %d objects in %d windows", prompt, sum(row.cells[p].objects for row in rows), len(rows))
+    for prompt in prompts:
+        asked = [cell.objects for row in rows for cell in row.cells if cell.prompt == prompt]
+        log.info("%s: %d objects in %d windows", prompt, sum(asked), len(asked))
     log.info("preview: %s", layout.preview)
     return 0
 
 
-def _row(window: Window, tracker: Tracker, settings: Settings) -> Row:
+def _row(window: Window, tracker: Tracker, settings: Settings, prompts: Sequence[str]) -> Row:
     video = window.clips[0].video
     with open_reader(video, settings.reader) as reader:
         if tracker.context:
@@ -86,11 +90,11 @@ def _row(window: Window, tracker: Tracker, settings: Settings) -> Row:
     )
     middle = len(frames) // 2
     cells = []
-    for prompt in settings.prompts:
+    for prompt in prompts:
         with SAMSession(tracker, seen, disjoint=settings.disjoint) as session:
             session.add_prompt(Prompt(text=prompt))
             tracks = session.tracks()
-        cells.append(Cell(len(tracks), _jpeg(overlay(frames[middle].rgb, tracks, middle))))
+        cells.append(Cell(prompt, len(tracks), _jpeg(overlay(frames[middle].rgb, tracks, middle))))
     return Row(video.name, frames[0].time_s, tuple(cells))
 
 

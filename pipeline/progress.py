@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
-
-from pipeline.worker import Outcome
+if TYPE_CHECKING:
+    from pipeline.job import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +19,9 @@ class Progress:
     """Counts clips. total: clips to do."""
 
     def __init__(self, total: int) -> None:
+        from tqdm import tqdm
+        from tqdm.contrib.logging import logging_redirect_tqdm
+
         self._total = total
         self._done = self._crops = self._failures = 0
         self._began = self._spoke = time.monotonic()

@@ -58,6 +58,10 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
             from pipeline.segment_auto import segment_auto
 
             return segment_auto(settings, layout), None
+        if settings.task == "batch":
+            from pipeline.batch import batch
+
+            return batch(settings, layout), None
         if settings.task == "segment":
             from pipeline.segment import segment
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.extractor import CropConfig
+from pipeline.prompts_file import PromptsFile
 from sam.tracker import TrackerConfig
 from video.alpha import ALPHA
 from video.clipper import ClipConfig
@@ -194,11 +195,15 @@ class OutputsConfig:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A checked config. Paths are absolute; `videos`, `prompts` and `exports` are tuples."""
+    """A checked config. Paths are absolute; `videos`, `prompts` and `exports` are tuples.
+
+    prompts: of every video, or empty with a prompts_file, which says it for each.
+    """
 
     task: str
     videos: tuple[str, ...]
     prompts: tuple[str, ...]
+    prompts_file: PromptsFile | None
     out: Path
     tracks: Path
     keep_tracks: bool
@@ -235,6 +240,8 @@ class Settings:
     def digest(self) -> str:
         """Changes with anything that decides the dataset; not with shards, executors or the task."""
         kept = {key: value for key, value in self.values.items() if key not in UNDECISIVE}
+        if self.prompts_file is not None:
+            kept["prompts_file"] = [(line.video, line.prompts) for line in self.prompts_file.lines]
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
     @property

@@ -102,9 +102,9 @@ def _masks(
 ) -> dict[int, dict[int, Mask]]:
     """By tracklet, its masks in some source frames; only tracklets that have any."""
     found: dict[int, dict[int, Mask]] = {}
-    for prompt, window in seen.items():
+    for window in seen.values():
         for track in window.tracks:
-            n = numbers.get((prompt, track.object_id))
+            n = numbers.get((track.prompt, track.object_id))
             if n is not None:
                 at = window.indices[track.frames].tolist()
                 masks = {frame: mask for frame, mask in zip(at, track.masks, strict=True) if frame in frames}

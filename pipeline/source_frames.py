@@ -31,16 +31,19 @@ NO_END = 2**31
 
 
 class SourceFrames(Sequence[NDArray[np.uint8]]):
-    """Frames `first` to `last` (inclusive) of a video, (h, w, 3) uint8 RGB, at most `max_side` on the longer side.
+    """Frames of a video at ascending positions of a grid, (h, w, 3) uint8 RGB, at most `max_side` on the longer side.
 
     A frame too damaged to come out of the decoder is the one before it (or, in front, behind it); the log says so.
     Closed on leaving.
     """
 
-    def __init__(self, video: Video, reader: str, first: int, last: int, max_side: int | None) -> None:
+    def __init__(
+        self, video: Video, reader: str, positions: Sequence[int], max_side: int | None, grid: Grid = EVERY
+    ) -> None:
         self._video = video
         self._how = reader
-        self._span = range(first, last + 1)
+        self._positions = positions
+        self._grid = grid
         self._max_side = max_side
         self._stack = ExitStack()
         self._reader: VideoReader | None = None
@@ -57,7 +60,7 @@ class SourceFrames(Sequence[NDArray[np.uint8]]):
         self._blocks.clear()
 
     def __len__(self) -> int:
-        return len(self._span)
+        return len(self._positions)
 
     @overload
     def __getitem__(self, at: int) -> NDArray[np.uint8]: ...
@@ -70,26 +73,28 @@ class SourceFrames(Sequence[NDArray[np.uint8]]):
             return [self[n] for n in range(len(self))[at]]
         number, place = divmod(range(len(self))[at], self._block)
         if number not in self._blocks:
-            self._blocks[number] = self._decode(self._span[number * self._block : (number + 1) * self._block])
+            self._blocks[number] = self._decode(self._positions[number * self._block : (number + 1) * self._block])
             while len(self._blocks) > 2:
                 self._blocks.popitem(last=False)
         self._blocks.move_to_end(number)
         return self._blocks[number][place]
 
-    def _decode(self, span: range) -> list[NDArray[np.uint8]]:
-        if self._reader is None or span.start <= self._passed:
+    def _decode(self, wanted: Sequence[int]) -> list[NDArray[np.uint8]]:
+        first, last = wanted[0], wanted[-1]
+        if self._reader is None or first <= self._passed:
             self._stack.close()
             self._reader = self._stack.enter_context(open_reader(self._video, self._how))
-        self._passed = span.stop - 1
-        found = {f.position: shrink(f.rgb, self._max_side) for f in self._reader.read(EVERY, [span])}
+        self._passed = last
+        spans = [range(first, last + 1)]
+        found = {f.position: shrink(f.rgb, self._max_side) for f in self._reader.read(self._grid, spans)}
         if not found:
-            raise UnreadableVideo(f"{self._video.name}: no frame from {span.start} to {span.stop - 1} can be decoded")
-        lost = [p for p in span if p not in found]
+            raise UnreadableVideo(f"{self._video.name}: no frame from {first} to {last} can be decoded")
+        lost = [p for p in wanted if p not in found]
         if lost:
             log.warning("%s: %d frames from %d on are damaged; a neighbour stands in", self._video.name, len(lost), lost[0])  # fmt: skip  # noqa: E501
         held = found[min(found)]
         pictures = []
-        for position in span:
+        for position in wanted:
             held = found.get(position, held)
             pictures.append(held)
         return pictures
@@ -111,7 +116,7 @@ def session_frames(
         raise ValueError(f"{video.name} has frames 0 to {end}, got {first} to {last}")
     last = end if last is None else last
     numbers = np.arange(first, last + 1)
-    with SourceFrames(video, reader, first, last, max_side) as images:
+    with SourceFrames(video, reader, range(first, last + 1), max_side) as images:
         yield SessionFrames(images, numbers, numbers / float(video.fps), video.width, video.height, video.name)
 
 

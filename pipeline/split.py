@@ -55,6 +55,10 @@ class Splits:
                 return span.split if self.distance(video, first, last) >= self.embargo else None
         return None
 
+    def whole(self, video: str) -> str | None:
+        """The split of a video that lies in one; None for a divided one."""
+        return self.spans[video][0].split if len(self.spans[video]) == 1 else None
+
     def distance(self, video: str, first: float, last: float) -> float:
         """Seconds to the nearest border between two splits; 0 across one, infinite where there is none."""
         nearest = math.inf

@@ -14,7 +14,7 @@ from pipeline.track_store import TrackStore, WindowTracks
 from video.types import Window
 
 if TYPE_CHECKING:
-    from pipeline.worker import Job
+    from pipeline.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -55,21 +55,19 @@ class Stored:
 
 
 def tracked_corrected(
-    job: Job, prompt: str, p: int, base: WindowTracks | None, track: Callable[..., list[WindowTracks]]
+    job: Job, p: int, base: WindowTracks | None, track: Callable[..., list[WindowTracks]]
 ) -> WindowTracks:
     """A window as its corrections make it. base: what was tracked without them. track: of prompts and their clicks."""
     assert base is not None
     done = job.corrector.without_tracking(p, base)
     if done is None:
-        done = job.corrector.with_clicks(p, base, lambda clicks: track([prompt], [clicks])[0])
+        done = job.corrector.with_clicks(p, base, lambda clicks: track([job.prompts[p]], [clicks])[0])
     if done.error is not None and base.error is None:
         log.warning("%s: %s", job.chunk.video.name, done.error)
     return done
 
 
-def keep(
-    store: TrackStore, job: Job, prompts: Sequence[str], known: Sequence[PerPrompt], bases: Sequence[PerPrompt]
-) -> None:
+def keep(store: TrackStore, job: Job, known: Sequence[PerPrompt], bases: Sequence[PerPrompt]) -> None:
     """Store the tracks of a job's windows, unless decoding stopped half-way: a key promises all windows of its chunk.
 
     known, bases: per window, then per prompt.
@@ -81,4 +79,4 @@ def keep(
         for name, windows in places.items():
             done = [found for window in windows if (found := window[p]) is not None]
             if len(done) == len(windows):
-                store.write(name, prompts[p], done)
+                store.write(name, job.prompts[p], done)

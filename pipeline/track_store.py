@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from pipeline.layout import Layout, write_bytes
 from pipeline.tables import read_table, write_table
-from sam.types import Mask, Track
+from sam.types import Detected, Mask, Track
 from video.types import Chunk, Clip
 
 FORMAT = 1
@@ -46,8 +46,9 @@ class WindowTracks:
 
     positions: (T,) int64 grid positions of the session's frames, ascending; damaged frames may be missing. indices:
     (T,) int64 displayed frame numbers in the file. times_s: (T,) float64 seconds from the first displayed frame.
-    corrupt: session frames that the decoder flagged. error: why tracking failed, None if it did not. corrected: ids of
-    objects that a person's corrections changed or named.
+    corrupt: session frames that the decoder flagged. error: why tracking failed, None if it did not. detected: what the
+    tracks began from, of a tracker that detects first; frames are of the session. corrected: ids of objects that a
+    person's corrections changed or named.
     """
 
     window_id: str
@@ -58,6 +59,7 @@ class WindowTracks:
     tracks: tuple[Track, ...]
     degraded: bool = False
     error: str | None = None
+    detected: tuple[Detected, ...] = ()
     corrected: tuple[int, ...] = ()
 
     def frames_of(self, clip: Clip) -> range:
@@ -140,7 +142,8 @@ class TrackStore:
                     "corrupt": w.corrupt,
                     "degraded": w.degraded,
                     "error": w.error,
-                    "corrected": w.corrected,
+                    **({"detected": [asdict(each) for each in w.detected]} if w.detected else {}),
+                    **({"corrected": w.corrected} if w.corrected else {}),
                 }
                 for w in windows
             ],
@@ -165,13 +168,15 @@ class TrackStore:
         table = read_table(self._layout.track_file(key))
         head = _head(table.schema)
         tracks: list[list[Track]] = [[] for _ in head["windows"]]
+        detected = [_detected(w) for w in head["windows"]]
+        phrases = [{each.object_id: each.phrase for each in found} for found in detected]
         rows = table.to_pylist()
         for (window, object_id), group in groupby(rows, key=lambda row: (row["window"], row["object_id"])):
             seen = list(group)
             tracks[window].append(
                 Track(
                     object_id=object_id,
-                    prompt=head["prompt"],
+                    prompt=phrases[window].get(object_id, head["prompt"]),
                     frames=np.array([row["frame"] for row in seen], np.int32),
                     masks=tuple(Mask(tuple(row["box"]), row["counts"]) for row in seen),
                     first_score=seen[0]["first_score"],
@@ -187,9 +192,10 @@ class TrackStore:
                 tracks=tuple(found),
                 degraded=w["degraded"],
                 error=w["error"],
+                detected=began,
                 corrected=tuple(w.get("corrected", ())),
             )
-            for w, found in zip(head["windows"], tracks, strict=True)
+            for w, found, began in zip(head["windows"], tracks, detected, strict=True)
         }
 
     def remove(self, key: str) -> None:
@@ -212,6 +218,10 @@ class TrackStore:
     def _identity_path(self, tracker: str, options: Any) -> Any:
         shape = json.dumps([tracker, asdict(options)], sort_keys=True, default=str)
         return self._layout.tracker_identity(hashlib.sha256(shape.encode()).hexdigest()[:16])
+
+
+def _detected(window: Mapping[str, Any]) -> tuple[Detected, ...]:
+    return tuple(Detected(**each | {"box": tuple(each["box"])}) for each in window.get("detected", ()))
 
 
 def _windows(path: Path) -> list[dict[str, Any]]:

@@ -13,11 +13,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from pipeline.feed import Fed
 from pipeline.settings import Settings
 from pipeline.track_store import WindowTracks
+from pipeline.window_frames import WindowFrames
 from sam.errors import TrackerError, TrackerUnavailable
 from sam.memory import ModelTracker
 from sam.session import SAMSession
@@ -90,7 +88,7 @@ class Tracking:
         self,
         video: Video,
         window: Window,
-        frames: Sequence[Fed],
+        frames: WindowFrames,
         prompts: Sequence[str],
         clicks: Sequence[Sequence[Prompt]] = (),
     ) -> list[WindowTracks]:
@@ -98,22 +96,17 @@ class Tracking:
         the prompt's result. clicks: what is said besides each prompt about single objects; none unless given.
         """
         assert self._tracker is not None
-        positions = np.array([fed.frame.position for fed in frames], np.int64)
-        indices = np.array([fed.frame.index for fed in frames], np.int64)
-        times_s = np.array([fed.frame.time_s for fed in frames], np.float64)
-        corrupt = tuple(n for n, fed in enumerate(frames) if fed.frame.corrupt)
-        empty = WindowTracks(window.id, positions, indices, times_s, corrupt, ())
-        if not frames:
+        empty = WindowTracks(window.id, frames.positions, frames.indices, frames.times_s, frames.corrupt, ())
+        if not len(frames.positions):
             return [empty] * len(prompts)
-        images = [fed.small for fed in frames]
-        seen = SessionFrames(images, indices, times_s, video.width, video.height, video.name)
+        seen = SessionFrames(frames.images, frames.indices, frames.times_s, video.width, video.height, video.name)
         found = []
         with SAMSession(self._tracker, seen, passes=len(prompts), disjoint=self._settings.disjoint) as session:
             for n, prompt in enumerate(prompts):
                 found.append(self._pass(session, prompt, clicks[n] if clicks else (), empty))
         for tracks in found:
             if tracks.error is not None:
-                log.warning("%s from %.1f s: tracking failed: %s", video.name, times_s[0], tracks.error)
+                log.warning("%s from %.1f s: tracking failed: %s", video.name, frames.times_s[0], tracks.error)
         return found
 
     @staticmethod
@@ -128,4 +121,4 @@ class Tracking:
             raise
         except (TrackerError, RuntimeError, ValueError) as failure:
             return replace(window, error=str(failure) or type(failure).__name__)
-        return replace(window, tracks=tracks, degraded=session.degraded)
+        return replace(window, tracks=tracks, degraded=session.degraded, detected=session.detected)

@@ -17,55 +17,29 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 
-from pipeline.correcting import Corrector
 from pipeline.crop_writer import CropWriter
 from pipeline.errors import DatasetError
 from pipeline.feed import Fed, FrameFeed
+from pipeline.job import Job, Outcome
 from pipeline.judge import Judge
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.measure import Draft, Measure, is_short
 from pipeline.records import ChunkRecord, CropFile, Failure, Rejection, Sample
 from pipeline.settings import Settings
-from pipeline.split import Splits
 from pipeline.stored import Stored, keep, tracked_corrected
 from pipeline.track_store import TrackStore, WindowTracks
 from pipeline.tracking import Tracking
+from pipeline.window_frames import decoded_when_asked, in_memory, is_long
 from sam.errors import TrackerUnavailable
 from video.errors import VideoError
 from video.reader import VideoReader, open_reader
-from video.types import Chunk, Clip, Video, Window
+from video.types import Clip, Video, Window
 
 log = logging.getLogger(__name__)
 
 IN_FLIGHT_BYTES = 512 * 2**20
 TRUNCATED_BELOW = 0.98  # a file that ends before this share of what its header promises was cut off
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One chunk to do: where its tracks are stored (one key per prompt), the id its record gets, and the splits of its
-    video. base_keys: where its tracks are without corrections; the same keys where nothing is corrected."""
-
-    chunk: Chunk
-    track_keys: tuple[str, ...]
-    record_id: str
-    splits: Splits
-    base_keys: tuple[str, ...] = ()
-    corrector: Corrector = field(default_factory=Corrector)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What doing a job came to. tracked, reused: windows x prompts. seconds: by stage, as waited for."""
-
-    record_id: str
-    clips: int
-    crops: int
-    failures: int
-    tracked: int
-    reused: int
-    seconds: dict[str, float]
 
 
 @dataclass(slots=True)
@@ -79,7 +53,7 @@ class _State:
     base: list[WindowTracks | None]
     drafts: list[Draft] = field(default_factory=list)
     crops: list[Future[Sample] | None] = field(default_factory=list)  # one per draft
-    span: range = range(0)  # grid positions to decode
+    span: range = range(0)  # grid positions to decode ahead
 
     @property
     def found(self) -> list[WindowTracks]:
@@ -124,7 +98,7 @@ class Worker:
         self._tracked = 0
         failures = self._stream(job, states, measure)
         if self._tracked or not all(map(self._store.has, job.track_keys)):
-            keep(self._store, job, self._settings.prompts, [s.known for s in states], [s.base for s in states])
+            keep(self._store, job, [s.known for s in states], [s.base for s in states])
         record = self._record(job, states, failures)
         if self._settings.task not in ("track", "clip"):
             self._ledger.write(record)
@@ -132,7 +106,7 @@ class Worker:
             record_id=job.record_id,
             clips=job.chunk.clips,
             crops=sum(bool(s.files) for s in record.samples),
-            failures=len(record.failures),
+            failed=record.failures,
             tracked=self._tracked,
             reused=len(states) * len(job.track_keys) - self._tracked,
             seconds=self._seconds,
@@ -172,11 +146,15 @@ class Worker:
     def _span(self, state: _State) -> range:
         """The grid positions that have to be decoded for this window; empty when everything is there."""
         if state.untracked:
-            return state.window.positions
+            return range(0) if self._is_long(state.window) else state.window.positions
         clips = {c.id: c for c in state.window.clips if self._saves(c)}
         if self._settings.task != "track":
             clips |= {draft.clip.id: draft.clip for draft in state.drafts if draft.wanted}
         return range(min(c.start for c in clips.values()), max(c.stop for c in clips.values())) if clips else range(0)
+
+    def _is_long(self, window: Window) -> bool:
+        """Whether a window's frames are decoded as the tracker asks for them; only where nothing else needs them."""
+        return self._settings.task == "track" and is_long(window)
 
     def _saves(self, clip: Clip) -> bool:
         wanted = self._settings.clip.save or self._settings.task == "clip"
@@ -246,13 +224,19 @@ class Worker:
 
     def _track(self, job: Job, state: _State, frames: Sequence[Fed], measure: Measure) -> None:
         missing = [p for p, known in enumerate(state.known) if known is None]
-        track = partial(self._tracking.track, job.chunk.video, state.window, frames)
-        with self._timed("track"):
-            plain = [p for p in missing if state.base[p] is None]
-            tracked = track([self._settings.prompts[p] for p in plain]) if plain else []
-            for p, found in zip(plain, tracked, strict=True):
-                state.base[p] = found
-            results = [tracked_corrected(job, self._settings.prompts[p], p, state.base[p], track) for p in missing]
+        with ExitStack() as stack:
+            given = in_memory(frames)
+            if self._is_long(state.window):
+                with self._timed("decode"):
+                    where = self._settings.reader, self._tracking.max_side
+                    given = stack.enter_context(decoded_when_asked(state.window, *where))
+            track = partial(self._tracking.track, job.chunk.video, state.window, given)
+            with self._timed("track"):
+                plain = [p for p in missing if state.base[p] is None]
+                tracked = track([job.prompts[p] for p in plain]) if plain else []
+                for p, found in zip(plain, tracked, strict=True):
+                    state.base[p] = found
+                results = [tracked_corrected(job, p, state.base[p], track) for p in missing]
         for p, found in zip(missing, results, strict=True):
             before = state.before[p]
             lost = found.error is not None and before is not None and before.error is None

@@ -1,4 +1,4 @@
-"""Whether a prompt fits the frames it is meant for: one message that names the value, what is right, and the fix.
+"""Whether a prompt can be meant, and fits its frames: one message that names the value, what is right, and the fix.
 
 What no frame could make right (labels, reversed boxes, kinds that do not go together) `Prompt` refuses by itself.
 """
@@ -18,6 +18,14 @@ def check_prompt(prompt: Prompt, frames: SessionFrames) -> None:
             f"{frames.video} has frames 0 to {len(frames) - 1} here, and the prompt is for frame {prompt.frame}"
         )
     check_place(prompt, frames.width, frames.height)
+
+
+def phrases_in(text: str) -> list[str]:
+    """The phrases of a text, which commas separate, as they are written; raises WrongPrompt where one is empty."""
+    phrases = [" ".join(part.split()) for part in text.split(",")]
+    if not all(phrases):
+        raise WrongPrompt(f"the prompt {text!r} has an empty phrase: write one thing, or several with commas between")
+    return phrases
 
 
 def check_place(prompt: Prompt, width: int, height: int) -> None:

@@ -29,8 +29,8 @@ from sam.disjoint import disjoint
 from sam.errors import TrackingFailed, UnknownPrompt, WrongPrompt
 from sam.memory import ModelTracker, OutOfMemory, release_cuda
 from sam.prompts import check_prompt
-from sam.tracker import Dialogue, DialogueTracker, Tracker
-from sam.types import FrameMasks, Mask, Prompt, SessionFrames, Track
+from sam.tracker import DetectingTracker, Dialogue, DialogueTracker, Tracker
+from sam.types import Detected, FrameMasks, Mask, Prompt, SessionFrames, Track
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class SAMSession:
     depends on no prompt until the session ends. release: "window" frees cached CUDA memory when the session ends;
     "never" leaves it to the allocator; None does what the tracker's own option says. disjoint: no pixel in two masks of
     a frame (`sam.disjoint`). degraded: whether `tracks` found fewer objects than there were, because the device's
-    memory ran out.
+    memory ran out. detected: what `tracks` began from, of a tracker that detects first.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class SAMSession:
         self._passes = passes
         self._apart = disjoint
         self.degraded = False
+        self.detected: tuple[Detected, ...] = ()
 
     def __enter__(self) -> Self:
         if self._passes > 1 and isinstance(self._tracker, ModelTracker):
@@ -229,7 +230,9 @@ class SAMSession:
                 masks.setdefault(object_id, []).append(mask)
                 first_score.setdefault(object_id, score)
         everything = ", ".join(p.text for p in self._prompts if p.text) or "object"
-        by = self._tracker.found_by if isinstance(self._tracker, ModelTracker) else {}
+        by = dict(self._tracker.found_by) if isinstance(self._tracker, ModelTracker) else {}
+        self.detected = tuple(self._tracker.detected) if isinstance(self._tracker, DetectingTracker) else ()
+        by |= {each.object_id: each.phrase for each in self.detected}
         return [
             Track(i, by.get(i, everything), np.array(frames[i], np.int32), tuple(masks[i]), float(first_score[i]))
             for i in sorted(frames)

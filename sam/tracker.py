@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from sam.types import FrameMasks, Prompt, SessionFrames
+from sam.types import Detected, FrameMasks, Prompt, SessionFrames
 
 
 class Tracker(Protocol):
@@ -81,6 +81,16 @@ class DialogueTracker(Protocol):
         ...
 
 
+@runtime_checkable
+class DetectingTracker(Protocol):
+    """What a tracker offers that detects objects on one frame, and follows what it detected there.
+
+    detected: of the last window, in the order of the object ids; also of what then never had a mask.
+    """
+
+    detected: Sequence[Detected]
+
+
 class TrackerConfig(Protocol):
     """A backend's options: a dataclass with a `build` method."""
 
@@ -92,23 +102,27 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True, slots=True)
 class TrackerEntry:
-    """One line of the registry: the config class and the first line of its docstring."""
+    """One line of the registry: the config class and the first line of its docstring.
+
+    one_phrase: whether it looks for one phrase at a time, so that "cow, calf" has to be asked as two texts.
+    """
 
     config: type[Any]
     help: str
+    one_phrase: bool = False
 
 
 REGISTRY: dict[str, TrackerEntry] = {}
 BACKENDS = ("motion", "file", "sam3", "sam3_hf", "sam3_tracker", "sam2", "sam2_auto", "grounded_sam2")
 
 
-def tracker(name: str) -> Callable[[type[Config]], type[Config]]:
-    """Register a config dataclass under `tracker=<name>`."""
+def tracker(name: str, *, one_phrase: bool = False) -> Callable[[type[Config]], type[Config]]:
+    """Register a config dataclass under `tracker=<name>`. one_phrase: see `TrackerEntry`."""
 
     def register(config: type[Config]) -> type[Config]:
         if name in REGISTRY:
             raise ValueError(f"tracker {name!r} is registered twice")
-        REGISTRY[name] = TrackerEntry(config=config, help=(config.__doc__ or "").strip().splitlines()[0])
+        REGISTRY[name] = TrackerEntry(config, (config.__doc__ or "").strip().splitlines()[0], one_phrase)
         return config
 
     return register

@@ -159,10 +159,26 @@ class FrameMasks:
 
 
 @dataclass(frozen=True, slots=True)
+class Detected:
+    """What a detector found by text, and an object's tracking began from.
+
+    phrase: which of the text's phrases it is, as written. frame: of the session. box: (x0, y0, x1, y1) in source
+    pixels, where the detector put it. score: 0 to 1, how well the phrase fits.
+    """
+
+    object_id: int
+    phrase: str
+    frame: int
+    box: tuple[float, float, float, float]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """One object through one session.
 
-    frames: (n,) int32 session frame numbers where it is visible, ascending. masks: n masks, never empty.
+    prompt: the text that found it, or the phrase of that text where the tracker tells phrases apart. frames: (n,) int32
+    session frame numbers where it is visible, ascending. masks: n masks, never empty.
     boxes: (n, 4) int32, recomputed from the masks. first_score: the tracker's confidence when it first appeared.
     """
 

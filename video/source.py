@@ -20,7 +20,7 @@ from video.errors import SourceError
 from video.probe import probe, recorded_at
 from video.types import Video
 
-__all__ = ["EXTENSIONS", "Found", "find", "matches", "probe", "recorded_at", "unique"]
+__all__ = ["EXTENSIONS", "Found", "find", "matches", "probe", "recorded_at", "select", "unique"]
 
 EXTENSIONS = frozenset(
     {
@@ -54,7 +54,11 @@ def find(videos: Sequence[str], include: Sequence[str] = (), exclude: Sequence[s
     for value in videos:
         for path, name in _expand(value):
             files.setdefault(os.path.realpath(path), (path, name))
-    found = sorted(_distinct(list(files.values())), key=lambda f: f.name)
+    return select(sorted(_distinct(list(files.values())), key=lambda f: f.name), include, exclude)
+
+
+def select(found: Sequence[Found], include: Sequence[str], exclude: Sequence[str]) -> list[Found]:
+    """Those of the files that `include` and `exclude` leave, see `find`. Raises SourceError when none are left."""
     kept = [
         f
         for f in found

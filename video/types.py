@@ -114,7 +114,7 @@ class Window:
     id: str = field(init=False, repr=False, compare=False)  # made once: planning asks for it again and again
 
     def __post_init__(self) -> None:
-        if not self.clips or len({(c.video.fingerprint, c.grid) for c in self.clips}) != 1:
+        if len(self.clips) != 1 and len({(c.video.fingerprint, c.grid) for c in self.clips}) != 1:
             raise ValueError(f"a window holds one or more clips of one video and grid, got {len(self.clips)} clips")
         object.__setattr__(self, "id", digest("window", self.lead, *(c.id for c in self.clips)))
 

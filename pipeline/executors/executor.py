@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.registry import Registry
 
 if TYPE_CHECKING:
+    from pipeline.job import Job, Outcome
     from pipeline.settings import Settings
-    from pipeline.worker import Job, Outcome
 
 
 class Executor(Protocol):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from pipeline.executors.executor import executor
 
 if TYPE_CHECKING:
+    from pipeline.job import Job, Outcome
     from pipeline.settings import Settings
-    from pipeline.worker import Job, Outcome
 
 
 @executor("local")

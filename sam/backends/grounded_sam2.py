@@ -1,6 +1,7 @@
 """Grounded SAM2: GroundingDINO finds boxes by text on a frame of a window, SAM2 follows what is in them.
 
 What comes in after that frame is not found. An object's score, in every frame, is how well its phrase fitted its box.
+It is tracked under its phrase, as that is written in the text.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ from sam.backends.sam2 import FAMILY, check_weights
 from sam.checks import Check
 from sam.errors import UnknownPrompt
 from sam.memory import OutOfMemory
+from sam.prompts import phrases_in
 from sam.seeds import seeds
 from sam.tracker import Dialogue, tracker
-from sam.types import FrameMasks, Prompt, SessionFrames
+from sam.types import Detected, FrameMasks, Prompt, SessionFrames
 
 log = logging.getLogger(__name__)
 
+VERSION = 2  # raise it when the same boxes and masks are stored otherwise
 PROMPT_TYPES = ("box", "point", "mask")
+SINGLE = ("all", "one")
 POINTS = 10  # at most, for one object, with prompt_type=point
 APART = 6.0  # their distance is at least the root of the mask's area over this
 FIRST = 1  # the id of the first object
@@ -50,8 +54,9 @@ class GroundedSam2Config:
     box_threshold: what a phrase's strongest word must exceed in a box. text_threshold: what its words must exceed there
     on average. overlap_threshold: of two boxes with a higher IoU one is an object. prompt_type: what SAM2 is given: the
     box, points inside the mask it makes of the box, or that mask. detect_on: look on so many frames spread over the
-    window, and take the one with the most to find; 1 for its first frame. max_objects: so many of the surest of each
-    prompt; null for all.
+    window, and take the one with the most to find; 1 for its first frame. single: what a text of one phrase asks for:
+    all of that kind, or one, as each of several phrases does. max_objects: so many of the surest of each prompt; null
+    for all.
     """
 
     device: str = "auto"
@@ -67,6 +72,7 @@ class GroundedSam2Config:
     overlap_threshold: float = 0.9
     prompt_type: str = "box"
     detect_on: int = 1
+    single: str = "all"
     max_objects: int | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +83,8 @@ class GroundedSam2Config:
         grounding.check_weights(self.grounding)
         if self.prompt_type not in PROMPT_TYPES:
             raise ValueError(f"tracker.prompt_type must be one of {', '.join(PROMPT_TYPES)}, got {self.prompt_type!r}")
+        if self.single not in SINGLE:
+            raise ValueError(f"tracker.single must be one of {', '.join(SINGLE)}, got {self.single!r}")
         if self.detect_on < 1:
             raise ValueError(f"tracker.detect_on is a number of frames from 1, got {self.detect_on}")
         _ = self.thresholds
@@ -122,6 +130,7 @@ class GroundedSam2Tracker(PromptableTracker):
         self._grounder: Grounder | None = None
         self._grounding = ""
         self._warned: set[tuple[str, str]] = set()  # videos and texts with nothing to find
+        self.detected: list[Detected] = []
 
     def identity(self) -> dict[str, Any]:
         options = self._options
@@ -132,6 +141,8 @@ class GroundedSam2Tracker(PromptableTracker):
             **{f"{name}_threshold": value for name, value in asdict(options.thresholds).items()},
             "prompt_type": options.prompt_type,
             "detect_on": options.detect_on,
+            "single": options.single,
+            "grounded_version": VERSION,
             "max_objects": options.max_objects,
         }
 
@@ -148,12 +159,13 @@ class GroundedSam2Tracker(PromptableTracker):
         """What a text names, on the frame of those looked at where the total of the scores is the greatest."""
         if self._grounder is None:
             raise RuntimeError("enter the tracker before tracking")
-        phrases = phrases_of(text)
+        phrases, written = phrases_of(text), phrases_in(text)
+        most = 1 if len(phrases) == 1 and self._options.single == "one" else self._options.max_objects
         looks = []
         for frame in spread(len(frames), self._options.detect_on):
             found = self._grounder.detect(frames.images[frame], phrases)
-            detections = choose(phrases, found, self._options.thresholds)
-            surest = sorted(range(len(detections)), key=lambda n: -detections[n].score)[: self._options.max_objects]
+            detections = choose(written, found, self._options.thresholds)
+            surest = sorted(range(len(detections)), key=lambda n: -detections[n].score)[:most]
             kept = tuple(detections[n] for n in sorted(surest))
             best = found.box_scores.max(initial=0.0), found.text_scores.max(initial=0.0)
             looks.append(Found(frame, kept, float(best[0]), float(best[1])))
@@ -183,7 +195,7 @@ class GroundedSam2Tracker(PromptableTracker):
     def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool) -> Iterator[FrameMasks]:
         """Find what the texts name, each by itself, and follow it."""
         found_by: dict[int, str] = {}
-        self.found_by = found_by
+        self.found_by, self.detected = found_by, []
         named: list[Prompt] = []
         scores: dict[int, float] = {}
         with self._naming_smaller(), explained(self.name, frames.video):
@@ -194,7 +206,10 @@ class GroundedSam2Tracker(PromptableTracker):
                     prompt = self._prompt(frames, found.frame, number, detection)
                     if prompt is not None:
                         named.append(prompt)
-                        scores[number], found_by[number] = round(detection.score, 4), text
+                        score = round(detection.score, 4)
+                        scores[number], found_by[number] = score, text
+                        box = _at_source(detection.box, frames, found.frame)
+                        self.detected.append(Detected(number, detection.phrase, found.frame, box, score))
         if not named:
             yield from (nothing(frame) for frame in range(len(frames)))
             return
@@ -217,11 +232,8 @@ class GroundedSam2Tracker(PromptableTracker):
         """What SAM2 is given for a detection, in source pixels; None, with a warning, where it makes no mask of it."""
         image = frames.images[frame]
         height, width = image.shape[:2]
-        across, down = frames.width / width, frames.height / height
-        x0, y0, x1, y1 = detection.box
         if self._options.prompt_type == "box":
-            box = (x0 * across, y0 * down, min(x1 * across, frames.width), min(y1 * down, frames.height))
-            return Prompt(frame=frame, object_id=number, box=box)
+            return Prompt(frame=frame, object_id=number, box=_at_source(detection.box, frames, frame))
         (masks,) = segment(self.engine, image, [Prompt(box=detection.box)], multimask=False)
         if not masks:
             log.warning(
@@ -232,6 +244,7 @@ class GroundedSam2Tracker(PromptableTracker):
             return None
         mask = masks[0].mask
         if self._options.prompt_type == "point":
+            across, down = frames.width / width, frames.height / height
             clicks = seeds(mask, POINTS, sqrt(mask.area) / APART)
             places = tuple(((x + 0.5) * across, (y + 0.5) * down) for x, y in clicks)
             return Prompt(frame=frame, object_id=number, points=places, labels=(1,) * len(places))
@@ -239,6 +252,16 @@ class GroundedSam2Tracker(PromptableTracker):
         if source is None:
             return None
         return Prompt(frame=frame, object_id=number, mask=source.full(frames.width, frames.height).astype(np.bool_))
+
+
+def _at_source(
+    box: tuple[float, float, float, float], frames: SessionFrames, frame: int
+) -> tuple[float, float, float, float]:
+    """A box in pixels of what the tracker sees of a frame, in source pixels."""
+    height, width = frames.images[frame].shape[:2]
+    across, down = frames.width / width, frames.height / height
+    x0, y0, x1, y1 = box
+    return x0 * across, y0 * down, min(x1 * across, frames.width), min(y1 * down, frames.height)
 
 
 def spread(count: int, looks: int) -> list[int]:

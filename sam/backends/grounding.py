@@ -25,6 +25,7 @@ from sam.backends.limits import quiet
 from sam.checks import Check
 from sam.errors import TrackerUnavailable, WrongPrompt
 from sam.memory import is_out_of_memory
+from sam.prompts import phrases_in
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,8 @@ class Detection:
 
 
 def phrases_of(text: str) -> list[str]:
-    """The phrases of a prompt, which commas separate, in lower case; raises WrongPrompt where one is empty."""
-    phrases = [" ".join(part.translate(_ENDS).lower().split()) for part in text.split(",")]
+    """The phrases of a prompt, which commas separate, as the model reads them; raises WrongPrompt for an empty one."""
+    phrases = [" ".join(part.translate(_ENDS).lower().split()) for part in phrases_in(text)]
     if not all(phrases):
         raise WrongPrompt(f"the prompt {text!r} has an empty phrase: write one thing, or several with commas between")
     return phrases

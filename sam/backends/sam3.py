@@ -41,7 +41,7 @@ FILES = ("*.pt", "config.json")
 MOST_31 = 16  # objects that SAM 3.1 tracks by default
 
 
-@tracker("sam3")
+@tracker("sam3", one_phrase=True)
 @dataclass
 class Sam3Config:
     """SAM3 by its official package: finds and tracks what the prompt names; needs an NVIDIA GPU.

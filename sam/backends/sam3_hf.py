@@ -39,7 +39,7 @@ PACKAGES = ("transformers", "torch", "torchvision")
 FILES = ("*.json", "*.txt", "model*.safetensors")
 
 
-@tracker("sam3_hf")
+@tracker("sam3_hf", one_phrase=True)
 @dataclass
 class Sam3HfConfig:
     """SAM3 by transformers: finds and tracks what the prompt names; CUDA, or the CPU (slow).

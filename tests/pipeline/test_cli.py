@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.build import Summary
-from pipeline.cli import Interrupt, Statuses, explain, prepare_arguments
+from pipeline.cli import Interrupt, Statuses, addresses_hydra, explain, prepare_arguments
 from pipeline.errors import ConfigError, DatasetError, DiskError
 from pipeline.quoting import shell_word
 from sam.errors import TrackerUnavailable
@@ -26,6 +26,20 @@ PARSER = OverridesParser.create()
 def summary(**changes: int) -> Summary:
     counts = {"videos": 3, "clips": 40, "crops": 101, "rejected": 7, "failures": 0}
     return Summary(**(counts | {"tracked_windows": 40, "reused_windows": 0} | changes), seconds={})
+
+
+@pytest.mark.parametrize("word", ["-m", "--cfg", "-sc", "hydra.verbose=true", "hydra/job_logging=none", "+hydra.x=1"])
+def test_words_for_hydra_itself_are_told_from_ours(word: str) -> None:
+    assert addresses_hydra(["videos=/a", word])
+    assert not addresses_hydra(["videos=/a/hydra", "prompt=hydra.polyp", "+split.assign.x=test", "~select.roi"])
+
+
+def test_several_values_without_m_name_both_ways_out(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(HydraException) as caught:
+        composed(*BASE, "prompt=cow,calf")
+    assert explain(caught.value) == 2
+    message = capsys.readouterr().err
+    assert "-m" in message and shlex.quote("prompt=[cow,calf]") in message
 
 
 # -- sweeps -----------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[VideoReader]:
 
 
 def test_forward_the_file_is_read_once(video: Video, opened: list[VideoReader]) -> None:
-    with SourceFrames(video, "pyav", 0, COUNT - 1, None) as frames:
+    with SourceFrames(video, "pyav", range(0, COUNT), None) as frames:
         assert len(frames) == COUNT
         assert [make.number_of(frame) for frame in frames] == list(range(COUNT))
         assert len(frames._blocks) == 2 and BLOCK < COUNT / 2
@@ -47,7 +47,7 @@ def test_forward_the_file_is_read_once(video: Video, opened: list[VideoReader]) 
 
 
 def test_backward_and_across_blocks_it_finds_its_way(video: Video) -> None:
-    with SourceFrames(video, "pyav", 20, 130, None) as frames:
+    with SourceFrames(video, "pyav", range(20, 131), None) as frames:
         assert len(frames) == 111
         asked = [*range(110, -1, -1), 0, 110, 33, 31, 32, 64, 63, -1]
         assert [make.number_of(frames[t]) for t in asked] == [20 + t % 111 for t in asked]
@@ -58,7 +58,7 @@ def test_backward_and_across_blocks_it_finds_its_way(video: Video) -> None:
 
 def test_large_frames_come_in_smaller_blocks(video: Video, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_frames, "BLOCK_BYTES", 3 * 80 * 64 * 4 + 100)
-    with SourceFrames(video, "pyav", 0, 20, 80) as frames:
+    with SourceFrames(video, "pyav", range(0, 21), 80) as frames:
         assert frames[20].shape == (64, 80, 3)
         assert {number: len(block) for number, block in frames._blocks.items()} == {5: 1}
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_decoded_is_its_neighbour_and_is_said(
 
     plain = source_frames.open_reader
     monkeypatch.setattr(source_frames, "open_reader", lambda *arguments: Gaps(plain(*arguments)))
-    with caplog.at_level(logging.WARNING), SourceFrames(video, "pyav", 0, 9, None) as frames:
+    with caplog.at_level(logging.WARNING), SourceFrames(video, "pyav", range(0, 10), None) as frames:
         assert [make.number_of(frame) for frame in frames] == [1, 1, 2, 3, 4, 4, 4, 7, 8, 9]
     assert "v.mp4: 3 frames from 0 on are damaged" in caplog.text
 
@@ -94,5 +94,5 @@ def test_the_last_frame_is_the_last_that_can_be_decoded(video: Video, tmp_path: 
     broken = probe(Found(str(cut), "cut.mp4"))
     last = last_frame(broken, "pyav")
     assert 66 <= last < 80 and broken.frames == 120
-    with SourceFrames(broken, "pyav", 60, 66, None) as frames:
+    with SourceFrames(broken, "pyav", range(60, 67), None) as frames:
         assert [make.number_of(frame) for frame in frames] == list(range(60, 67))

@@ -194,6 +194,36 @@ def test_two_phrases_that_are_the_same_ask_for_two_objects(
     assert detector.asked == [["koala", "koala"], ["koala"]]
 
 
+def test_every_object_is_tracked_under_its_own_phrase(
+    tracker: GroundedSam2Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is written in the text, with the detector's box in source pixels."""
+    seeing(tracker, Seeing([RED, GREEN], [0.7, 0.9]), monkeypatch)
+    with SAMSession(tracker, blobs(2).session(2 * WIDTH, 2 * HEIGHT)) as session:
+        session.add_prompt(Prompt(text="Red  calf, cow"))
+        tracks = session.tracks()
+        assert {track.object_id: track.prompt for track in tracks} == {1: "Red calf", 2: "cow"}
+        boxes = sorted(each.box for each in session.detected)
+        assert boxes == [tuple(2 * v for v in box) for box in (RED, GREEN)]
+        assert [(each.object_id, each.phrase, each.frame) for each in session.detected] == [(1, "Red calf", 0), (2, "cow", 0)]  # fmt: skip  # noqa: E501
+        assert sorted(each.score for each in session.detected) == [0.7, 0.9]
+        session.reset()
+        session.add_prompt(Prompt(text="cow, koala, calf, cow"))  # nothing of the last text stays
+        session.tracks()
+        assert len(session.detected) == 2
+
+
+def test_one_phrase_asks_for_one_if_wanted(
+    prompted: dict[str, Path], grounding: Path, tracker: GroundedSam2Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = config(prompted, grounding, single="one").build()
+    one._engine = tracker.engine
+    seeing(one, Seeing([RED, GREEN], [0.7, 0.9]), monkeypatch)
+    frames = blobs(1).session()
+    assert [d.score for d in one.find(frames, "cow").detections] == [0.9]
+    assert len(one.find(frames, "cow, cow").detections) == 2
+
+
 class Counting(Seeing):
     """Sees two things on the brightest picture alone, where blue has come in, and a faint one before."""
 
@@ -321,6 +351,7 @@ def test_what_decides_the_objects_is_in_the_identity(prompted: dict[str, Path], 
         {"overlap_threshold": 0.4},
         {"prompt_type": "mask"},
         {"detect_on": 2},
+        {"single": "one"},
         {"max_objects": 1},
     ]
     assert len({str(config(prompted, grounding, **change).build().identity()) for change in changes}) == len(changes)
@@ -369,4 +400,4 @@ def test_a_video_becomes_crops_of_two_by_text(
     )
     assert done.status == 0, done.text
     samples = rows(tmp_path / "samples.parquet")
-    assert {s["start_frame"] for s in samples} == {0, 10} and {s["prompt"] for s in samples} == {"cow, cow"}
+    assert {s["start_frame"] for s in samples} == {0, 10} and {s["prompt"] for s in samples} == {"cow"}

@@ -1,0 +1,1 @@
+"""Several workers at once: the loop that hands out chunks, and the kinds of worker it knows."""

@@ -1,0 +1,126 @@
+"""Several workers at once: who does which chunk next, and what happens when a worker's process ends.
+
+One loop, in the process that started the run, hands chunks out and takes outcomes in. It holds no result that matters:
+every chunk commits itself, so whatever is lost with a worker, or with this loop, is done again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from pipeline.job import Job, Outcome
+from pipeline.layout import Layout
+from pipeline.ledger import Ledger
+from pipeline.records import ChunkRecord, Failure
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TRIES = 2  # workers that a chunk may take down before it is recorded as failed
+
+
+class WorkerDied(Exception):
+    """The process of a worker ended; the message says how."""
+
+
+class Member(Protocol):
+    """One worker, in a process of its own, that does one job at a time."""
+
+    def give(self, job: Job) -> None:
+        """Start on a job."""
+        ...
+
+    def result(self) -> Outcome:
+        """What came of the job, once it is done. Raises WorkerDied, or what the worker raised."""
+        ...
+
+    def replace(self) -> None:
+        """Start a new process in place of the one that died."""
+        ...
+
+
+Kind = TypeVar("Kind", bound=Member)
+
+
+class Jobs:
+    """The chunks still to be done. Keeps a worker on the video it has open: another one costs it a new background
+    model and a seek."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._waiting: dict[str, list[Job]] = {}
+        for job in jobs:
+            self.put_back(job)
+        for own in self._waiting.values():
+            own.reverse()  # taken from the end
+
+    def take(self, last: Job | None, others: Sequence[Job]) -> Job | None:
+        """The next job for a worker that last did `last`, while others are at `others`; None when all are taken."""
+        if not self._waiting:
+            return None
+        own = last.chunk.video.fingerprint if last else None
+        if own not in self._waiting:
+            busy = Counter(job.chunk.video.fingerprint for job in others)
+            own = min(self._waiting, key=lambda video: (busy[video], -len(self._waiting[video])))
+        assert own is not None
+        job = self._waiting[own].pop()
+        if not self._waiting[own]:
+            del self._waiting[own]
+        return job
+
+    def put_back(self, job: Job) -> None:
+        self._waiting.setdefault(job.chunk.video.fingerprint, []).append(job)
+
+
+def drive(
+    settings: Settings,
+    jobs: Sequence[Job],
+    members: Sequence[Kind],
+    wait: Callable[[Sequence[Kind]], Sequence[Kind]],
+) -> Iterator[Outcome]:
+    """Yield the outcome of every job, in the order they are done.
+
+    wait: of the members that are at work, those that are done. A job whose worker died is done once more by a new
+    worker, and recorded as failed if that one dies too. Raises what a worker raises.
+    """
+    waiting = Jobs(jobs)
+    last: dict[int, Job] = {}
+    at: dict[int, Job] = {}
+    deaths: Counter[str] = Counter()
+    while True:
+        for number, member in enumerate(members):
+            if number not in at:
+                job = waiting.take(last.get(number), list(at.values()))
+                if job is not None:
+                    member.give(job)
+                    at[number] = last[number] = job
+        if not at:
+            return
+        for member in wait([members[number] for number in at]):
+            number = members.index(member)
+            job = at.pop(number)
+            try:
+                yield member.result()
+            except WorkerDied as death:
+                deaths[job.record_id] += 1
+                member.replace()
+                if deaths[job.record_id] < TRIES:
+                    log.warning("%s: %s; the chunk is tried again", job.chunk.video.name, death)
+                    waiting.put_back(job)
+                else:
+                    log.error("%s: %s, for the second time", job.chunk.video.name, death)
+                    yield given_up(settings, job, str(death))
+
+
+def given_up(settings: Settings, job: Job, reason: str) -> Outcome:
+    """Record a chunk that takes its workers down, so that the other chunks are done and a rerun tries it again."""
+    video, clips = job.chunk.video.name, tuple(clip.id for window in job.chunk.windows for clip in window.clips)
+    failures = tuple(Failure(video, clip, "worker", reason) for clip in clips)
+    if settings.task not in ("track", "clip"):
+        record = ChunkRecord(job.record_id, job.chunk.id, video, clips, (), (), failures)
+        Ledger(Layout(settings.out, settings.tracks)).write(record)
+    return Outcome(job.record_id, len(clips), 0, len(failures), 0, 0, {})

@@ -1,0 +1,138 @@
+"""A worker in a process of its own on this machine, and the pipe through which it is spoken to."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from logging.handlers import QueueHandler
+from multiprocessing.connection import Connection, wait
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from pipeline.crew.drive import WorkerDied
+
+if TYPE_CHECKING:
+    from pipeline.job import Job, Outcome
+    from pipeline.settings import Settings
+
+STOP_S = 20.0
+NEW = multiprocessing.get_context("spawn")  # a forked process would inherit the locks of threads, and a CUDA context
+
+
+class ProcessMember:
+    """One worker. Its pipe carries jobs in, and log records and one outcome or error per job out."""
+
+    def __init__(self, settings: Settings, threads: int, device: str | None) -> None:
+        self._start = (settings, threads, device)
+        self.replace()
+
+    def replace(self) -> None:
+        self.pipe, theirs = NEW.Pipe()
+        self._message: Outcome | BaseException | None = None
+        self._working = False
+        self._process = NEW.Process(target=_serve, args=(theirs, *self._start), daemon=True, name="worker")
+        self._process.start()
+        theirs.close()  # so that its end is heard here
+
+    def give(self, job: Job) -> None:
+        self._working = True
+        with suppress(OSError):  # it died with nothing to do: `hear` finds out
+            self.pipe.send(job)
+
+    def hear(self) -> bool:
+        """Take in one message; whether the job is done with it."""
+        try:
+            message = self.pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            message = WorkerDied(_how(self._process.exitcode))
+        if isinstance(message, logging.LogRecord):
+            logging.getLogger(message.name).handle(message)
+            return False
+        self._message, self._working = message, False
+        return True
+
+    def result(self) -> Outcome:
+        assert self._message is not None
+        if isinstance(self._message, BaseException):
+            raise self._message
+        return self._message
+
+    def stop(self) -> None:
+        """End it: an idle one by itself, a busy one where it is, because nothing that is not committed counts."""
+        self.pipe.close()
+        if self._working and self._process.is_alive():
+            self._process.terminate()
+        self._process.join(STOP_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+def wait_for(members: Sequence[ProcessMember]) -> list[ProcessMember]:
+    """Wait until at least one of them is done with its job."""
+    done: list[ProcessMember] = []
+    while not done:
+        ready = wait([member.pipe for member in members])
+        done = [member for member in members if member.pipe in ready and member.hear()]
+    return done
+
+
+def _serve(pipe: Connection, settings: Settings, threads: int, device: str | None) -> None:
+    """The worker's process: do what comes through the pipe until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the one who started us decides
+    signal.signal(signal.SIGTERM, _leave)
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # else every worker's torch takes all cores
+    outbox = _Outbox(pipe)
+    logging.basicConfig(level=logging.INFO, handlers=[QueueHandler(outbox)], force=True)  # type: ignore[arg-type]
+    import cv2
+
+    from pipeline import tracking
+    from pipeline.worker import Worker
+
+    cv2.setNumThreads(threads)
+    try:
+        with Worker(settings, threads) as worker:
+            while True:
+                job = pipe.recv()
+                try:
+                    answer: Any = worker.process(job)
+                except Exception as error:
+                    answer = error
+                outbox.put_nowait(answer)
+    except (EOFError, OSError):  # the other end is closed: there is nothing more to do, or nobody to do it for
+        pass
+    finally:
+        tracking.leave()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+class _Outbox:
+    """One end of the pipe for several threads: the encoders log too. Stands where a logging handler wants a queue."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+
+    def put_nowait(self, message: object) -> None:
+        with self._lock:
+            self._pipe.send(message)
+
+
+def _how(exitcode: int | None) -> str:
+    """How a process ended, in words."""
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        hint = ": out of memory, perhaps, so try fewer executor.workers" if name == "SIGKILL" else ""
+        return f"a worker was ended by {name}{hint}"
+    return f"a worker ended with status {exitcode}"

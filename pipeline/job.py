@@ -1,0 +1,45 @@
+"""What an executor passes to a worker, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pipeline.correcting import Corrector
+from pipeline.records import Failure
+from pipeline.split import Splits
+from video.types import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One chunk to do.
+
+    prompts: what is asked of its video. track_keys: where the tracks of each prompt are stored. record_id: the name its
+    record gets. splits: of its video. base_keys: where its tracks are without corrections; the same keys where nothing
+    is corrected. corrector: its corrections.
+    """
+
+    chunk: Chunk
+    prompts: tuple[str, ...]
+    track_keys: tuple[str, ...]
+    record_id: str
+    splits: Splits
+    base_keys: tuple[str, ...] = ()
+    corrector: Corrector = field(default_factory=Corrector)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What doing a job came to. tracked, reused: windows x prompts. seconds: by stage, as waited for."""
+
+    record_id: str
+    clips: int
+    crops: int
+    failed: tuple[Failure, ...]
+    tracked: int
+    reused: int
+    seconds: dict[str, float]
+
+    @property
+    def failures(self) -> int:
+        return len(self.failed)

@@ -1,0 +1,196 @@
+"""executor=processes: the same dataset as one process, whoever dies on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.build import Build
+from pipeline.crew.drive import Jobs
+from pipeline.executors.processes import Processes, devices_of
+from pipeline.job import Job
+from pipeline.settings import Settings
+from pipeline.split import Splits
+from sam.backends import device
+from sam.errors import TrackerUnavailable
+from tests.pipeline.composing import loaded
+from tests.pipeline.making import a_chunk, a_clip, a_video
+from tests.pipeline.mortal import Missing, Mortal, made
+from tests.running import ROOT, rows, run_process
+from video.types import Window
+
+SMALL = ("prompt=cow", "tracker=motion", "crop.size=64", "filters.size.min_side=8", "clip.num_frames=5")
+TWO = ("executor=processes", "executor.workers=2")
+
+
+@pytest.fixture(scope="module")
+def alone(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one process makes of the footage."""
+    out = tmp_path_factory.mktemp("alone")
+    assert Build(loaded(f"videos={footage}", f"out={out}", *SMALL)).run().status == 0
+    return made(out)
+
+
+@pytest.fixture
+def chosen(footage: Path, tmp_path: Path) -> Callable[..., Settings]:
+    """Settings with two processes and a tracker of the tests."""
+
+    def choose(tracker: type[Mortal | Missing], **options: object) -> Settings:
+        settings = loaded(f"videos={footage}", f"out={tmp_path}/out", *SMALL, *TWO)
+        return replace(settings, tracker=tracker(**asdict(settings.tracker), **options))  # type: ignore[call-overload]
+
+    return choose
+
+
+def test_two_processes_make_the_same_bytes(footage: Path, tmp_path: Path, alone: dict[str, bytes]) -> None:
+    done = run_process(f"videos={footage}", f"out={tmp_path}", *SMALL, *TWO)
+    assert done.status == 0, done.text
+    assert made(tmp_path) == alone
+
+
+def test_a_killed_worker_is_replaced_and_its_chunk_done_again(
+    chosen: Callable[..., Settings], alone: dict[str, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = chosen(Mortal, folder=str(_folder(chosen)), victim="farm1/cam2_20260601_1215.mp4")
+    assert Build(settings).run().status == 0
+    assert "farm1/cam2_20260601_1215.mp4: a worker was ended by SIGKILL" in caplog.text
+    assert made(settings.out) == alone
+
+
+def test_a_chunk_that_kills_two_workers_is_recorded_and_the_others_are_done(
+    chosen: Callable[..., Settings], alone: dict[str, bytes]
+) -> None:
+    victim = "farm1/cam2_20260601_1215.mp4"
+    settings = chosen(Mortal, folder=str(_folder(chosen)), victim=victim, times=2)
+    assert Build(settings).run().status == 3
+    failures = rows(settings.out / "failures.parquet")
+    assert {(f["video"], f["stage"]) for f in failures} == {(victim, "worker")}
+    assert len(failures) == 10 and "SIGKILL" in failures[0]["error"], "every clip of the chunk"
+    assert {s["video"] for s in rows(settings.out / "samples.parquet")} == {
+        "farm1/cam1_20260601_0900.mp4",
+        "farm2/cam1_20260601_1530.mp4",
+    }
+    assert Build(settings).run().status == 0, "a rerun tries the chunk again"
+    assert made(settings.out) == alone
+
+
+def test_what_is_missing_in_a_worker_is_said_where_the_run_was_started(chosen: Callable[..., Settings]) -> None:
+    with pytest.raises(TrackerUnavailable, match="fetch them"):
+        Build(chosen(Missing)).run()
+    assert not _children(os.getpid())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_run_and_a_rerun_finishes(
+    footage: Path, tmp_path: Path, number: signal.Signals, alone: dict[str, bytes]
+) -> None:
+    command = [sys.executable, str(ROOT / "main.py"), f"videos={footage}", f"out={tmp_path}", *SMALL, *TWO]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert _until(lambda: any((tmp_path / "crops").rglob("*.part")) or any((tmp_path / "tracks").rglob("*.parquet")))
+    workers = _children(process.pid)
+    assert len(workers) >= 2
+    process.send_signal(number)
+    text, _ = process.communicate(timeout=60)
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 130, text
+        assert "Run the same command again to continue" in text and "Traceback" not in text
+        assert not list(tmp_path.rglob("*.part"))
+    assert _until(lambda: not any(map(_runs, workers))), "a worker outlived the run"
+    done = run_process(*command[2:])
+    assert done.status == 0, done.text
+    assert made(tmp_path) == alone
+
+
+def test_a_worker_stays_with_its_video() -> None:
+    jobs = [_job(video, chunk) for video in "abc" for chunk in range(3)]
+    waiting = Jobs(jobs)
+    first = waiting.take(None, [])
+    assert first is jobs[0]
+    second = waiting.take(None, [first])
+    assert second is not None and second.chunk.video.name == "b", "another video for the second worker"
+    assert waiting.take(first, [second]) is jobs[1]
+    waiting.put_back(jobs[1])
+    assert waiting.take(first, [second]) is jobs[1]
+
+
+@given(st.lists(st.sampled_from("abcd"), max_size=12), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_every_chunk_is_taken_once(videos: list[str], workers: int, random: object) -> None:
+    jobs = [_job(video, n) for n, video in enumerate(videos)]
+    waiting, taken, last = Jobs(jobs), [], dict[int, Job]()
+    while True:
+        number = random.randrange(workers)  # type: ignore[attr-defined]
+        job = waiting.take(last.get(number), [j for n, j in last.items() if n != number])
+        if job is None:
+            break
+        taken.append(job)
+        last[number] = job
+    assert sorted(job.record_id for job in taken) == sorted(job.record_id for job in jobs)
+
+
+def test_gpus_are_shared_out_unless_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = loaded("videos=/data/barn", "prompt=cow", "tracker=sam3_hf", *TWO)
+    chosen = loaded("videos=/data/barn", "prompt=cow", "tracker=sam3_hf", "tracker.device=cuda:1", *TWO)
+    motion = loaded("videos=/data/barn", "prompt=cow", "tracker=motion", *TWO)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert devices_of(settings) == [], "none here"
+    monkeypatch.setattr(device, "has_cuda", lambda: True)
+    monkeypatch.setattr(device, "gpus", lambda: [device.Gpu("H", 1, 1)] * 3)
+    assert devices_of(settings) == ["0", "1", "2"]
+    assert devices_of(chosen) == devices_of(motion) == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a, 2")
+    assert devices_of(settings) == ["GPU-a", "2"]
+
+
+def test_no_workers_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"executor\.workers must be at least 1.*got 0"):
+        Processes(workers=0)
+
+
+def _job(video: str, number: int) -> Job:
+    clip = a_clip(number * 4, video=a_video(name=video, fingerprint=video * 16))
+    return Job(a_chunk(Window((clip,))), ("key",), f"{video}{number}", Splits({}))
+
+
+def _folder(chosen: Callable[..., Settings]) -> Path:
+    folder = chosen(Missing).out.parent / "deaths"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if true():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _children(parent: int) -> list[int]:
+    """The worker processes that a process has started."""
+    return [pid for pid, above, command in _processes() if above == parent and "spawn_main" in command]
+
+
+def _runs(pid: int) -> bool:
+    return any(known == pid for known, _, command in _processes() if command)
+
+
+def _processes() -> Iterator[tuple[int, int, str]]:
+    listing = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True)
+    for line in listing.stdout.splitlines():
+        pid, parent, state, command = line.split(maxsplit=3)
+        if not state.startswith("Z"):
+            yield int(pid), int(parent), command
