@@ -123,4 +123,4 @@ def given_up(settings: Settings, job: Job, reason: str) -> Outcome:
     if settings.task not in ("track", "clip"):
         record = ChunkRecord(job.record_id, job.chunk.id, video, clips, (), (), failures)
         Ledger(Layout(settings.out, settings.tracks)).write(record)
-    return Outcome(job.record_id, len(clips), 0, len(failures), 0, 0, {})
+    return Outcome(job.record_id, len(clips), 0, failures, 0, 0, {})

@@ -161,7 +161,7 @@ def test_no_workers_is_refused() -> None:
 
 def _job(video: str, number: int) -> Job:
     clip = a_clip(number * 4, video=a_video(name=video, fingerprint=video * 16))
-    return Job(a_chunk(Window((clip,))), ("key",), f"{video}{number}", Splits({}))
+    return Job(a_chunk(Window((clip,))), ("cow",), ("key",), f"{video}{number}", Splits({}))
 
 
 def _folder(chosen: Callable[..., Settings]) -> Path:
