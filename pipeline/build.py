@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from pipeline.corrected_windows import corrections_of, touching
+from pipeline.correcting import Corrector
 from pipeline.derive import checksums, export, read_state, report, write_state
 from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
@@ -69,15 +72,25 @@ class Build:
         """Every chunk of this run's settings with the keys of its tracks and its record."""
         settings = self.settings
         identity = self._identity() if settings.task != "clip" and any(footage.prompts.values()) else {}
+        if settings.disjoint:
+            identity = identity | {"disjoint": True}
         splits = self.splits(footage)
+        touched = corrections_of(settings, footage)
         made = []
         for chunk in footage.chunks:
             prompts = footage.prompts[chunk.video.name]
-            keys = tuple(
-                track_key(chunk, prompt, settings.tracker_name, identity, settings.reader) for prompt in prompts
-            )
+            keys, base, entries = [], [], {}
+            for p, prompt in enumerate(prompts):
+                windows = touched.get(chunk.video.name, {}).get(prompt, {})
+                mine = touching(windows, chunk)
+                corrections = {} if mine is None else {"corrections": mine}
+                key = partial(track_key, chunk, prompt, settings.tracker_name, reader=settings.reader)
+                base.append(key(identity=identity))
+                keys.append(key(identity=identity | corrections))
+                entries[p] = {window.id: windows[window.id] for window in chunk.windows if window.id in windows}
             name = record_id(chunk, keys, settings.crop, settings.encode)
-            made.append(Job(chunk, prompts, keys, name, splits.only(chunk.video.name)))
+            only = splits.only(chunk.video.name)
+            made.append(Job(chunk, prompts, tuple(keys), name, only, tuple(base), Corrector(entries)))
         return made
 
     def splits(self, footage: Footage) -> Splits:
@@ -159,7 +172,7 @@ class Build:
             if not missing:
                 self._remove_superseded(wanted, stamp)
                 if not self.settings.keep_tracks:
-                    for key in {key for job in jobs for key in job.track_keys}:
+                    for key in {key for job in jobs for key in (*job.track_keys, *job.base_keys)}:
                         self.store.remove(key)
             apply(self.layout, _labels_of(footage))
             self._derive(outcomes)

@@ -1,10 +1,15 @@
-"""Which tracked objects of a clip are shown in outputs, and their masks by frame, from records and stored tracks."""
+"""Which tracked objects of a clip are shown in outputs, and their masks by frame, from records and stored tracks.
+
+In a whole video an object is an individual, as the index has linked it; in a clip it is what was tracked there.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import pyarrow.compute as pc
 
 from pipeline.errors import DatasetError
 from pipeline.job import Job
@@ -14,10 +19,13 @@ from pipeline.ledger import Ledger
 from pipeline.output_files import Item
 from pipeline.records import ChunkRecord
 from pipeline.settings import Settings
+from pipeline.tables import read_table
 from pipeline.track_store import TrackStore, WindowTracks, degraded_key
 from sam.prompts import phrases_in
 from sam.types import Mask, Track
 from video.types import Clip, Frame, Window
+
+COLUMNS = ["video", "clip_id", "prompt", "object_id", "individual_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class Chosen:
         texts = dict.fromkeys(text for job in jobs for text in job.prompts)
         self._names = _file_names(list(dict.fromkeys(p for text in texts for p in (text, *phrases_in(text)))))
         self._stored: tuple[Job, list[dict[str, WindowTracks]]] | None = None
+        self._named: tuple[str, dict[tuple[str, str, int], Item]] | None = None
         self._judged: tuple[Job, dict[str, dict[tuple[str, int], str]]] | None = None
         if not any(self._store.has(key) for job in jobs for key in job.track_keys):
             raise no_tracks(layout)
@@ -79,7 +88,31 @@ class Chosen:
 
     def items(self, part: Part) -> list[Item]:
         """The objects that are shown, by prompt and number. Raises DatasetError without tracks."""
-        return [self._item(track) for _, track in self._tracks(part)]
+        return [self._item(part, track) for _, track in self._tracks(part)]
+
+    def individuals(self, video: str) -> dict[tuple[str, str, int], Item] | None:
+        """A video's objects in the dataset, (clip id, prompt, object id) -> individual, by first appearance.
+
+        None where objects are shown by clip, or where nothing is linked.
+        """
+        options = self._settings.outputs
+        linked = self._settings.linking.enabled and options.objects == "kept" and self._layout.samples.is_file()
+        if options.per != "video" or not linked:
+            return None
+        if self._named is None or self._named[0] != video:
+            table = read_table(self._layout.samples, COLUMNS)
+            rows = table.filter(pc.equal(table["video"], video)).to_pylist()
+            items: dict[str, Item] = {}
+            found = {}
+            for row in rows:
+                name, prompt = row["individual_id"], row["prompt"]
+                if name is None:
+                    raise DatasetError(f"{video}: its objects are not linked yet; build again with link.enabled=true")
+                n = len(items) + 1
+                new = Item(n, f"{self._names[prompt]}-{name}", f"{prompt} {n}")
+                found[row["clip_id"], prompt, row["object_id"]] = items.setdefault(name, new)
+            self._named = video, found
+        return self._named[1]
 
     def masks(self, part: Part) -> ClipMasks:
         """Raises DatasetError when the clip has no tracks, or could not be tracked."""
@@ -88,13 +121,22 @@ class Chosen:
         for window in self.windows(part):
             indices |= dict(zip(window.positions.tolist(), window.indices.tolist(), strict=True))
         for window, track in self._tracks(part):
-            item, frames = self._item(track), window.frames_of(part.clip)
+            item, frames = self._item(part, track), window.frames_of(part.clip)
             for n, mask in zip(track.frames.tolist(), track.masks, strict=True):
                 if n in frames:
                     masks.setdefault(int(window.positions[n]), {})[item] = mask
         return ClipMasks(part.clip, indices, masks)
 
-    def _item(self, track: Track) -> Item:
+    def _item(self, part: Part, track: Track) -> Item:
+        named = self.individuals(part.clip.video.name)
+        if named is not None:
+            try:
+                return named[part.clip.id, track.prompt, track.object_id]
+            except KeyError:
+                raise DatasetError(
+                    f"{part.clip.video.name}: samples.parquet does not know {track.prompt} {track.object_id} of "
+                    f"{part.clip.id}; build again"
+                ) from None
         return Item(
             track.object_id, f"{self._names[track.prompt]}-{track.object_id}", f"{track.prompt} {track.object_id}"
         )

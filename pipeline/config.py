@@ -104,6 +104,8 @@ class Config:
     tracks: TracksConfig = field(default_factory=TracksConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     tracker: Any = None
+    disjoint: bool = False  # no pixel in two masks of one prompt: it goes to the higher score, then the smaller object
+    corrections: str | None = None  # a JSON file, or a folder with one for every video
     reader: str = "pyav"
     crop: CropConfig = field(default_factory=CropConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
@@ -172,6 +174,8 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         out=out,
         tracks=tracks,
         keep_tracks=config.tracks.keep,
+        disjoint=config.disjoint,
+        corrections=Path(config.corrections) if config.corrections else None,
         include=texts("select.include", config.select.include),
         exclude=texts("select.exclude", config.select.exclude),
         hours=hours(config.select.hours),
@@ -296,7 +300,7 @@ def _require(config: Config) -> None:
         by = f"prompts_file={config.prompts_file}" if config.prompts_file else f"prompt={config.prompt}"
         raise ConfigError(
             f"tracker={name} follows what points, boxes or masks name and finds nothing by {by}: use "
-            f"tracker=sam3_hf or tracker=grounded_sam2 for task={config.task}"
+            f"tracker=sam3_hf or tracker=grounded_sam2 for task={config.task}, or name them with tracker.boxes=FILE"
         )
 
 
@@ -320,7 +324,8 @@ def _make_absolute(cfg: DictConfig) -> None:
         cfg.videos = _place(videos)
     elif isinstance(videos, ListConfig):
         cfg.videos = [_place(v) if isinstance(v, str) and v else v for v in videos]
-    for key in ("prompts_file", "select.roi", "tracks.path", "tracker.path", "split.by", "labels", "clip.spans"):
+    files = ("prompts_file", "select.roi", "tracker.path", "tracker.boxes", "labels", "corrections", "clip.spans")
+    for key in (*files, "tracks.path", "split.by"):
         path = OmegaConf.select(cfg, key)
         if path and (key != "split.by" or path.endswith(".csv")):
             OmegaConf.update(cfg, key, str(_absolute(path)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from pipeline.correcting import Corrector
 from pipeline.records import Failure
 from pipeline.split import Splits
 from video.types import Chunk
@@ -14,7 +15,8 @@ class Job:
     """One chunk to do.
 
     prompts: what is asked of its video. track_keys: where the tracks of each prompt are stored. record_id: the name its
-    record gets. splits: of its video.
+    record gets. splits: of its video. base_keys: where its tracks are without corrections; the same keys where nothing
+    is corrected. corrector: its corrections.
     """
 
     chunk: Chunk
@@ -22,6 +24,8 @@ class Job:
     track_keys: tuple[str, ...]
     record_id: str
     splits: Splits
+    base_keys: tuple[str, ...] = ()
+    corrector: Corrector = field(default_factory=Corrector)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,7 @@ class Measure:
             pixels=None,
             colours=None,
             files=(),
+            corrected=track.object_id in found.corrected,
         )
 
 

@@ -26,7 +26,8 @@ from sam.types import Mask, Prompt
 from video.alpha import ALPHA, alpha_writer
 from video.encoder import EncodeConfig, H264Writer, VideoWriter
 
-KINDS = {"masks": "masks", "overlay": "overlay.mp4", "alpha": "alpha"}  # where each lies in its folder
+KINDS = {"masks": "masks", "overlay": "overlay.mp4", "video": "video.mp4", "alpha": "alpha"}  # where each lies
+FILES = ("overlay", "video")  # those that are one file
 EXTENSIONS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 ENCODERS_BYTES = 2 * 2**30  # alpha encoders that are open at once take about so much
 BYTES_PER_PIXEL = {"webm": 160, "prores": 24}  # of a picture, that one of them takes
@@ -87,6 +88,8 @@ class OutputFiles:
             first += [partial(MaskPictures, self._masks_of(item), item, self.options) for item in each]
         if "overlay" in self.places:
             first.append(partial(Overlay, self.places["overlay"], self))
+        if "video" in self.places:
+            first.append(partial(Styled, self.places["video"], self))
         if "alpha" not in self.places:
             return [first]
         assert self.options.alpha is not None
@@ -173,14 +176,30 @@ class Overlay(_Film):
     """The frames with masks, boxes, labels and clicks drawn in; an odd side gets one more row or column."""
 
     def __init__(self, path: Path, files: OutputFiles) -> None:
-        width, height = files.size
-        size = (width + width % 2, height + height % 2)
-        super().__init__(H264Writer(path, files.rate, files.encode, size=size))
+        super().__init__(_h264(path, files))
 
     def write(self, shown: Shown) -> None:
         picture = paint(shown.rgb, shown.of(None), [item.label for item in shown.masks], boxes=True)
         paint_prompts(picture, shown.prompts)
         self._writer.write(even(picture))
+
+
+class Styled(_Film):
+    """The pictures of `outputs.style` as a video; an odd side gets one more row or column."""
+
+    def __init__(self, path: Path, files: OutputFiles) -> None:
+        super().__init__(_h264(path, files))
+        self._style = files.options.style
+
+    def write(self, shown: Shown) -> None:
+        picture = styled(self._style, shown.rgb, shown.of(None))
+        colours = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+        self._writer.write(even(colours))
+
+
+def _h264(path: Path, files: OutputFiles) -> VideoWriter:
+    width, height = files.size
+    return H264Writer(path, files.rate, files.encode, size=(width + width % 2, height + height % 2))
 
 
 class Alpha(_Film):

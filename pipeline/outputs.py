@@ -26,12 +26,12 @@ from tqdm import tqdm
 
 from pipeline.build import Build
 from pipeline.chosen import Chosen, Part, no_tracks
-from pipeline.errors import DatasetError
+from pipeline.errors import ConfigError, DatasetError
 from pipeline.executors.local import cores
 from pipeline.footage import Footage, survey
 from pipeline.job import Job
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes, writing, writing_folder
-from pipeline.output_files import KINDS, Item, OutputFiles, Shown, write
+from pipeline.output_files import FILES, KINDS, Item, OutputFiles, Shown, write
 from pipeline.progress import LINE_EVERY_S
 from pipeline.settings import Settings
 from pipeline.tables import read_table
@@ -64,6 +64,8 @@ class Piece:
 
 def outputs(settings: Settings, layout: Layout) -> int:
     """Make what is missing; returns the exit status. Raises SourceError, DatasetError, DiskError."""
+    if settings.outputs.per == "video" and settings.outputs.per_object and not settings.linking.enabled:
+        raise ConfigError("outputs.per_object=true with outputs.per=video needs individuals: set link.enabled=true")
     build = Build(settings)
     footage = survey(settings, build.ledger)
     if not layout.has_tracks():
@@ -166,6 +168,9 @@ class Work:
     def make(self, piece: Piece) -> str:
         """Make what is missing of a piece: "made", "there" or "empty". Raises VideoError, DatasetError, DiskError."""
         objects = [self._chosen.state(part) for part in piece.parts]
+        individuals = self._chosen.individuals(piece.video.name)
+        if individuals is not None:
+            objects.append(tuple((*what, item.name) for what, item in individuals.items()))
         alone = self._options.per == "clip"
         if alone and not objects[0]:
             return "empty"
@@ -177,7 +182,7 @@ class Work:
         missing = [k for k, stamp in stamps.items() if k not in there or made[k]["stamp"] != stamp]
         if not missing:
             return "there"
-        items = self._chosen.items(piece.parts[0]) if alone else []
+        items = self._chosen.items(piece.parts[0]) if alone else list(dict.fromkeys((individuals or {}).values()))
         if alone and not items:
             return "empty"
         with disk_errors(folder / KINDS["masks"]):
@@ -186,7 +191,7 @@ class Work:
         failed = len(self.failures)
         with ExitStack() as stack:
             places = {
-                kind: stack.enter_context((writing if kind == "overlay" else writing_folder)(folder / KINDS[kind]))
+                kind: stack.enter_context((writing if kind in FILES else writing_folder)(folder / KINDS[kind]))
                 for kind in missing
             }
             size = piece.video.width, piece.video.height
@@ -213,6 +218,7 @@ class Work:
         own = {
             "masks": (options.masks, options.style, options.quality, options.apart),
             "overlay": (asdict(self._settings.encode),),
+            "video": (options.style, asdict(self._settings.encode)),
             "alpha": (options.alpha, options.apart, asdict(self._settings.encode)),
         }[kind]
         clips = [part.clip.id for part in piece.parts]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from pipeline.build import Build
+from pipeline.corrections import CLICKS
 from pipeline.footage import Footage, survey
+from pipeline.job import Job
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord
@@ -26,6 +29,7 @@ def plan(settings: Settings) -> tuple[int, str]:
     done = [job for job in jobs if job.record_id in on_disk]
     keys = {key: len(job.chunk.windows) for job in jobs for key in job.track_keys}
     stored = {key for key in keys if build.store.has(key)}
+    again = _tracked_again(build, jobs, stored)
     frames = sum(len(w.positions) for job in jobs for w in job.chunk.windows)
     hours = sum(video.duration for video in footage.videos) / 3600
     rows = [
@@ -34,9 +38,9 @@ def plan(settings: Settings) -> tuple[int, str]:
         ("duplicates", str(len(footage.duplicates))),
         ("clips", f"{footage.clips} of {settings.clip.num_frames} frames"),
         ("prompts", _prompts(settings, footage)),
-        ("to track", f"{sum(n for k, n in keys.items() if k not in stored)} windows"),
+        ("to track", f"{sum(again.get(k, n) for k, n in keys.items() if k not in stored)} windows"),
         ("frames", f"{frames} to decode"),
-        ("tracks reused", f"{sum(keys[k] for k in stored)} windows"),
+        ("tracks reused", f"{sum(keys[k] for k in stored) + sum(keys[k] - n for k, n in again.items())} windows"),
         ("chunks done", f"{len(done)} of {len(jobs)}"),
         ("splits", _splits(settings, layout, footage)),
         ("exports", ", ".join(settings.exports) or "none"),
@@ -49,6 +53,17 @@ def plan(settings: Settings) -> tuple[int, str]:
         asked = [f"{video.name}: {'; '.join(footage.prompts[video.name])}" for video in footage.videos]
         lines += ["", *asked[:SHOWN], *([f"... and {len(asked) - SHOWN} more videos"] if len(asked) > SHOWN else [])]
     return (0 if footage.videos else 2), "\n".join(lines)
+
+
+def _tracked_again(build: Build, jobs: Sequence[Job], stored: Set[str]) -> dict[str, int]:
+    """Of chunks whose tracks are stored without the corrections asked for: how many windows clicks track once more."""
+    again = {}
+    for job in jobs:
+        for p, (key, base) in enumerate(zip(job.track_keys, job.base_keys, strict=True)):
+            if key not in stored and base != key and build.store.has(base):
+                entries = job.corrector.entries[p].values()
+                again[key] = sum(any(entry.do in CLICKS for _, entry in each) for each in entries)
+    return again
 
 
 def _prompts(settings: Settings, footage: Footage) -> str:

@@ -91,7 +91,7 @@ def _row(window: Window, tracker: Tracker, settings: Settings, prompts: Sequence
     middle = len(frames) // 2
     cells = []
     for prompt in prompts:
-        with SAMSession(tracker, seen) as session:
+        with SAMSession(tracker, seen, disjoint=settings.disjoint) as session:
             session.add_prompt(Prompt(text=prompt))
             tracks = session.tracks()
         cells.append(Cell(prompt, len(tracks), _jpeg(overlay(frames[middle].rgb, tracks, middle))))

@@ -110,6 +110,7 @@ class Sample:
     pixels: PixelFigures | None  # None: its crop was never rendered
     colours: str | None  # `pipeline.colours`; None as above
     files: tuple[CropFile, ...]
+    corrected: bool = False  # a person's corrections changed or named it
 
     @property
     def visible(self) -> tuple[bool, ...]:

@@ -42,7 +42,8 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
         verdict = verify(Layout(settings.out, settings.tracks))
         print(described(verdict, Layout(settings.out, settings.tracks)))
         return (0 if verdict.whole else 3), None
-    if settings.task == "segment" and not settings.segment.given:
+    proposes = getattr(settings.tracker, "names_objects", False)
+    if settings.task == "segment" and not settings.segment.given and not proposes:
         from pipeline.segment import describe
 
         print(describe(settings))
@@ -53,6 +54,10 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
             from pipeline.preview import preview
 
             return preview(settings, layout), None
+        if settings.task == "segment" and not settings.segment.given:
+            from pipeline.segment_auto import segment_auto
+
+            return segment_auto(settings, layout), None
         if settings.task == "batch":
             from pipeline.batch import batch
 

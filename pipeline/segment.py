@@ -63,11 +63,11 @@ def segment(settings: Settings, layout: Layout) -> int:
     video = _only_video(settings)
     prompts = read_prompts(settings.segment)
     tracker = _tracker(settings)
-    first, last = _range(video, settings)
+    first, last = tracked_range(video, settings)
     folder = layout.segment(video.name)
     with (
         session_frames(video, first, last, tracker.max_side, settings.reader) as frames,
-        SAMSession(tracker, frames) as session,
+        SAMSession(tracker, frames, disjoint=settings.disjoint) as session,
     ):
         for prompt in prompts:
             _add(session, prompt, first, last)
@@ -92,7 +92,7 @@ def _only_video(settings: Settings) -> Video:
     return probe(found[0])
 
 
-def _range(video: Video, settings: Settings) -> tuple[int, int]:
+def tracked_range(video: Video, settings: Settings) -> tuple[int, int]:
     """The first and last frame to track."""
     first, last, end = settings.segment.start, settings.segment.end, last_frame(video, settings.reader)
     for key, value in (("start", first), ("end", last)):
@@ -135,7 +135,7 @@ def _write(
     about = {"tracker": tracker.identity(), "video": video.path, "prompts": [_plain(p) for p in prompts]}
 
     def shown() -> Iterator[Shown]:
-        source = _source(video, settings.reader, start, last)
+        source = every_frame(video, settings.reader, start, last)
         counted = tqdm(source, unit="frame", disable=not sys.stderr.isatty(), total=last - start + 1)
         for frame, seen in zip(counted, session.propagate(), strict=True):
             for object_id in seen.object_ids:
@@ -154,7 +154,7 @@ def _write(
     return visible
 
 
-def _source(video: Video, reader: str, first: int, last: int) -> Iterator[Frame]:
+def every_frame(video: Video, reader: str, first: int, last: int) -> Iterator[Frame]:
     """These frames at full size; in place of one too damaged to be decoded, its neighbour, marked corrupt."""
     held: Frame | None = None
     following = first

@@ -149,7 +149,7 @@ class OutputsConfig:
     masks: a picture per frame (png, jpeg or webp; null for none). style: binary (255 on the object), highlighted (the
     frame, the object tinted) or greenscreen (the object on pure green). alpha: a video with transparency (webm or
     prores; null for none). per_object: one mask sequence and alpha video for every object, or false: for all together;
-    null: true, and false for whole videos.
+    null: true, and false for whole videos, where an object is an individual.
     """
 
     masks: str | None = "png"
@@ -157,6 +157,7 @@ class OutputsConfig:
     quality: int = 80  # of jpeg and webp, 1 to 100; webp is lossless at 100
     every: int = 1  # every n-th sampled frame
     overlay: bool = True  # H.264 with masks, boxes, labels and ids
+    video: bool = False  # H.264 in the style of the masks, all objects together
     alpha: str | None = None
     per_object: bool | None = None
     objects: str = "kept"  # kept: what is in the dataset; all: everything that was tracked
@@ -173,16 +174,17 @@ class OutputsConfig:
             raise ValueError(f"outputs.quality must be from 1 to 100, got {self.quality}")
         if self.every < 1:
             raise ValueError(f"outputs.every must be at least 1: every n-th frame, got {self.every}")
-        if self.per == "video" and self.per_object:
+        if self.per == "video" and self.per_object and self.objects == "all":
             raise ValueError(
-                "outputs.per=video shows many windows, and an object's id holds within one: set "
-                "outputs.per_object=false, or build with clip.whole=true"
+                "outputs.per=video with outputs.per_object=true has a file for every individual, and only what is in "
+                "the dataset has one: set outputs.objects=kept, or outputs.per_object=false"
             )
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Which of "masks", "overlay" and "alpha" are wanted."""
-        wanted = {"masks": self.masks is not None, "overlay": self.overlay, "alpha": self.alpha is not None}
+        """Which of "masks", "overlay", "video" and "alpha" are wanted."""
+        wanted = {"masks": self.masks is not None, "overlay": self.overlay, "video": self.video}
+        wanted["alpha"] = self.alpha is not None
         return tuple(kind for kind, on in wanted.items() if on)
 
     @property
@@ -205,6 +207,8 @@ class Settings:
     out: Path
     tracks: Path
     keep_tracks: bool
+    disjoint: bool
+    corrections: Path | None
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     hours: tuple[float, float] | None

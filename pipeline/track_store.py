@@ -47,7 +47,8 @@ class WindowTracks:
     positions: (T,) int64 grid positions of the session's frames, ascending; damaged frames may be missing. indices:
     (T,) int64 displayed frame numbers in the file. times_s: (T,) float64 seconds from the first displayed frame.
     corrupt: session frames that the decoder flagged. error: why tracking failed, None if it did not. detected: what the
-    tracks began from, of a tracker that detects first; frames are of the session.
+    tracks began from, of a tracker that detects first; frames are of the session. corrected: ids of objects that a
+    person's corrections changed or named.
     """
 
     window_id: str
@@ -59,6 +60,7 @@ class WindowTracks:
     degraded: bool = False
     error: str | None = None
     detected: tuple[Detected, ...] = ()
+    corrected: tuple[int, ...] = ()
 
     def frames_of(self, clip: Clip) -> range:
         """The session frames that lie in a clip: all of its frames, or fewer where the video ends or is damaged."""
@@ -141,6 +143,7 @@ class TrackStore:
                     "degraded": w.degraded,
                     "error": w.error,
                     **({"detected": [asdict(each) for each in w.detected]} if w.detected else {}),
+                    **({"corrected": w.corrected} if w.corrected else {}),
                 }
                 for w in windows
             ],
@@ -190,6 +193,7 @@ class TrackStore:
                 degraded=w["degraded"],
                 error=w["error"],
                 detected=began,
+                corrected=tuple(w.get("corrected", ())),
             )
             for w, found, began in zip(head["windows"], tracks, detected, strict=True)
         }

@@ -84,9 +84,16 @@ class Tracking:
             self._tracker.prepare(reader().spread(self._tracker.context, self._tracker.max_side))
             self._prepared = video.fingerprint
 
-    def track(self, video: Video, window: Window, frames: WindowFrames, prompts: Sequence[str]) -> list[WindowTracks]:
+    def track(
+        self,
+        video: Video,
+        window: Window,
+        frames: WindowFrames,
+        prompts: Sequence[str],
+        clicks: Sequence[Sequence[Prompt]] = (),
+    ) -> list[WindowTracks]:
         """Track a window once for each prompt, as if it were alone. Raises TrackerUnavailable; any other failure is in
-        the prompt's result.
+        the prompt's result. clicks: what is said besides each prompt about single objects; none unless given.
         """
         assert self._tracker is not None
         empty = WindowTracks(window.id, frames.positions, frames.indices, frames.times_s, frames.corrupt, ())
@@ -94,20 +101,21 @@ class Tracking:
             return [empty] * len(prompts)
         seen = SessionFrames(frames.images, frames.indices, frames.times_s, video.width, video.height, video.name)
         found = []
-        with SAMSession(self._tracker, seen, passes=len(prompts)) as session:
-            for prompt in prompts:
-                found.append(self._pass(session, prompt, empty))
+        with SAMSession(self._tracker, seen, passes=len(prompts), disjoint=self._settings.disjoint) as session:
+            for n, prompt in enumerate(prompts):
+                found.append(self._pass(session, prompt, clicks[n] if clicks else (), empty))
         for tracks in found:
             if tracks.error is not None:
                 log.warning("%s from %.1f s: tracking failed: %s", video.name, frames.times_s[0], tracks.error)
         return found
 
     @staticmethod
-    def _pass(session: SAMSession, prompt: str, window: WindowTracks) -> WindowTracks:
+    def _pass(session: SAMSession, prompt: str, clicks: Sequence[Prompt], window: WindowTracks) -> WindowTracks:
         """The window with what one prompt finds in it, or with the reason why it could not be tracked."""
         session.reset()
         try:
-            session.add_prompt(Prompt(text=prompt))
+            for each in (Prompt(text=prompt), *clicks):
+                session.add_prompt(each)
             tracks = tuple(session.tracks())
         except TrackerUnavailable:
             raise

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 from pipeline.crop_writer import CropWriter
@@ -26,6 +27,7 @@ from pipeline.ledger import Ledger
 from pipeline.measure import Draft, Measure, is_short
 from pipeline.records import ChunkRecord, CropFile, Failure, Rejection, Sample
 from pipeline.settings import Settings
+from pipeline.stored import Stored, keep, tracked_corrected
 from pipeline.track_store import TrackStore, WindowTracks
 from pipeline.tracking import Tracking
 from pipeline.window_frames import decoded_when_asked, in_memory, is_long
@@ -42,11 +44,13 @@ TRUNCATED_BELOW = 0.98  # a file that ends before this share of what its header 
 
 @dataclass(slots=True)
 class _State:
-    """One window on its way through the stages. known: per prompt; None has to be tracked. before: what is stored."""
+    """One window on its way through the stages. known: per prompt; None has to be tracked. before: what is stored.
+    base: what was tracked before any correction, as far as it is known."""
 
     window: Window
     known: list[WindowTracks | None]
     before: list[WindowTracks | None]
+    base: list[WindowTracks | None]
     drafts: list[Draft] = field(default_factory=list)
     crops: list[Future[Sample] | None] = field(default_factory=list)  # one per draft
     span: range = range(0)  # grid positions to decode ahead
@@ -93,8 +97,8 @@ class Worker:
         states = self._states(job, measure)
         self._tracked = 0
         failures = self._stream(job, states, measure)
-        if self._tracked:
-            self._keep_tracks(job, states)
+        if self._tracked or not all(map(self._store.has, job.track_keys)):
+            keep(self._store, job, [s.known for s in states], [s.base for s in states])
         record = self._record(job, states, failures)
         if self._settings.task not in ("track", "clip"):
             self._ledger.write(record)
@@ -123,11 +127,11 @@ class Worker:
 
     def _states(self, job: Job, measure: Measure) -> list[_State]:
         """Each window with its stored tracks; where all are there, also with its drafts."""
-        stored = [self._store.read(key) if self._store.has(key) else {} for key in job.track_keys]
+        stored = Stored(self._settings, self._store, job)
         states = []
         for window in job.chunk.windows:
-            before = [tracks.get(window.id) for tracks in stored]
-            state = _State(window, [self._usable(tracks) for tracks in before], before)
+            before, base = stored.before(window), stored.base(window)
+            state = _State(window, stored.known(before, base), before, base)
             if state.untracked and self._settings.task == "crop":
                 raise DatasetError(
                     f"{job.chunk.video.name}: there are no stored tracks for all of it under {self._settings.tracks}; "
@@ -138,10 +142,6 @@ class Worker:
             state.span = self._span(state)
             states.append(state)
         return states
-
-    def _usable(self, stored: WindowTracks | None) -> WindowTracks | None:
-        again = self._settings.retry_failed and self._settings.task != "crop"
-        return None if stored is not None and again and (stored.error is not None or stored.degraded) else stored
 
     def _span(self, state: _State) -> range:
         """The grid positions that have to be decoded for this window; empty when everything is there."""
@@ -230,22 +230,19 @@ class Worker:
                 with self._timed("decode"):
                     where = self._settings.reader, self._tracking.max_side
                     given = stack.enter_context(decoded_when_asked(state.window, *where))
+            track = partial(self._tracking.track, job.chunk.video, state.window, given)
             with self._timed("track"):
-                prompts = [job.prompts[p] for p in missing]
-                results = self._tracking.track(job.chunk.video, state.window, given, prompts)
+                plain = [p for p in missing if state.base[p] is None]
+                tracked = track([job.prompts[p] for p in plain]) if plain else []
+                for p, found in zip(plain, tracked, strict=True):
+                    state.base[p] = found
+                results = [tracked_corrected(job, p, state.base[p], track) for p in missing]
         for p, found in zip(missing, results, strict=True):
             before = state.before[p]
             lost = found.error is not None and before is not None and before.error is None
             state.known[p] = before if lost else found
         self._tracked += len(missing)
         state.drafts = measure.drafts(state.window, state.found, job.track_keys)
-
-    def _keep_tracks(self, job: Job, states: Sequence[_State]) -> None:
-        """Store the tracks, unless decoding stopped half-way: a key promises all windows of its chunk."""
-        for p, (key, prompt) in enumerate(zip(job.track_keys, job.prompts, strict=True)):
-            done = [state.known[p] for state in states]
-            if all(w is not None for w in done):
-                self._store.write(key, prompt, [w for w in done if w is not None])
 
     # -- cropping -----------------------------------------------------------------------------------------------------
 

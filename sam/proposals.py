@@ -6,13 +6,17 @@ each once, the largest first, and says of every other proposal why it was left o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 import cv2
+import numpy as np
 
 from sam.image import ImageMask
-from sam.types import Mask, iou, shared_area
+from sam.types import Mask, Prompt, iou, shared_area
+
+KNOWN = 0.5  # a proposal of which this share is followed already is not new
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,63 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """objects: what is left, the largest first, without its specks. left_out: proposal number -> why."""
+    """objects: what is left, the largest first, without its specks. numbers: of their proposals. left_out: proposal
+    number -> why."""
 
     objects: tuple[ImageMask, ...]
+    numbers: tuple[int, ...]
     left_out: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """What was proposed on a frame of a window and what became of it.
+
+    size: (width, height) of the picture that `proposals` and `selected` are of. prompts: one for each selected object,
+    in the same order, in source pixels.
+    """
+
+    frame: int
+    size: tuple[int, int]
+    proposals: tuple[ImageMask, ...]
+    selected: Selected
+    prompts: tuple[Prompt, ...]
+
+
+@runtime_checkable
+class ProposingTracker(Protocol):
+    """A tracker that names its objects itself, by clicks; its config says `names_objects = True`.
+
+    on_proposed: is told what it proposed, frame by frame.
+    """
+
+    on_proposed: Callable[[Proposed], None] | None
+
+
+def select_new(
+    proposals: Sequence[ImageMask], size: tuple[int, int], rules: Rules, followed: Sequence[Mask]
+) -> Selected:
+    """The objects among the proposals that are not among those `followed`, masks of the same picture.
+
+    So many that no more than `rules.max_objects` are there together; those followed are never given up.
+    """
+    every = select(proposals, size, replace(rules, max_objects=max(1, len(proposals))))
+    covered = np.zeros((size[1], size[0]), np.uint8)
+    for mask in followed:
+        covered |= mask.full(*size)
+    left_out = dict(every.left_out)
+    new: list[tuple[int, ImageMask]] = []
+    room = max(0, rules.max_objects - len(followed))
+    for number, each in zip(every.numbers, every.objects, strict=True):
+        x0, y0, x1, y1 = each.mask.box
+        shared = int(np.count_nonzero(covered[y0:y1, x0:x1] & each.mask.decode()))
+        if shared >= KNOWN * each.mask.area:
+            left_out[number] = "is followed already"
+        elif len(new) == room:
+            left_out[number] = f"{rules.max_objects} others are there"
+        else:
+            new.append((number, each))
+    return Selected(tuple(each for _, each in new), tuple(n for n, _ in new), dict(sorted(left_out.items())))
 
 
 def select(proposals: Sequence[ImageMask], size: tuple[int, int], rules: Rules) -> Selected:
@@ -62,7 +119,8 @@ def select(proposals: Sequence[ImageMask], size: tuple[int, int], rules: Rules) 
     whole = _whole(single, rules.nested, left_out)
     for number, each in whole[rules.max_objects :]:
         left_out[number] = f"{rules.max_objects} are larger than its {each.mask.area} pixels"
-    return Selected(tuple(each for _, each in whole[: rules.max_objects]), dict(sorted(left_out.items())))
+    kept = whole[: rules.max_objects]
+    return Selected(tuple(each for _, each in kept), tuple(n for n, _ in kept), dict(sorted(left_out.items())))
 
 
 def without_specks(mask: Mask, min_area: int) -> Mask | None:

@@ -25,6 +25,7 @@ from typing import Self
 
 import numpy as np
 
+from sam.disjoint import disjoint
 from sam.errors import TrackingFailed, UnknownPrompt, WrongPrompt
 from sam.memory import ModelTracker, OutOfMemory, release_cuda
 from sam.prompts import check_prompt
@@ -41,12 +42,19 @@ class SAMSession:
 
     passes: how many times the frames will be tracked, with `reset` in between; with several, the tracker may keep what
     depends on no prompt until the session ends. release: "window" frees cached CUDA memory when the session ends;
-    "never" leaves it to the allocator; None does what the tracker's own option says. degraded: whether `tracks` found
-    fewer objects than there were, because the device's memory ran out. detected: what `tracks` began from, of a tracker
-    that detects first.
+    "never" leaves it to the allocator; None does what the tracker's own option says. disjoint: no pixel in two masks of
+    a frame (`sam.disjoint`). degraded: whether `tracks` found fewer objects than there were, because the device's
+    memory ran out. detected: what `tracks` began from, of a tracker that detects first.
     """
 
-    def __init__(self, tracker: Tracker, frames: SessionFrames, release: str | None = None, passes: int = 1) -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        frames: SessionFrames,
+        release: str | None = None,
+        passes: int = 1,
+        disjoint: bool = False,
+    ) -> None:
         if len(frames) == 0:
             raise ValueError(f"a session needs at least one frame of {frames.video}")
         self._tracker = tracker
@@ -57,6 +65,7 @@ class SAMSession:
         self._told = 0  # how many of the prompts the state has had
         self._release = release or (tracker.release if isinstance(tracker, ModelTracker) else "window")
         self._passes = passes
+        self._apart = disjoint
         self.degraded = False
         self.detected: tuple[Detected, ...] = ()
 
@@ -82,7 +91,9 @@ class SAMSession:
         check_prompt(prompt, frames)
         if prompt.text is None and prompt.object_id is None:
             prompt = replace(prompt, object_id=min(set(range(len(self._prompts) + 1)) - set(self.objects)))
-        if 1 not in prompt.labels and prompt.kinds == {"points"} and prompt.object_id not in self.objects:
+        by_text = any(known.text is not None for known in self._prompts)  # then the tracker numbers objects itself
+        unnamed = prompt.object_id not in self.objects and not by_text
+        if 1 not in prompt.labels and prompt.kinds == {"points"} and unnamed:
             raise WrongPrompt(
                 f"object {prompt.object_id} is not named yet: give it a point inside (label 1), a box or a mask first"
             )
@@ -136,7 +147,7 @@ class SAMSession:
             dialogue = self._dialogue()
             self._tell(dialogue)
             self._running = dialogue.propagate(direction, start, end)
-        yield from self._running
+        yield from self._decided(self._running)
 
     def remove(self, object_id: int) -> None:
         """Forget an object and its prompts; raises WrongPrompt if no prompt has named it."""
@@ -197,7 +208,7 @@ class SAMSession:
         log.warning("%s; trying once more with less", reason)
         self._running = tracker.track_smaller(frames, tuple(self._prompts))
         try:
-            tracks = self._gather(self._running)
+            tracks = self._gather(self._decided(self._running))
         except OutOfMemory:
             raise TrackingFailed(
                 f"{reason}, also with the state in main memory and half the objects: lower tracker.max_objects, "
@@ -205,6 +216,9 @@ class SAMSession:
             ) from None
         self.degraded = tracker.degraded
         return tracks
+
+    def _decided(self, found: Iterator[FrameMasks]) -> Iterator[FrameMasks]:
+        return map(disjoint, found) if self._apart else found
 
     def _gather(self, found: Iterator[FrameMasks]) -> list[Track]:
         frames: dict[int, list[int]] = {}

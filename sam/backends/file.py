@@ -51,6 +51,10 @@ class FileConfig:
     def build(self) -> FileTracker:
         return FileTracker(self)
 
+    def build_for(self, key: str) -> FileTracker:
+        """The same for another key, which its messages then name."""
+        return FileTracker(self, key)
+
 
 class FileTracker:
     """See the module docstring; implements `sam.tracker.Tracker`."""
@@ -60,8 +64,9 @@ class FileTracker:
     context = 0
     max_side: int | None = None
 
-    def __init__(self, config: FileConfig) -> None:
+    def __init__(self, config: FileConfig, key: str = "tracker.path") -> None:
         self._config = config
+        self._key = key
         self._path = Path(os.path.expanduser(config.path))
         self._digest = ""
         self._coco: dict[Path, dict[str, Table]] = {}
@@ -97,7 +102,7 @@ class FileTracker:
 
     def track(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
         """The objects that the file of `frames.video` has at each of `frames.indices`; raises TrackingFailed."""
-        table = self._table(frames.video)
+        table = self.table(frames.video)
         for t, index in enumerate(frames.indices.tolist()):
             ids: list[int] = []
             masks: list[Mask] = []
@@ -124,11 +129,12 @@ class FileTracker:
         if not files:
             what = "holds no .txt, .csv or .json file" if self._path.is_dir() else "does not exist"
             raise TrackerUnavailable(
-                f"tracker.path={self._config.path} {what}; it names one file of tracks or a folder of them"
+                f"{self._key}={self._config.path} {what}; it names one file of tracks or a folder of them"
             )
         return files
 
-    def _table(self, video: str) -> Table:
+    def table(self, video: str) -> Table:
+        """What the files have for a video: source frame -> its objects. Raises TrackingFailed."""
         if self._current is None or self._current[0] != video:
             self._current = video, self._read(video)
         return self._current[1]
@@ -163,9 +169,7 @@ class FileTracker:
         """Read one file: COCO by the video's name in it, YOLO's frame files by their common start, else MOT."""
         numbered = re.fullmatch(r".+_\d+", path.stem) and path.stem not in stems
         if self._config.format == "yolo" or (self._config.format == "auto" and numbered and "," not in _start(path)):
-            raise TrackingFailed(
-                f"{path} is one frame of YOLO tracks; tracker.path is the folder that holds all frames"
-            )
+            raise TrackingFailed(f"{path} is one frame of YOLO tracks; {self._key} is the folder that holds all frames")
         if self._config.format == "coco" or (self._config.format == "auto" and path.suffix == ".json"):
             tables = self._tables(path)
             for stem in stems:

@@ -2,7 +2,7 @@
 
 The model is loaded once, when the tracker is entered; every window gets a state of its own, of which nothing survives
 the window. Coordinates are of the source's pixels, whatever size the tracker sees. It never looks for anything by
-itself, and never chooses another device, number format or model than it says.
+itself, unless a file of boxes names the objects, and never chooses another device, number format or model than it says.
 
 Source of the behaviour described here: transformers `Sam2VideoModel` and `Sam3TrackerVideoModel` 5.23.
 """
@@ -21,10 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam.backends import access, device, preflight, promptable_image, weights
+from sam.backends.boxes import BoxFile
+from sam.backends.found import nothing
 from sam.backends.hf_window import Engine
 from sam.backends.limits import failure, quiet
 from sam.backends.promptable_window import PromptableWindow
-from sam.checks import Check
+from sam.checks import Check, look
+from sam.errors import WrongPrompt
 from sam.image import ImageMask
 from sam.memory import release_cuda
 from sam.tracker import Dialogue
@@ -34,6 +37,7 @@ log = logging.getLogger(__name__)
 
 VERSION = 1  # raise it when the same weights, library and prompts give other masks
 FILES = ("*.json", "model*.safetensors")
+PROMPTABLE = frozenset({"points", "box", "mask"})
 
 
 class PromptableConfig(Protocol):
@@ -81,16 +85,21 @@ def preflight_of(config: PromptableConfig, family: Family) -> Iterator[Check]:
         return folder
 
     yield from preflight.transformers_model(family.name, family.extra, config, importable, fits)
+    if getattr(config, "boxes", None):
+        yield look("boxes", BoxFile(config.boxes).described)  # type: ignore[attr-defined]
 
 
 class PromptableTracker:
     """See the module docstring; implements `Tracker`, `DialogueTracker`, `ModelTracker` and `ImageTracker`."""
 
-    understands = frozenset({"points", "box", "mask"})
+    understands = PROMPTABLE
     context = 0
 
-    def __init__(self, config: PromptableConfig, family: Family) -> None:
+    def __init__(self, config: PromptableConfig, family: Family, boxes: BoxFile | None = None) -> None:
         self.name = family.name
+        self._boxes = boxes
+        if boxes is not None:
+            self.understands = PROMPTABLE | {"text"}  # the text is only the label
         self._config = config
         self._family = family
         self._device, self._dtype = device.resolve(config.device, config.dtype)
@@ -112,10 +121,13 @@ class PromptableTracker:
             "weights": self._weights,
             "dtype": self._dtype,
             "fill_holes": self._config.fill_holes,
+            **(self._boxes.identity() if self._boxes else {}),
         }
 
     def __enter__(self) -> Self:
         """Load the model; raises TrackerUnavailable naming what is missing and the next step."""
+        if self._boxes is not None:
+            self._boxes.identity()  # reads the files before anything large is loaded
         with ExitStack() as stack:
             stack.callback(release_cuda)
             stack.callback(self._drop)
@@ -157,11 +169,15 @@ class PromptableTracker:
     def prepare(self, context: Sequence[NDArray[np.uint8]]) -> None:
         """A place has nothing to learn from; there is nothing to see."""
 
+    def named(self, frames: SessionFrames) -> list[Prompt]:
+        """The objects of a window that a text asks for: those of the file of boxes, whatever the text says."""
+        return self._boxes.prompts(frames) if self._boxes is not None else []
+
     def begin(self, frames: SessionFrames) -> Dialogue:
         """A window that takes prompts and corrections one by one; keeps the state of all its frames."""
         options = self._config
         window = PromptableWindow(self.engine, frames, options.state_on_cpu, True, options.fill_holes)
-        return _Explained(window, self.name, frames.video)
+        return _Explained(window, self.name, frames.video, lambda: self.named(frames))
 
     def segment(self, image: NDArray[np.uint8], prompts: Sequence[Prompt], multimask: bool) -> list[list[ImageMask]]:
         """See `sam.image.segment_image`."""
@@ -183,24 +199,47 @@ class PromptableTracker:
         """Every frame is looked at once, whatever the prompts: there is nothing to keep."""
 
     def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool) -> Iterator[FrameMasks]:
-        engine = self.engine
+        given = [prompt for prompt in prompts if prompt.text is None]
         with explained(self.name, frames.video):
-            window = PromptableWindow(engine, frames, state_on_cpu, False, self._config.fill_holes)
-            for prompt in prompts:
-                window.add(prompt)
-            yield from window.propagate()
+            if len(given) < len(prompts):
+                given = [*self.named(frames), *given]
+            yield from self._follow(self._window(frames, state_on_cpu), frames, given)
+
+    def _window(self, frames: SessionFrames, state_on_cpu: bool) -> PromptableWindow:
+        return PromptableWindow(self.engine, frames, state_on_cpu, False, self._config.fill_holes)
+
+    def _follow(
+        self, window: PromptableWindow, frames: SessionFrames, prompts: Sequence[Prompt]
+    ) -> Iterator[FrameMasks]:
+        """Track what the prompts name; nothing where there are none."""
+        named: set[int | None] = set()
+        for prompt in prompts:
+            if prompt.kinds == {"points"} and 1 not in prompt.labels and prompt.object_id not in named:
+                raise WrongPrompt(
+                    f"{frames.video}: there is no object {prompt.object_id} to take something from; there are "
+                    f"{', '.join(map(str, sorted(filter(None, named)))) or 'none'}"
+                )
+            named.add(prompt.object_id)
+            window.add(prompt)
+        yield from window.propagate() if prompts else map(nothing, range(len(frames)))
 
 
 class _Explained:
-    """A window whose errors say what they mean for it."""
+    """A window whose errors say what they mean for it. named: what a text asks for."""
 
-    def __init__(self, window: PromptableWindow, tracker: str, video: str) -> None:
+    def __init__(
+        self, window: PromptableWindow, tracker: str, video: str, named: Callable[[], Sequence[Prompt]]
+    ) -> None:
         self._window = window
         self._of = (tracker, video)
+        self._named = named
 
     def add(self, prompt: Prompt) -> FrameMasks:
         with explained(*self._of):
-            return self._window.add(prompt)
+            shown = nothing(prompt.frame)
+            for each in [prompt] if prompt.text is None else self._named():
+                shown = self._window.add(each)
+            return shown
 
     def propagate(self, direction: str, start: int | None, end: int | None) -> Iterator[FrameMasks]:
         with explained(*self._of):

@@ -5,7 +5,7 @@ It never knows weights or options, and holds the window's state alone: drop it, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -69,6 +69,41 @@ class PromptableWindow:
         way = -1 if reverse else 1
         for frame in range(start, end + way, way):
             yield self._step(frame, reverse, self._reached(frame, reverse))
+
+    def discover(self, every: int | None, look: Callable[[int, FrameMasks], Sequence[Prompt]]) -> Iterator[FrameMasks]:
+        """Track forward while objects are being found; every frame is answered once, in order.
+
+        look: what is new on a frame, given what is followed there. It is asked on the first frame, and on every
+        `every`-th after it. What is new on a later one is also tracked backward, up to where was looked before. Holds
+        the masks of `every` frames.
+        """
+        held: list[FrameMasks] = []
+        for frame in range(len(self._frames)):
+            seen = self._step(frame, False, self._reached(frame, False))
+            if frame == 0 or (every is not None and frame % every == 0):
+                seen, held = self._with_new(look(frame, seen), seen, held)
+                yield from held
+                held = []
+            held.append(seen)
+            if every is None:
+                yield from held
+                held = []
+        yield from held
+
+    def _with_new(
+        self, prompts: Sequence[Prompt], seen: FrameMasks, held: list[FrameMasks]
+    ) -> tuple[FrameMasks, list[FrameMasks]]:
+        """A frame and those before it with the objects that are new on it. held[0] has been looked at."""
+        for prompt in prompts:
+            self.add(prompt)
+        new = [prompt.object_id for prompt in prompts if prompt.object_id is not None]
+        if not new:
+            return seen, held
+        for n in range(len(held) - 1, 0, -1):
+            held[n] = _joined(held[n], self._step(held[n].frame, True, new))
+        for number in new:
+            self._objects[number].forget_tracked()
+        return _joined(seen, self._step(seen.frame, False, new)), held
 
     def _both(self) -> Iterator[FrameMasks]:
         """Backward from where each object was first named, then forward; every frame is answered once, in order.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sam.backends.boxes import BoxFile, check_boxes
 from sam.backends.device import check_options
 from sam.backends.limits import Limits, check_limits
 from sam.backends.promptable import Family, PromptableTracker, check_holes, preflight_of
@@ -27,7 +28,9 @@ class Sam2Config:
     CPU), float32, bfloat16, float16 (CUDA only). weights: Hugging Face repository (facebook/sam2.1-hiera-tiny, -small,
     -base-plus, -large, or EdgeTAM's, which needs timm) or local folder. max_side: frames are scaled down to this longer
     side; null for full size. fill_holes: fill holes of up to so many of the model's mask cells; 0 for none.
-    state_on_cpu: keep the objects' memory in main memory, slower. release: window | never.
+    state_on_cpu: keep the objects' memory in main memory, slower. release: window | never. boxes: a file of boxes, or a
+    folder of them, as tracker=file takes it, that names the objects of every window; the prompt is then only the label.
+    boxes_min_score: leave out boxes that score less.
     """
 
     device: str = "auto"
@@ -37,15 +40,18 @@ class Sam2Config:
     fill_holes: int = 8
     state_on_cpu: bool = False
     release: str = "window"
+    boxes: str | None = None
+    boxes_min_score: float = 0.0
 
     def __post_init__(self) -> None:
         check_options(self.device, self.dtype)
         check_limits(self.max_side, Limits(), self.release)
         check_holes(self.fill_holes)
+        check_boxes(self.boxes_min_score)
         check_weights(self.weights)
 
     def build(self) -> PromptableTracker:
-        return PromptableTracker(self, FAMILY)
+        return PromptableTracker(self, FAMILY, BoxFile.of(self.boxes, self.boxes_min_score))
 
     def preflight(self) -> Iterator[Check]:
         """See `sam.checks.Preflight`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sam.backends.boxes import BoxFile, check_boxes
 from sam.backends.device import check_options
 from sam.backends.limits import Limits, check_limits
 from sam.backends.promptable import Family, PromptableTracker, check_holes, preflight_of
@@ -23,7 +24,7 @@ class Sam3TrackerConfig:
     CPU), float32, bfloat16, float16 (CUDA only). weights: Hugging Face repository or local folder, the same as of
     sam3_hf. max_side: frames are scaled down to this longer side; null for full size. fill_holes: fill holes of up to
     so many of the model's mask cells; 0 for none. state_on_cpu: keep the objects' memory in main memory, slower.
-    release: window | never.
+    release: window | never. boxes, boxes_min_score: as of tracker=sam2.
     """
 
     device: str = "auto"
@@ -33,14 +34,17 @@ class Sam3TrackerConfig:
     fill_holes: int = 8
     state_on_cpu: bool = False
     release: str = "window"
+    boxes: str | None = None
+    boxes_min_score: float = 0.0
 
     def __post_init__(self) -> None:
         check_options(self.device, self.dtype)
         check_limits(self.max_side, Limits(), self.release)
         check_holes(self.fill_holes)
+        check_boxes(self.boxes_min_score)
 
     def build(self) -> PromptableTracker:
-        return PromptableTracker(self, FAMILY)
+        return PromptableTracker(self, FAMILY, BoxFile.of(self.boxes, self.boxes_min_score))
 
     def preflight(self) -> Iterator[Check]:
         """See `sam.checks.Preflight`."""

@@ -158,6 +158,15 @@ def test_the_overlay_shows_each_frame_with_its_own_masks(out: Path) -> None:
             assert np.abs(inner - (np.array(coat(1, t)) // 2 + np.array((64, 160, 255)) // 2)).max() < 12
 
 
+def test_the_pictures_as_a_video(out: Path) -> None:
+    assert make(out, "outputs.masks=null", "outputs.overlay=false", "outputs.video=true") == 0
+    for n, folder in enumerate(folders(out)):
+        shown = films(folder / "video.mp4")
+        assert len(shown) == LENGTH
+        for t, frame in zip(frames_of(n), shown, strict=True):
+            assert ((frame[:HEIGHT, :WIDTH] > 127) == (plane(t, 1, 2) > 0)[..., None]).mean() > 0.995, t
+
+
 def test_greenscreen_and_highlighted(out: Path) -> None:
     assert make(out, "outputs.style=greenscreen", "outputs.per_object=false", "outputs.overlay=false") == 0
     for n, folder in enumerate(folders(out)):
@@ -452,9 +461,35 @@ WRONG = {
     "outputs.quality=0": "outputs.quality must be from 1 to 100, got 0",
     "outputs.quality=101": "outputs.quality must be from 1 to 100, got 101",
     "outputs.every=0": "outputs.every must be at least 1: every n-th frame, got 0",
-    "outputs.per=video outputs.per_object=true": "outputs.per=video shows many windows",
+    "outputs.per=video outputs.per_object=true outputs.objects=all": "has a file for every individual, and only what",
     "outputs.masks=null outputs.overlay=false": "task=outputs needs outputs.masks=png, outputs.overlay=true or",
 }
+
+
+def test_an_individual_has_its_own_files_through_a_whole_video(out: Path) -> None:
+    apart = ("outputs.per=video", "outputs.per_object=true", "outputs.alpha=webm", "outputs.overlay=false")
+    assert make(out, *apart) == 0
+    samples = rows(out / "samples.parquet")
+    names = {sample["individual_id"] for sample in samples}
+    assert len(names) < len(samples) == 7, "some are linked over clips"
+    folder = out / "outputs" / "barn.mp4"
+    assert {p.name for p in (folder / "masks").iterdir()} == {f"brown_cow-{name}" for name in names}
+    frames = list(range(0, COUNT, STRIDE))
+    for name in names:
+        seen = {s["start_frame"] // (LENGTH * STRIDE): s["object_id"] for s in samples if s["individual_id"] == name}
+        shown = sorted((folder / "masks" / f"brown_cow-{name}").iterdir())
+        assert [int(p.stem) for p in shown] == frames
+        alpha = rgba(folder / "alpha" / f"brown_cow-{name}.webm")
+        for path, picture_of_it, t in zip(shown, alpha, frames, strict=True):
+            cows = [seen[t // (LENGTH * STRIDE)]] if t // (LENGTH * STRIDE) in seen else []
+            assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), plane(t, *cows)), path
+            assert np.array_equal(picture_of_it[..., 3], plane(t, *cows))
+    record = json.loads((folder / "outputs.json").read_text())["made"]["masks"]["objects"]
+    assert [each["object_id"] for each in record] == list(range(1, len(names) + 1))
+    before = contents(out, "outputs")
+    assert make(out, *apart) == 0 and contents(out, "outputs") == before
+    with pytest.raises(ConfigError, match=r"needs individuals: set link.enabled=true"):
+        make(out, *apart, "link.enabled=false")
 
 
 @pytest.mark.parametrize("words", WRONG)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sam.image import ImageMask
-from sam.proposals import Rules, select, without_specks
+from sam.proposals import Rules, select, select_new, without_specks
 from sam.seeds import seeds
 from sam.types import Mask, shared_area
 
@@ -148,3 +148,16 @@ def test_a_second_seed_is_the_deepest_pixel_far_enough_away() -> None:
 def test_seeds_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="count is at least 1 and apart at least 0, got 0 and 25"):
         seeds(drawn(COW), count=0)
+
+
+def test_new_things_are_those_not_followed_yet_within_the_limit() -> None:
+    cow, calf, dog = drawn(COW), drawn(CALF), drawn(DOG)
+    most_of_it = drawn((30, 20, 80, 60))
+    found = select_new(proposed(dog, cow, calf), SIZE, Rules(), [most_of_it])
+    assert [each.mask for each in found.objects] == [calf, dog] and found.numbers == (2, 0)
+    assert found.left_out == {1: "is followed already"}
+    found = select_new(proposed(dog, calf), SIZE, Rules(), [most_of_it, drawn((0, 90, 40, 110))])
+    assert [each.mask for each in found.objects] == [calf]
+    assert found.left_out == {0: "3 others are there"}
+    person = drawn((30, 25, 45, 60))  # in front of a cow that is not followed: the cow is new
+    assert select_new(proposed(cow), SIZE, Rules(), [person]).numbers == (0,)

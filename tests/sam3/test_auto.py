@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from pipeline.layout import Layout
+from pipeline.segment import segment
+from pipeline.segment_auto import segment_auto
 from sam.backends import promptable_proposals, sam2_auto
 from sam.backends.promptable_proposals import Asking, propose
 from sam.backends.sam2_auto import Sam2AutoConfig, Sam2AutoTracker
-from sam.errors import UnknownPrompt
+from sam.errors import WrongPrompt
 from sam.image import ImageMask, segment_image
+from sam.proposals import select
 from sam.session import SAMSession
-from sam.types import Mask, Prompt
+from sam.types import FrameMasks, Mask, Prompt
+from tests.pipeline.composing import loaded as loaded_settings
 from tests.running import rows, run_process
 from tests.sam3.footage import HEIGHT, WIDTH, Footage, blobs
 from tests.sam3.test_main import ALONE
@@ -135,7 +142,7 @@ def test_the_largest_things_are_named_by_clicks_inside_them(
     footage = blobs(3)
     monkeypatch.setattr(sam2_auto, "propose", lambda engine, image, asking: given(footage))
     for scale in (1, 3):
-        first, second = tracker.find(footage.session(scale * WIDTH, scale * HEIGHT))
+        first, second = tracker.named(footage.session(scale * WIDTH, scale * HEIGHT))
         assert (first.object_id, second.object_id) == (1, 2)
         assert footage.truth[0, 1].sum() > footage.truth[0, 0].sum()  # green is larger
         for prompt, colour in ((first, 1), (second, 0)):
@@ -158,13 +165,68 @@ def test_nothing_found_says_why_and_which_thresholds_to_lower(
     assert "nothing found on frame 0 (1: no piece of 500 pixels); lower tracker.pred_iou=0.88" in caplog.text
 
 
-def test_it_takes_no_corrections(tracker: Sam2AutoTracker) -> None:
-    with SAMSession(tracker, blobs(1).session()) as session:
-        with pytest.raises(UnknownPrompt, match="does not understand box prompts; it takes text"):
-            session.add_prompt(Prompt(box=(0, 0, 5, 5)))
+def seen_by(tracker: Sam2AutoTracker, footage: Footage, *more: Prompt) -> list[FrameMasks]:
+    with SAMSession(tracker, footage.session()) as session:
         session.add_prompt(Prompt(text="thing"))
-        with pytest.raises(UnknownPrompt, match="tracker=sam2 takes corrections"):
-            next(session.propagate("forward"))
+        for prompt in more:
+            session.add_prompt(prompt)
+        return list(session.propagate())
+
+
+def test_what_comes_in_later_is_found_when_it_proposes_again(
+    prompted: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blue comes in frame 6: looked for on frames 0, 4 and 8, it is found on 8, and tracked back to 5."""
+    footage, told = blobs(12), []
+    truth = {image.tobytes(): planes for image, planes in zip(footage.images, footage.truth, strict=True)}
+
+    def proposed(engine: object, image: np.ndarray, asking: Asking) -> list[ImageMask]:
+        masks = [Mask.encode(plane) for plane in truth[image.tobytes()]]
+        return [ImageMask(mask, 0.9) for mask in masks if mask is not None]
+
+    monkeypatch.setattr(sam2_auto, "propose", proposed)
+    monkeypatch.setattr(sam2_auto, "select_new", lambda p, size, rules, followed: select(p[2:], size, rules))
+    options = Sam2AutoConfig(device="cpu", weights=str(prompted["sam2"]), propose_every=4)
+    with options.build() as tracker:
+        tracker.on_proposed = told.append
+        seen = seen_by(tracker, footage)
+        assert [each.frame for each in told] == [0, 4, 8]
+        assert [[p.object_id for p in each.prompts] for each in told] == [[1, 2], [], [3]]
+        assert [one.frame for one in seen] == list(range(12))
+        assert [3 in one.object_ids for one in seen] == [False] * 5 + [True] * 7
+        prompts = [prompt for each in told for prompt in each.prompts]
+        with SAMSession(tracker, footage.session()) as session:  # the same, named one by one
+            for prompt in prompts:
+                session.add_prompt(prompt)
+            plain = list(session.propagate())
+        for one, other in zip(seen, plain, strict=True):
+            theirs = dict(zip(other.object_ids, other.masks, strict=True))
+            assert all(theirs[n] == mask for n, mask in zip(one.object_ids, one.masks, strict=True))
+        click = Prompt(frame=10, object_id=3, points=((5.0, 60.0),), labels=(1,))
+        corrected = seen_by(tracker, footage, click)
+        assert [one.object_ids for one in corrected] == [one.object_ids for one in seen]
+        for number in (1, 2):  # an object depends on its own prompts alone
+            masks = [
+                [m for n, m in zip(o.object_ids, o.masks, strict=True) if n == number] for o in (*seen, *corrected)
+            ]
+            assert masks[:12] == masks[12:]
+        assert corrected[10] != seen[10]
+
+
+def test_a_click_corrects_what_it_found(tracker: Sam2AutoTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    footage = blobs(5)
+    monkeypatch.setattr(sam2_auto, "propose", lambda engine, image, asking: given(footage))
+    click = Prompt(frame=2, object_id=1, points=((120.0, 90.0),), labels=(0,))
+    with SAMSession(tracker, footage.session()) as session:
+        session.add_prompt(Prompt(text="thing"))
+        before = list(session.propagate())
+        shown = session.refine(click)
+        assert shown.object_ids == (1,) and shown.masks[0] != before[2].masks[0]
+    after = seen_by(tracker, footage, click)
+    assert [one.object_ids for one in after] == [one.object_ids for one in before]
+    assert after[2].masks[0] != before[2].masks[0] and after[2].masks[1] == before[2].masks[1]
+    with pytest.raises(WrongPrompt, match="there is no object 9 to take something from; there are 1, 2"):
+        seen_by(tracker, footage, Prompt(object_id=9, points=((120.0, 90.0),), labels=(0,)))
 
 
 @pytest.mark.parametrize(
@@ -174,6 +236,7 @@ def test_it_takes_no_corrections(tracker: Sam2AutoTracker) -> None:
         ({"pred_iou": 1.2}, r"tracker.pred_iou is from 0 to 1, got 1\.2"),
         ({"min_area": 0}, "tracker.min_area is at least 1 pixel, got 0"),
         ({"max_objects": 0}, "tracker.max_objects is at least 1 or null, got 0"),
+        ({"propose_every": 0}, "tracker.propose_every is at least 1 frame, or null, got 0"),
         ({"seeds": 0}, "tracker.seeds is at least 1 and tracker.apart at least 0, got 0 and 25"),
         ({"weights": "sam2.pt"}, "is of the original SAM2 package"),
     ],
@@ -187,7 +250,14 @@ def test_what_decides_the_objects_is_in_the_identity(prompted: dict[str, Path]) 
     weights = str(prompted["sam2"])
     plain = Sam2AutoConfig(device="cpu", weights=weights).build().identity()
     assert plain["tracker"] == "sam2_auto"
-    for change in ({"pred_iou": 0.5}, {"min_area": 9}, {"max_objects": 9}, {"seeds": 1}, {"refine": False}):
+    for change in (
+        {"pred_iou": 0.5},
+        {"min_area": 9},
+        {"max_objects": 9},
+        {"seeds": 1},
+        {"refine": False},
+        {"propose_every": 3},
+    ):
         assert Sam2AutoConfig(device="cpu", weights=weights, **change).build().identity() != plain  # type: ignore[arg-type]
 
 
@@ -206,3 +276,46 @@ def test_a_video_becomes_crops_without_a_prompt(
     assert done.status == 0, done.text
     samples = rows(tmp_path / "samples.parquet")
     assert {s["start_frame"] for s in samples} == {0, 10} and {s["prompt"] for s in samples} == {"thing"}
+
+
+def test_a_video_leaves_what_was_proposed_chosen_and_clicked(
+    video: Path,  # noqa: F811
+    prompted: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pictures, proposals, clicks and results, as the hosted models' scripts leave them; the clicks read back give the
+    same masks; a rerun makes nothing."""
+    footage = blobs(12, scale=2)
+
+    def proposed(engine: object, image: np.ndarray, asking: Asking) -> list[ImageMask]:
+        masks = [Mask.encode(plane) for plane in footage.truth[0]]
+        return [ImageMask(mask, 0.9) for mask in masks if mask is not None]
+
+    monkeypatch.setattr(sam2_auto, "propose", proposed)
+    weights = ("tracker.device=cpu", f"tracker.weights={prompted['sam2']}", f"videos={video}")
+    words = ("experiment=auto_segmentation", "tracker.min_area=100", "segment.end=7", f"out={tmp_path}")
+    auto = loaded_settings(*words, *weights)
+    layout = Layout(auto.out, auto.tracks)
+    assert segment_auto(auto, layout) == 0
+    folder = layout.segment("blobs.mp4")
+    names = {"frame0.png", "masks_all", "masks_selected", "clicks.json", "video_result.json"}
+    assert {p.name for p in folder.iterdir()} == names | {"masks", "overlay.mp4", "video.mp4", "masks.json"}
+    assert cv2.imread(str(folder / "frame0.png")).shape == (2 * HEIGHT, 2 * WIDTH, 3)
+    assert np.abs(cv2.imread(str(folder / "frame0.png"))[..., ::-1].astype(int) - footage.images[0]).mean() < 6
+    for name, colour in (("masks_all/mask_000", 0), ("masks_selected/obj_01", 1), ("masks_selected/obj_02", 0)):
+        plane = cv2.imread(str(folder / f"{name}.png"), cv2.IMREAD_GRAYSCALE)
+        assert np.array_equal(plane, footage.truth[0, colour] * 255)
+    result = json.loads((folder / "video_result.json").read_text())
+    assert [each["object_id"] for each in result["objects"]] == ["obj_1", "obj_2"] and result["frames"] == [0, 7]
+    made = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    assert segment_auto(auto, layout) == 0
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == made
+    words = ("task=segment", "tracker=sam2", "tracker.max_side=null", "segment.end=7", f"out={tmp_path}/again")
+    again = loaded_settings(*words, *weights, f"segment.clicks={folder}/clicks.json")
+    assert segment(again, Layout(again.out, again.tracks)) == 0
+    first, second = (
+        json.loads((each / "masks.json").read_text())["annotations"]
+        for each in (folder, Layout(again.out, again.tracks).segment("blobs.mp4"))
+    )
+    assert first == second and first

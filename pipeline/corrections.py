@@ -1,0 +1,170 @@
+"""Corrections of what was tracked: the file, what may be in it, and which windows it touches.
+
+One JSON file per video, `<folder>/<video name>.json` (barn/cam1.mp4.json), or a single file that names its video:
+
+    {"video": "barn/cam1.mp4", "fingerprint": "...",          the fingerprint may be missing
+     "corrections": [{"do": "swap", "frame": 120, "object": 3, "with": 4, "author": "ann", "time": "2026-11-21T10:00"}]}
+
+Frames are source frames, places source pixels. To undo a correction, remove its entry. What an entry does to tracks is
+in `pipeline.correcting`; this module opens no video and no tracks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.errors import ConfigError
+from pipeline.layout import write_bytes
+from sam.types import Prompt
+
+CLICKS = ("refine", "add")  # those that need a tracker that takes points and boxes
+OTHER = {"merge": "into", "swap": "with", "split": "as"}  # under which key the second object stands
+KINDS = ("remove", *OTHER, *CLICKS)
+PLACES = ("points", "labels", "box")
+COMMON = ("do", "frame", "object", "prompt", "window", "id", "author", "time", "note")
+TEXTS = ("prompt", "window", "id", "author", "time", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One entry.
+
+    do: one of `KINDS`. frame: source frame, which also says in which window the object is. object_id, other: ids in
+    that window. prompt: which one found it; needed with several. window: the id of a window or clip; needed where
+    several hold the frame. points: (x, y) source pixels, labels: 1 or 0 each; box: x0, y0, x1, y1.
+    id, author, time, note: for people and the programs they use; they change no track.
+    """
+
+    do: str
+    frame: int
+    object_id: int
+    other: int | None = None
+    prompt: str | None = None
+    window: str | None = None
+    points: tuple[tuple[float, float], ...] = ()
+    labels: tuple[int, ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    id: str | None = None
+    author: str | None = None
+    time: str | None = None
+    note: str | None = None
+
+    @property
+    def deciding(self) -> tuple[object, ...]:
+        """All of it that decides the tracks."""
+        return self.do, self.frame, self.object_id, self.other, self.points, self.labels, self.box
+
+    def prompt_on(self, session_frame: int) -> Prompt:
+        """A click correction as its window's session takes it."""
+        return Prompt(
+            frame=session_frame, object_id=self.object_id, points=self.points, labels=self.labels, box=self.box
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """The corrections of one video, in the order in which they are applied. source: the file, for messages."""
+
+    video: str
+    entries: tuple[Correction, ...]
+    fingerprint: str | None = None
+    source: str = field(default="", compare=False)
+
+    def where(self, entry: Correction) -> str:
+        """The entry as messages name it."""
+        return f"{self.source}: corrections[{self.entries.index(entry)}] ({entry.do})"
+
+    def save(self, path: Path) -> None:
+        """Write the file atomically; `load` gives the same back."""
+        head = {"video": self.video} | ({"fingerprint": self.fingerprint} if self.fingerprint else {})
+        document = head | {"corrections": [_written(entry) for entry in self.entries]}
+        write_bytes(path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+    @classmethod
+    def load(cls, path: Path) -> Corrections:
+        """Read a file; raises ConfigError that names the entry, its value and what is right."""
+        try:
+            raw = orjson.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path} is no readable JSON: {error}") from error
+        if not isinstance(raw, dict) or not isinstance(raw.get("corrections"), list):
+            raise ConfigError(f'{path} must hold {{"video": NAME, "corrections": [...]}}')
+        strange = [key for key in raw if key not in ("video", "fingerprint", "corrections")]
+        if strange:
+            raise ConfigError(f"{path} has the key {strange[0]!r}; it may have video, fingerprint and corrections")
+        for key in ("video", "fingerprint"):
+            if not isinstance(raw.get(key), str | None):
+                raise ConfigError(f"{path}: {key} must be a text, got {raw[key]!r}")
+        entries = tuple(_read(entry, f"{path}: corrections[{n}]") for n, entry in enumerate(raw["corrections"]))
+        return cls(raw.get("video") or path.name.removesuffix(".json"), entries, raw.get("fingerprint"), str(path))
+
+
+def _written(entry: Correction) -> dict[str, Any]:
+    given = asdict(entry)
+    given = {"do": given.pop("do"), "frame": given.pop("frame"), "object": given.pop("object_id"), **given}
+    raw = {key: value for key, value in given.items() if value not in (None, ()) and key != "other"}
+    return raw | ({OTHER[entry.do]: entry.other} if entry.do in OTHER else {})
+
+
+def _read(raw: Any, where: str) -> Correction:
+    if not isinstance(raw, Mapping):
+        raise ConfigError(
+            f'{where} must be an object such as {{"do": "remove", "frame": 120, "object": 3}}, got {raw!r}'
+        )
+    do = raw.get("do")
+    if do not in KINDS:
+        raise ConfigError(f"{where}: do must be one of {', '.join(KINDS)}, got {do!r}")
+    where = f"{where} ({do})"
+    second = OTHER.get(do)
+    allowed = COMMON + ((second,) if second else ()) + (PLACES if do in CLICKS else ())
+    for key in raw:
+        if key not in allowed:
+            raise ConfigError(f"{where} has the key {key!r}; it may have {', '.join(allowed)}")
+    for key in TEXTS:
+        if not isinstance(raw.get(key), str | None):
+            raise ConfigError(f"{where}: {key} must be a text, got {raw[key]!r}")
+    frame, number = (_whole(raw.get(key), f"{where}: {key}") for key in ("frame", "object"))
+    other = _whole(raw.get(second), f"{where}: {second}") if second else None
+    if other == number:
+        raise ConfigError(f"{where}: object and {second} are both {number}; they must be two objects")
+    more: dict[str, Any] = {key: raw.get(key) for key in TEXTS} | (_places(raw, where) if do in CLICKS else {})
+    return Correction(do, frame, number, other, **more)
+
+
+def _places(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """points, labels and box, as `Prompt` wants them."""
+    points = tuple(_numbers(p, 2, f"{where}: each of points", "x, y") for p in _list(raw.get("points", []), where))
+    labels = tuple(_list(raw.get("labels", [1] * len(points)), where))
+    box = raw.get("box")
+    placed = None if box is None else _numbers(box, 4, f"{where}: box", "x0, y0, x1, y1")
+    try:
+        Prompt(points=points, labels=labels, box=placed)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return {"points": points, "labels": labels, "box": placed}
+
+
+def _list(value: Any, where: str) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{where}: points and labels must be lists, got {value!r}")
+    return value
+
+
+def _numbers(value: Any, count: int, what: str, names: str) -> tuple[float, ...]:
+    numbers = value if isinstance(value, list | tuple) else []
+    right = all(isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in numbers)
+    if len(numbers) != count or not right:
+        raise ConfigError(f"{what} must be [{names}] in source pixels, got {value!r}")
+    return tuple(float(n) for n in numbers)
+
+
+def _whole(value: Any, what: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConfigError(f"{what} must be a whole number from 0, got {value!r}")
+    return value
