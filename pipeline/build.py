@@ -21,14 +21,14 @@ from pipeline.derive import checksums, export, read_state, report, write_state
 from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
 from pipeline.judge import Judge
-from pipeline.labels import Label, apply
+from pipeline.labels import Label, LabelStore, apply
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
 from pipeline.ledger import Ledger, record_id, unfinished
 from pipeline.progress import Progress
-from pipeline.records import ChunkRecord, Failure
+from pipeline.records import Failure
 from pipeline.settings import FROM_DATASET, Settings
-from pipeline.split import Splits, planned_splits, settle
-from pipeline.tables import read_table, write_table
+from pipeline.split import Splits, planned_splits
+from pipeline.tables import read_table
 from pipeline.track_store import TrackStore, track_key
 from pipeline.worker import Job, Outcome
 from sam.errors import TrackerUnavailable
@@ -83,7 +83,11 @@ class Build:
 
     def splits(self, footage: Footage) -> Splits:
         """Where every moment of every video belongs; raises ConfigError for a video without a group."""
-        return planned_splits(footage.clips_by_video(), self.settings.split, self.layout)
+
+        def labels() -> list[Label]:
+            return [*_labels_of(footage), *LabelStore(self.layout).read()]
+
+        return planned_splits(footage.clips_by_video(), self.settings.split, self.layout, labels)
 
     def run(self) -> Summary:
         """Do what is missing. Raises SourceError, ConfigError, TrackerUnavailable, DiskError, KeyboardInterrupt."""
@@ -152,7 +156,9 @@ class Build:
             while True:
                 stamp = self._index_stamp(jobs, footage)
                 if read_state(self.layout).get("index") != stamp or not self.layout.samples.is_file():
-                    failed = self._index(footage, jobs)
+                    from pipeline.indexing import write_index
+
+                    failed = write_index(self.settings, self.layout, footage, jobs, self.splits(footage))
                     write_state(self.layout, index=stamp, failed=sorted(failed))
                 if self._index_stamp(jobs, footage) == stamp:
                     break  # no other shard has finished a chunk meanwhile
@@ -170,42 +176,6 @@ class Build:
             pq.read_metadata(p).num_rows for p in (self.layout.samples, self.layout.rejected, self.layout.failures)
         ]
         return self._summary(footage, outcomes, *counts)
-
-    def _index(self, footage: Footage, jobs: Sequence[Job]) -> set[str]:
-        """Rebuild the parquet files; returns the records with something to retry."""
-        from pipeline import index
-        from pipeline.individuals import individuals, joined
-        from pipeline.tracklets import Tracklets
-
-        splits, config = self.splits(footage), self.settings.split
-        settle(splits, footage.videos, config, self.layout)
-        empty = splits.without_videos(config.fractions)
-        if empty:
-            log.warning("nothing goes to %s: split.by=%s makes too few groups", " and ".join(empty), config.by)
-        judge = Judge.of(self.settings, splits)
-        failed: set[str] = set()
-        tracklets = Tracklets()
-
-        def records() -> Iterator[ChunkRecord]:
-            for job in jobs:
-                record = self.ledger.read(job.record_id)
-                if record is not None:
-                    if record.incomplete:
-                        failed.add(record.id)
-                    if self.settings.linking.enabled:
-                        tracklets.add(record, lambda sample: judge.refusal(sample) is None)
-                    yield record
-
-        refused = footage.duplicates + footage.refused
-        made = index.build(records(), judge, self.settings.crop.size, refused, footage.failures)
-        self.layout.links.unlink(missing_ok=True)
-        if self.settings.linking.enabled:
-            chunks = [(job.chunk, dict(zip(self.settings.prompts, job.track_keys, strict=True))) for job in jobs]
-            found = individuals(tracklets, chunks, self.store, self.settings.linking)
-            write_table(self.layout.links, found.links)
-            made = joined(made, found)
-        made.write(self.layout)
-        return failed
 
     def _derive(self, outcomes: Sequence[Outcome]) -> None:
         """Exports, report and checksums, where the index or their own settings changed."""

@@ -10,7 +10,6 @@ from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord
 from pipeline.settings import SPLITS, Settings
-from pipeline.split import planned_splits
 
 
 def plan(settings: Settings) -> tuple[int, str]:
@@ -36,7 +35,7 @@ def plan(settings: Settings) -> tuple[int, str]:
         ("frames", f"{frames} to decode"),
         ("tracks reused", f"{sum(keys[k] for k in stored)} windows"),
         ("chunks done", f"{len(done)} of {len(jobs)}"),
-        ("splits", _splits(settings, layout, footage)),
+        ("splits", _splits(settings, build, footage)),
         ("exports", ", ".join(settings.exports) or "none"),
         ("out", str(settings.out)),
     ]
@@ -46,9 +45,11 @@ def plan(settings: Settings) -> tuple[int, str]:
     return (0 if footage.videos else 2), "\n".join(lines)
 
 
-def _splits(settings: Settings, layout: Layout, footage: Footage) -> str:
+def _splits(settings: Settings, build: Build, footage: Footage) -> str:
     """Planned clips by split, by the times that the headers promise."""
-    splits = planned_splits(footage.clips_by_video(), settings.split, layout)
+    if settings.split.by == "individual":
+        return "by individual, once these are known"
+    splits = build.splits(footage)
     counts: dict[str | None, int] = dict.fromkeys(SPLITS, 0)
     for chunk in footage.chunks:
         for clip in (clip for window in chunk.windows for clip in window.clips):

@@ -33,13 +33,16 @@ class SplitConfig:
     """Which videos stay together, and the shares of train, val and test.
 
     by: video; folder; day (of recording); a table (.csv with the columns video and group); a regular expression whose
-    first group names the group, on the video's name; or time, which cuts every video into stretches. assign: {glob on
-    the video's name: train, val or test}. embargo: seconds left out on either side of a border between stretches.
+    first group names the group, on the video's name; time, which cuts every video into stretches; or individual, which
+    keeps together what shows the same animals. assign: {glob on the video's name: train, val or test}. stratify: share
+    out every label like the clips, as soon as there are labels. embargo: seconds left out on either side of a border
+    between stretches; with by=individual, clips nearer than this stay together.
     """
 
     by: str = "video"
     fractions: Any = (0.8, 0.1, 0.1)
     assign: Any = None
+    stratify: bool = True
     embargo: float = 60.0
 
     def __post_init__(self) -> None:

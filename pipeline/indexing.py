@@ -1,0 +1,69 @@
+"""From records to the index on disk: what was found in every chunk, judged, linked and split.
+
+It knows the order in which `index`, `individuals`, `visits` and `split` do this, and what is said of it in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from pipeline import index
+from pipeline.footage import Footage
+from pipeline.individuals import individuals, joined
+from pipeline.judge import Judge
+from pipeline.layout import Layout
+from pipeline.ledger import Ledger
+from pipeline.records import ChunkRecord
+from pipeline.settings import Settings, SplitConfig
+from pipeline.split import Splits, settle, unused_patterns
+from pipeline.tables import write_table
+from pipeline.track_store import TrackStore
+from pipeline.tracklets import Tracklets
+from pipeline.visits import split_by_individual
+from pipeline.worker import Job
+
+log = logging.getLogger(__name__)
+
+
+def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequence[Job], splits: Splits) -> set[str]:
+    """Rebuild the parquet files; returns the ids of the records with something to retry."""
+    ledger, config = Ledger(layout), settings.split
+    settle(splits, footage.videos, config, layout)
+    _say_what_is_empty(splits, footage, config)
+    judge = Judge.of(settings, splits)
+    failed: set[str] = set()
+    tracklets = Tracklets()
+
+    def records() -> Iterator[ChunkRecord]:
+        for job in jobs:
+            record = ledger.read(job.record_id)
+            if record is not None:
+                if record.incomplete:
+                    failed.add(record.id)
+                if settings.linking.enabled:
+                    tracklets.add(record, lambda sample: judge.refusal(sample) is None)
+                yield record
+
+    refused = footage.duplicates + footage.refused
+    made = index.build(records(), judge, settings.crop.size, refused, footage.failures)
+    layout.links.unlink(missing_ok=True)
+    if settings.linking.enabled:
+        chunks = [(job.chunk, dict(zip(settings.prompts, job.track_keys, strict=True))) for job in jobs]
+        found = individuals(tracklets, chunks, TrackStore(layout), settings.linking)
+        write_table(layout.links, found.links)
+        made = joined(made, found)
+        if config.by == "individual":
+            final = {job.record_id for job in jobs} <= set(layout.record_files())
+            made = split_by_individual(made, found, config, layout, final)
+    made.write(layout)
+    return failed
+
+
+def _say_what_is_empty(splits: Splits, footage: Footage, config: SplitConfig) -> None:
+    empty = splits.without_videos(config.fractions) if config.by != "individual" else []
+    if empty:
+        log.warning("nothing goes to %s: split.by=%s makes too few groups", " and ".join(empty), config.by)
+    unused = unused_patterns(footage.videos, config)
+    if unused:
+        log.warning("split.assign: no video fits %s", ", ".join(map(repr, unused)))
