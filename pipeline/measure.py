@@ -55,6 +55,8 @@ class Measure:
                         me = p, track.object_id
                         others = [[m for who, m in shown.get(n, ()) if who != me and me not in same] for n in frames]
                         corrupt = sum(n in frames for n in tracks.corrupt)
+                        if self.settings.crop.foreign == "black":
+                            placement = replace(placement, hidden=tuple(map(tuple, others)))
                         figures = mask_figures(placement, (clip.video.width, clip.video.height), corrupt, others)
                         sample = self._sample(window, clip, tracks, key, track, placement, frames, figures)
                         sample = replace(sample, duplicate_of=same.get(me))
