@@ -2,7 +2,8 @@
 
 Two crops leak when they show the same moment of the same video, when their files have the same bytes (the same footage
 under two names), or when they show one individual although the splits were made by individual. With other splits
-(`split.by=time`) one individual in two of them is counted and said, and stops nothing.
+(`split.by=time`) one individual in two of them is counted and said, and stops nothing; nor do crops that merely look
+alike, as resting animals on black do.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from itertools import islice
 import pyarrow as pa
 
 from pipeline.errors import DatasetError
+from pipeline.near_duplicates import described, look_alikes
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ COLUMNS = (
     "video_fingerprint",
     "frame_indices",
     "sha256",
+    "phash",
 )
 SHOWN = 5
 
@@ -91,6 +94,8 @@ def check(samples: pa.Table, by_individual: bool = False) -> None:
         log.warning(
             "%s has no crop with the label %s: what is said of it there cannot be judged", split, ", ".join(labels)
         )
+    for alike in look_alikes(samples):
+        log.warning("%s", described(alike, samples))
     divided = divided_individuals(samples)
     if divided:
         log.warning(

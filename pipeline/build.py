@@ -11,16 +11,17 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from pipeline import thumbnails
 from pipeline.derive import checksums, export, read_state, report, write_state
 from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
-from pipeline.judge import Judge
 from pipeline.labels import Label, LabelStore, apply
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
 from pipeline.ledger import Ledger, record_id, unfinished
@@ -135,7 +136,9 @@ class Build:
             on_disk = self.layout.record_files()
             failed = set(state.get("failed", ())) if self.settings.retry_failed else set()
             return [job for job in share if job.record_id not in on_disk or job.record_id in failed]
-        sizes, judge = self.layout.crop_sizes(), Judge.of(self.settings, self.splits(footage))
+        from pipeline.indexing import judge_of
+
+        sizes, judge = self.layout.crop_sizes(), judge_of(self.settings, self.splits(footage), self.ledger, jobs)
         again = self.settings.retry_failed
         return [job for job in share if unfinished(self.ledger.read(job.record_id), judge, sizes, again)]
 
@@ -206,7 +209,11 @@ class Build:
             self.ledger.remove(record)
         rows = read_table(self.layout.samples, ["path", "variants"])
         keep = {*rows["path"].to_pylist(), *_variants(rows)}
-        removed = [path for path, _ in self.layout.crop_files() if path not in keep]
+        refused = self._refused()
+        removed = sorted(path for path, _ in self.layout.crop_files() if path not in keep)
+        mains = ((Path(path).stem, path) for path in removed)
+        thumbnails.from_crops(self.layout, ((name, refused[name], path) for name, path in mains if name in refused))
+        thumbnails.remove_superseded(self.layout, set(refused))
         for path in removed:
             crop = self.layout.root / path
             crop.unlink(missing_ok=True)
@@ -216,6 +223,12 @@ class Build:
             log.info("removed %d crops that the current settings no longer make", len(removed))
         remove_stale_parts(self.layout.root)
         write_bytes(self.layout.tidy, stamp.encode())
+
+    def _refused(self) -> dict[str, str]:
+        """The reasons of the refused objects, by sample id."""
+        rows = read_table(self.layout.rejected, ["sample_id", "reason"])
+        pairs = zip(rows["sample_id"].to_pylist(), rows["reason"].to_pylist(), strict=True)
+        return {sample_id: reason for sample_id, reason in pairs if sample_id is not None}
 
     # -- settings -----------------------------------------------------------------------------------------------------
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import DatasetError
+from pipeline.indexing import judge_of
 from pipeline.judge import Judge
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.output_files import Item
 from pipeline.records import ChunkRecord
 from pipeline.settings import Settings
+from pipeline.split import Splits
 from pipeline.track_store import TrackStore, WindowTracks, degraded_key
 from pipeline.worker import Job
 from sam.types import Mask, Track
@@ -64,6 +66,8 @@ class Chosen:
         self._store = TrackStore(layout)
         self._names = _file_names(settings.prompts)
         self._stored: tuple[Job, list[dict[str, WindowTracks]]] | None = None
+        spans = {name: spans for job in jobs for name, spans in job.splits.spans.items()}
+        self._judge = judge_of(settings, Splits(spans, jobs[0].splits.embargo), self._ledger, jobs)
         self._judged: tuple[Job, dict[str, dict[tuple[str, int], str]]] | None = None
         if not any(self._store.has(key) for job in jobs for key in job.track_keys):
             raise no_tracks(layout)
@@ -133,7 +137,7 @@ class Chosen:
                     f"{part.clip.video.name}: not all of it has been built; build again, or show everything that was "
                     "tracked with outputs.objects=all"
                 )
-            self._judged = part.job, _kept_in(record, Judge.of(self._settings, part.job.splits))
+            self._judged = part.job, _kept_in(record, self._judge)
         return self._judged[1].get(part.clip.id, {})
 
 

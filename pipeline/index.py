@@ -54,6 +54,7 @@ SAMPLES = pa.schema(
         pa.field("degraded", pa.bool_(), nullable=False),
         pa.field("sha256", pa.string(), nullable=False),
         pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("phash", pa.string(), nullable=False),
         *(pa.field(name, pa.float32(), nullable=False) for name in FIGURES),
     ]
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pipeline import index
 from pipeline.footage import Footage
@@ -14,6 +15,7 @@ from pipeline.individuals import individuals, joined
 from pipeline.judge import Judge
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
+from pipeline.near_duplicates import repetitions
 from pipeline.records import ChunkRecord
 from pipeline.settings import Settings, SplitConfig
 from pipeline.split import Splits, settle, unused_patterns
@@ -31,7 +33,8 @@ def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequ
     ledger, config = Ledger(layout), settings.split
     settle(splits, footage.videos, config, layout)
     _say_what_is_empty(splits, footage, config)
-    judge = Judge.of(settings, splits)
+    judge = judge_of(settings, splits, ledger, jobs)
+    admits = replace(judge, repeats={})  # who repeats an earlier crop still lends its colours to the links
     failed: set[str] = set()
     tracklets = Tracklets()
 
@@ -42,7 +45,7 @@ def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequ
                 if record.incomplete:
                     failed.add(record.id)
                 if settings.linking.enabled:
-                    tracklets.add(record, lambda sample: judge.refusal(sample) is None)
+                    tracklets.add(record, lambda sample: admits.refusal(sample) is None)
                 yield record
 
     refused = footage.duplicates + footage.refused
@@ -58,6 +61,15 @@ def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequ
             made = split_by_individual(made, found, config, layout, final)
     made.write(layout)
     return failed
+
+
+def judge_of(settings: Settings, splits: Splits, ledger: Ledger, jobs: Sequence[Job]) -> Judge:
+    """The judge of everything at once, who also knows what repeats an earlier crop of its video."""
+    judge, options = Judge.of(settings, splits), settings.filters["near_duplicate"]
+    if not options.enabled:
+        return judge
+    records = (record for job in jobs if (record := ledger.read(job.record_id)) is not None)
+    return replace(judge, repeats=repetitions(records, judge, options.max_bits))
 
 
 def _say_what_is_empty(splits: Splits, footage: Footage, config: SplitConfig) -> None:

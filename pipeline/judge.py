@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pipeline.filters.filter import Filter, Refusal
 from pipeline.records import Sample
@@ -14,11 +14,14 @@ from pipeline.split import Splits
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """filters: the enabled ones, in order. regions: of `select.roi`. splits: of every video that is asked about."""
+    """filters: the enabled ones, in order. regions: of `select.roi`. splits: of every video that is asked about.
+    repeats: what is known to repeat an earlier crop (`near_duplicates.repetitions`), and the bits by which it differs.
+    """
 
     filters: Sequence[Filter]
     regions: Regions
     splits: Splits
+    repeats: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings, splits: Splits) -> Judge:
@@ -36,6 +39,8 @@ class Judge:
                 return refusal
         if self.split(sample) is None:
             return Refusal("embargo", self.splits.distance(sample.video, *_span(sample)), self.splits.embargo)
+        if sample.sample_id in self.repeats:
+            return Refusal("near_duplicate", float(self.repeats[sample.sample_id]), None)
         return None
 
     def split(self, sample: Sample) -> str | None:

@@ -130,6 +130,14 @@ class Layout:
         return self.outputs / f"failures-{shard}.json"
 
     @property
+    def thumbnails(self) -> Path:
+        return self.records / "thumbnails"
+
+    def thumbnail(self, sample_id: str) -> Path:
+        """A small picture of a refused object."""
+        return self.thumbnails / sample_id[:2] / f"{sample_id}.jpg"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs"
 

@@ -66,7 +66,7 @@ class Measure:
     def _judged(self, sample: Sample, clip: Clip, placement: Placement) -> Draft:
         made = self.made.get(sample.sample_id)
         if made is not None:
-            sample = replace(sample, pixels=made.pixels, colours=made.colours, files=made.files)
+            sample = replace(sample, pixels=made.pixels, colours=made.colours, phash=made.phash, files=made.files)
         return Draft(sample, clip, placement, wanted=not sample.files and self.judge.refusal(sample) is None)
 
     def _sample(
@@ -110,6 +110,7 @@ class Measure:
             figures=figures,
             pixels=None,
             colours=None,
+            phash=None,
             files=(),
         )
 
