@@ -9,11 +9,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import orjson
+
 from pipeline import index
 from pipeline.footage import Footage
 from pipeline.individuals import individuals, joined
 from pipeline.judge import Judge
-from pipeline.layout import Layout
+from pipeline.layout import Layout, write_bytes
 from pipeline.ledger import Ledger
 from pipeline.near_duplicates import repetitions
 from pipeline.records import ChunkRecord
@@ -24,6 +26,7 @@ from pipeline.track_store import TrackStore
 from pipeline.tracklets import Tracklets
 from pipeline.visits import split_by_individual
 from pipeline.worker import Job
+from video.spread import Spread
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequ
     ledger, config = Ledger(layout), settings.split
     settle(splits, footage.videos, config, layout)
     _say_what_is_empty(splits, footage, config)
+    _keep_spread(footage.spread, layout)
     judge = judge_of(settings, splits, ledger, jobs)
     admits = replace(judge, repeats={})  # who repeats an earlier crop still lends its colours to the links
     failed: set[str] = set()
@@ -61,6 +65,15 @@ def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequ
             made = split_by_individual(made, found, config, layout, final)
     made.write(layout)
     return failed
+
+
+def _keep_spread(spread: Spread | None, layout: Layout) -> None:
+    """For the report: clips taken and available by camera, hour and activity."""
+    if spread is None:
+        layout.spread.unlink(missing_ok=True)
+        return
+    cells = sorted(spread.available.items())
+    write_bytes(layout.spread, orjson.dumps([[*place, spread.taken[place], many] for place, many in cells]))
 
 
 def judge_of(settings: Settings, splits: Splits, ledger: Ledger, jobs: Sequence[Job]) -> Judge:

@@ -138,6 +138,11 @@ class Layout:
         return self.thumbnails / sample_id[:2] / f"{sample_id}.jpg"
 
     @property
+    def spread(self) -> Path:
+        """How clip.sampling=spread dealt its budget."""
+        return self.records / "spread.json"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs"
 

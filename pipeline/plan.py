@@ -10,6 +10,7 @@ from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord
 from pipeline.settings import SPLITS, Settings
+from video.spread import Spread
 
 
 def plan(settings: Settings) -> tuple[int, str]:
@@ -30,6 +31,7 @@ def plan(settings: Settings) -> tuple[int, str]:
         ("cannot be used", str(len(footage.failures))),
         ("duplicates", str(len(footage.duplicates))),
         ("clips", f"{footage.clips} of {settings.clip.num_frames} frames"),
+        *([("spread", _spread(footage.spread))] if footage.spread else []),
         ("prompts", ", ".join(settings.prompts)),
         ("to track", f"{sum(n for k, n in keys.items() if k not in stored)} windows"),
         ("frames", f"{frames} to decode"),
@@ -43,6 +45,15 @@ def plan(settings: Settings) -> tuple[int, str]:
     lines = [f"{name + ':':<16} {value}" for name, value in rows]
     lines += [f"unusable: {f.error if f.video in f.error else f'{f.video}: {f.error}'}" for f in footage.failures]
     return (0 if footage.videos else 2), "\n".join(lines)
+
+
+def _spread(spread: Spread) -> str:
+    """The budget by camera, hour and activity."""
+    named = []
+    for place, many in enumerate(("cameras", "hours", "levels of activity")):
+        found = {cell[place] for cell, taken in spread.taken.items() if taken}
+        named.append(f"{len(found)} of {len({cell[place] for cell in spread.available})} {many}")
+    return f"{len(spread.chosen)} of {sum(spread.available.values())} clips: {', '.join(named)}"
 
 
 def _splits(settings: Settings, build: Build, footage: Footage) -> str:

@@ -99,3 +99,23 @@ def test_refused_objects_get_a_few_thumbnails_that_go_when_they_are_kept(
     names = set(thumbnails(tmp_path))
     assert 0 < len(names) <= 4, "made from the crops that are no longer wanted"
     assert names <= {r["sample_id"] for r in rows(tmp_path / "rejected.parquet")}
+
+
+def test_a_budget_is_taken_and_shown(common: tuple[str, ...], tmp_path: Path, go: Run) -> None:
+    budget = (*common, "clip.sampling=spread", "clip.total=2")
+    planned = go(*budget, "task=plan")
+    assert planned.status == 0 and "2 of 10 clips: 1 of 1 cameras" in planned.text, planned.text
+    done = go(*budget)
+    assert done.status == 0, done.text
+    assert len({s["clip_id"] for s in rows(tmp_path / "samples.parquet")}) == 2
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert (
+        "The budget of clips" in page and '<th scope="row">farm1</th><td class="n">2</td><td class="n">10</td>' in page
+    )
+    before = contents(tmp_path, "samples.parquet", "crops")
+    assert go(*budget).status == 0
+    assert contents(tmp_path, "samples.parquet", "crops") == before
+    alone = go(*common, "clip.sampling=spread")
+    assert alone.status == 2 and "clip.sampling=spread needs a budget: clip.total" in alone.text
+    assert go(*common).status == 0
+    assert "The budget of clips" not in (tmp_path / "report" / "index.html").read_text()

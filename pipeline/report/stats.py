@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -70,6 +71,15 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """How clip.sampling=spread dealt its clips by one property. rows: (name, clips taken, clips available)."""
+
+    title: str
+    rows: tuple[tuple[str, int, int], ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pick:
     """A sample to show. path: relative to the dataset root. visible_share: 0..1. side: source pixels."""
 
@@ -106,6 +116,7 @@ class Statistics:
     failures: tuple[Mapping[str, Any], ...]
     histograms: tuple[Histogram, ...]
     picks: tuple[Pick, ...]
+    budget: tuple[Budget, ...]
     look_alikes: tuple[tuple[LookAlikes, tuple[tuple[Pick, Pick], ...]], ...]  # across splits, with some pairs
     extremes: tuple[tuple[Extreme, tuple[Pick, ...], tuple[Pick, ...]], ...]  # each with its worst and best
 
@@ -141,6 +152,7 @@ def read_statistics(root: Path, settings: Mapping[str, Any], shown: int) -> Stat
         failures=tuple(failures.slice(0, TOP).to_pylist()),
         histograms=distributions(samples, objects, settings),
         picks=pick(samples, shown),
+        budget=_budget(layout),
         look_alikes=tuple(
             (each, tuple((_picks(samples, [a])[0], _picks(samples, [b])[0]) for a, b, _ in each.pairs))
             for each in look_alikes(samples)
@@ -187,6 +199,22 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
         raise DatasetError(f"{path} is missing: build the dataset first") from None
     except pa.ArrowException as error:
         raise DatasetError(f"{path} cannot be read ({error}): run the build again") from error
+
+
+def _budget(layout: Layout) -> tuple[Budget, ...]:
+    """What was dealt by camera, hour and activity; nothing without clip.sampling=spread."""
+    if not layout.spread.is_file():
+        return ()
+    cells = orjson.loads(layout.spread.read_bytes())
+    made = []
+    for place, title in enumerate(("Camera", "Hour", "Activity")):
+        counts: dict[str, list[int]] = {}
+        for cell in cells:
+            held = counts.setdefault(cell[place], [0, 0])
+            held[0], held[1] = held[0] + cell[3], held[1] + cell[4]
+        rows = tuple((name, taken, many) for name, (taken, many) in sorted(counts.items()))
+        made.append(Budget(title, rows[:TOP], len(rows) - len(rows[:TOP])))
+    return tuple(made)
 
 
 def _shapes(samples: pa.Table) -> tuple[str, ...]:
