@@ -50,6 +50,8 @@ class Summary:
     tracked_windows: int
     reused_windows: int
     seconds: dict[str, float]
+    root: Path = Path()
+    prompts: tuple[str, ...] = ()
 
     @property
     def status(self) -> int:
@@ -285,6 +287,8 @@ class Build:
             tracked_windows=sum(o.tracked for o in outcomes),
             reused_windows=sum(o.reused for o in outcomes),
             seconds=self.seconds | _stage_seconds(outcomes),
+            root=self.layout.root,
+            prompts=self.settings.prompts,
         )
 
     @contextmanager

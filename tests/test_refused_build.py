@@ -110,7 +110,8 @@ def test_a_budget_is_taken_and_shown(common: tuple[str, ...], tmp_path: Path, go
     assert len({s["clip_id"] for s in rows(tmp_path / "samples.parquet")}) == 2
     page = (tmp_path / "report" / "index.html").read_text()
     assert (
-        "The budget of clips" in page and '<th scope="row">farm1</th><td class="n">2</td><td class="n">10</td>' in page
+        "The budget of clips" in page
+        and '<th scope="row">(top folder)</th><td class="n">2</td><td class="n">10</td>' in page
     )
     before = contents(tmp_path, "samples.parquet", "crops")
     assert go(*budget).status == 0
@@ -119,3 +120,19 @@ def test_a_budget_is_taken_and_shown(common: tuple[str, ...], tmp_path: Path, go
     assert alone.status == 2 and "clip.sampling=spread needs a budget: clip.total" in alone.text
     assert go(*common).status == 0
     assert "The budget of clips" not in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_prompts_are_compared_in_a_sweep_and_in_one_build(common: tuple[str, ...], tmp_path: Path, go: Run) -> None:
+    """The file's tracks are the same whatever they are called, so the prompts agree in everything."""
+    rest = [word for word in common if not word.startswith("prompt=")]
+    done = go("-m", *rest, "prompt=cow,cattle")
+    assert done.status == 0, done.text
+    table = [line.split() for line in done.text.splitlines()]
+    assert ["cow", "cattle", "1.00"] in table, done.text
+    made = [row for row in table if row[:1] in (["cow"], ["cattle"]) and len(row) == 10]
+    objects = len(rows(tmp_path / "prompt=cow" / "samples.parquet"))
+    assert [row[:3] for row in made] == [[name, str(objects), str(objects)] for name in ("cow", "cattle")]
+    both = go(*rest, "prompt=[cow,cattle]", f"out={tmp_path}/both")
+    assert both.status == 0, both.text
+    page = (tmp_path / "both" / "report" / "index.html").read_text()
+    assert "The prompts compared" in page and '<td>cattle</td><td class="n">1.00</td>' in page

@@ -61,6 +61,7 @@ def spread(clips: Sequence[Clip], rates: Mapping[str, NDArray[np.float64]], tota
 def cells_of(clips: Sequence[Clip], rates: Mapping[str, NDArray[np.float64]]) -> list[Cell]:
     """Where each clip belongs. Quiet, medium and lively are the thirds of a camera's clips, by bytes per second."""
     cameras = [PurePosixPath(clip.video.name).parent.as_posix() for clip in clips]
+    cameras = ["(top folder)" if name == "." else name for name in cameras]
     lively = np.array([_rate(clip, rates[clip.video.fingerprint]) for clip in clips])
     levels = np.zeros(len(clips), np.int64)
     for camera in set(cameras):

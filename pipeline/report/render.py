@@ -20,6 +20,7 @@ import yaml  # type: ignore[import-untyped]
 from pipeline.errors import DatasetError
 from pipeline.layout import Layout, write_bytes, writing_folder
 from pipeline.near_duplicates import NEAR
+from pipeline.prompt_scores import HEAD, agreements, read, rows
 from pipeline.report import histogram
 from pipeline.report.contact import encoded, most_telling, spread_frames, strip
 from pipeline.report.stats import Pick, Statistics, read_statistics
@@ -84,6 +85,7 @@ def write_report(
             for each, pairs in facts.look_alikes
         ],
         near=NEAR,
+        prompts=_prompts(root, settings),
         ends=[
             (each, _end(each.worst, worst, made), _end(each.best, best, made)) for each, worst, best in facts.extremes
         ],
@@ -139,6 +141,25 @@ def _cards(
             address = quote(Path(os.path.relpath(crop, folder)).as_posix())
             cards[pick.sample_id] = Card(pick, address, f"{sheet}.poster.jpg", f"{sheet}.jpg")
     return cards, unread
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """How the prompts of a build compare, as text."""
+
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    agreements: list[tuple[str, str, str]]
+
+
+def _prompts(root: Path, settings: Mapping[str, Any]) -> Prompts | None:
+    """None with a single prompt, and where records are no longer there."""
+    given = settings.get("prompt")
+    prompts = [" ".join(str(each).split()) for each in given] if isinstance(given, list | tuple) else []
+    if len(prompts) < 2 or not Layout(root, root).record_files():
+        return None
+    found = read({"": (root, prompts)})
+    return Prompts(HEAD, rows(found), agreements(found)) if found is not None else None
 
 
 def _summary(facts: Statistics) -> str:
