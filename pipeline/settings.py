@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ class LinkConfig:
 
     min_iou: of the masks over the frames that two windows share. max_gap: seconds without a shared frame.
     min_score: how likely a link over a gap is on its own, 0.5 is even. margin: how much likelier the best assignment
-    is with it than without it, 0..1.
+    is with it than without it, 0..1. individuals: how many a video shows, if that is known: a number, or
+    {glob on the video's name: number}.
     """
 
     enabled: bool = True
@@ -79,6 +81,7 @@ class LinkConfig:
     max_gap: float = 30.0
     min_score: float = 0.8
     margin: float = 0.6
+    individuals: Any = None
 
     def __post_init__(self) -> None:
         for key in ("min_iou", "min_score", "margin"):
@@ -86,6 +89,18 @@ class LinkConfig:
                 raise ValueError(f"link.{key} must be between 0 and 1, got {getattr(self, key)}")
         if not 0 <= self.max_gap < math.inf:
             raise ValueError(f"link.max_gap must be 0 or more seconds, got {self.max_gap}")
+        given = self.individuals.values() if isinstance(self.individuals, Mapping) else [self.individuals or 1]
+        if self.individuals == 0 or any(not isinstance(n, int) or isinstance(n, bool) or n < 1 for n in given):
+            raise ValueError(
+                "link.individuals must be how many a video shows, such as 5, or {pen1*: 5, pen2*: 7} by pattern, got "
+                f"{self.individuals}"
+            )
+
+    def count(self, video: str) -> int | None:
+        """How many individuals this video is said to show; the first pattern that matches."""
+        if not isinstance(self.individuals, Mapping):
+            return None if self.individuals is None else int(self.individuals)
+        return next((int(n) for pattern, n in self.individuals.items() if fnmatch(video, pattern)), None)
 
 
 @dataclass
