@@ -12,6 +12,7 @@ from dataclasses import replace
 import orjson
 
 from pipeline import index
+from pipeline.filters.filter import Refusal
 from pipeline.footage import Footage
 from pipeline.individuals import individuals, joined
 from pipeline.judge import Judge
@@ -82,7 +83,10 @@ def judge_of(settings: Settings, splits: Splits, ledger: Ledger, jobs: Sequence[
     if not options.enabled:
         return judge
     records = (record for job in jobs if (record := ledger.read(job.record_id)) is not None)
-    return replace(judge, repeats=repetitions(records, judge, options.max_bits))
+    found = repetitions(records, judge, options.max_bits)
+    return replace(
+        judge, repeats={name: Refusal("near_duplicate", bits, options.max_bits) for name, bits in found.items()}
+    )
 
 
 def _say_what_is_empty(splits: Splits, footage: Footage, config: SplitConfig) -> None:

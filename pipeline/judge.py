@@ -15,13 +15,13 @@ from pipeline.split import Splits
 @dataclass(frozen=True, slots=True)
 class Judge:
     """filters: the enabled ones, in order. regions: of `select.roi`. splits: of every video that is asked about.
-    repeats: what is known to repeat an earlier crop (`near_duplicates.repetitions`), and the bits by which it differs.
+    repeats: by sample id, the refusal of what is known to repeat an earlier crop (`near_duplicates.repetitions`).
     """
 
     filters: Sequence[Filter]
     regions: Regions
     splits: Splits
-    repeats: Mapping[str, int] = field(default_factory=dict)
+    repeats: Mapping[str, Refusal] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings, splits: Splits) -> Judge:
@@ -39,9 +39,7 @@ class Judge:
                 return refusal
         if self.split(sample) is None:
             return Refusal("embargo", self.splits.distance(sample.video, *_span(sample)), self.splits.embargo)
-        if sample.sample_id in self.repeats:
-            return Refusal("near_duplicate", float(self.repeats[sample.sample_id]), None)
-        return None
+        return self.repeats.get(sample.sample_id)
 
     def split(self, sample: Sample) -> str | None:
         """The split of the clip it is in."""

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.filters.filter import Refusal
 from pipeline.filters.size import Size
 from pipeline.judge import Judge
 from pipeline.near_duplicates import NEAR, hashes, look_alikes, phash, repetitions
@@ -86,9 +87,9 @@ def as_dict(figures: object) -> dict[str, float]:
 
 
 def test_the_judge_refuses_what_repeats() -> None:
-    judge = Judge([], Regions(), EVERYTHING, {"a": 3})
-    refusal = judge.refusal(a_sample("a"))
-    assert refusal is not None and (refusal.reason, refusal.value) == ("near_duplicate", 3.0)
+    refusal = Refusal("near_duplicate", 3, 4)
+    judge = Judge([], Regions(), EVERYTHING, {"a": refusal})
+    assert judge.refusal(a_sample("a")) == refusal
     assert judge.refusal(a_sample("b")) is None
 
 
