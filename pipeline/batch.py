@@ -28,6 +28,7 @@ from pipeline.layout import Layout, remove_stale_parts, write_bytes, writing
 from pipeline.output_files import OutputFiles, Shown, write
 from pipeline.progress import Progress
 from pipeline.settings import Settings
+from pipeline.status import Status
 from video.errors import VideoError
 from video.reader import open_reader
 from video.types import digest
@@ -52,8 +53,11 @@ class Task:
         return Part(self.job, window, window.clips[0])
 
 
-def batch(settings: Settings, layout: Layout) -> int:
-    """Make what is missing; returns the exit status. Raises SourceError, ConfigError, TrackerUnavailable, DiskError."""
+def batch(settings: Settings, layout: Layout, folder: Path | None = None) -> int:
+    """Make what is missing; returns the exit status. Raises SourceError, ConfigError, TrackerUnavailable, DiskError.
+
+    folder: of this run, `runs/<time>`, where it says how far it is.
+    """
     build = Build(settings)
     footage = survey(settings, build.ledger)
     _refuse_own(settings)
@@ -75,14 +79,16 @@ def batch(settings: Settings, layout: Layout) -> int:
     tracking = replace(settings, task="track")
     results = settings.executor.run(tracking, [group[0].job for group in pending.values()])
     try:
-        with Progress(len(pending)) as progress:
+        doing = [group[0].job for group in pending.values()]
+        chunks = {job.record_id: job.chunk for job in doing}
+        with Progress(Status.begun(settings, jobs, doing), folder) as progress:
             for outcome in results:
                 reasons = list(dict.fromkeys(f.error for f in outcome.failed))
                 for task in pending[outcome.record_id]:
                     lacking = work.finish(task, reasons)
                     failures += lacking
                     counted["failed" if lacking else "made"] += 1
-                progress.advance(outcome)
+                progress.advance(outcome, chunks[outcome.record_id])
     finally:
         results.close()
     unreadable = len(footage.failures)

@@ -33,6 +33,7 @@ from pipeline.progress import Progress
 from pipeline.records import Failure
 from pipeline.settings import FROM_DATASET, Settings
 from pipeline.split import Splits, planned_splits
+from pipeline.status import Status
 from pipeline.tables import read_table
 from pipeline.track_store import TrackStore, track_key
 from sam.errors import TrackerUnavailable
@@ -64,8 +65,10 @@ class Summary:
 class Build:
     """One run over one dataset root."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, folder: Path | None = None) -> None:
+        """folder: of this run, `runs/<time>`, where it says how far it is."""
         self.settings = settings
+        self._folder = folder
         self.layout = Layout(settings.out, settings.tracks)
         self.ledger = Ledger(self.layout)
         self.store = TrackStore(self.layout)
@@ -128,12 +131,13 @@ class Build:
         if pending:
             self.layout.tidy.unlink(missing_ok=True)
         outcomes: list[Outcome] = []
-        with self._timed("work"), Progress(sum(job.chunk.clips for job in pending)) as progress:
+        chunks = {job.record_id: job.chunk for job in pending}
+        with self._timed("work"), Progress(Status.begun(self.settings, jobs, pending), self._folder) as progress:
             results = self.settings.executor.run(self.settings, pending)
             try:
                 for outcome in results:
                     outcomes.append(outcome)
-                    progress.advance(outcome)
+                    progress.advance(outcome, chunks[outcome.record_id])
             finally:
                 results.close()
         return outcomes

@@ -52,6 +52,7 @@ TASKS = {
     "export": "only write the exports of a finished dataset",
     "report": "only write the report of a finished dataset",
     "label": "take labels from a CSV file into a finished dataset, and write its exports anew",
+    "status": "how far the runs over a dataset are, from any shell or machine that sees it; writes nothing",
     "verify": "prove with checksums that a dataset, copied perhaps, is complete and unchanged; writes nothing",
     "outputs": "masks, overlays and alpha videos of a finished dataset, from its stored tracks",
     "segment": "follow what points or boxes name through one video; without any, print what the video is",

@@ -1,62 +1,94 @@
-"""Progress a person can read: a bar with rate and remaining time on a terminal, a line a minute in a job's log."""
+"""Progress a person can read: a bar with rate and remaining time on a terminal, a line a minute in a job's log, and the
+run's `status.json` for whoever looks from elsewhere."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from pipeline.status import Status, clock
 
 if TYPE_CHECKING:
     from pipeline.job import Outcome
+    from video.types import Chunk
 
 log = logging.getLogger(__name__)
 
 LINE_EVERY_S = 60.0
+STATUS_EVERY_S = 10.0
 
 
 class Progress:
-    """Counts clips. total: clips to do."""
+    """Counts clips. status: what the run says about itself, kept up to date in its `folder`, if it has one."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, status: Status, folder: Path | None) -> None:
         from tqdm import tqdm
         from tqdm.contrib.logging import logging_redirect_tqdm
 
-        self._total = total
-        self._done = self._crops = self._failures = 0
-        self._began = self._spoke = time.monotonic()
-        self._bar = tqdm(total=total, unit="clip", disable=not sys.stderr.isatty() or total == 0, dynamic_ncols=True)
+        self.status = status
+        self._path = folder and folder / "status.json"
+        quiet = not sys.stderr.isatty() or status.clips == 0
+        self._bar = tqdm(total=status.clips, unit="clip", disable=quiet, dynamic_ncols=True)
         self._redirect = logging_redirect_tqdm()
+        self._spoke = time.monotonic()
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._heart = threading.Thread(target=self._beat, name="status", daemon=True)
 
     def __enter__(self) -> Self:
         if not self._bar.disable:
             self._redirect.__enter__()
+        if self.status.clips:
+            self._tell()
+            self._heart.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._ended.set()
+        if self._heart.is_alive():
+            self._heart.join()
+        self.status.state = "finished" if exc[0] is None else "stopped"
+        self._tell()
+        if self.status.clips_done and self.status.seconds.get("track"):
+            log.info("%.0f hours of video a day, tracking %.0f %% of the time", *self.status.speed)
         self._bar.close()
         if not self._bar.disable:
             self._redirect.__exit__(None, None, None)
 
-    def advance(self, outcome: Outcome) -> None:
+    def advance(self, outcome: Outcome, chunk: Chunk) -> None:
         """Count a finished chunk."""
-        self._done += outcome.clips
-        self._crops += outcome.crops
-        self._failures += outcome.failures
+        with self._lock:
+            status = self.status
+            status.clips_done += outcome.clips
+            status.crops += outcome.crops
+            status.failures += outcome.failures
+            status.video_s += chunk.seconds
+            for stage, seconds in outcome.seconds.items():
+                status.seconds[stage] = status.seconds.get(stage, 0.0) + seconds
         self._bar.update(outcome.clips)
-        self._bar.set_postfix(crops=self._crops, failed=self._failures)
-        now = time.monotonic()
-        if self._bar.disable and now - self._spoke >= LINE_EVERY_S:
-            self._spoke = now
-            rate = self._done / (now - self._began)
-            left = (self._total - self._done) / rate if rate else 0.0
-            log.info(
-                "%d of %d clips (%.1f a second, %s left), %d crops, %d failed",
-                self._done, self._total, rate, _clock(left), self._crops, self._failures,
-            )  # fmt: skip
+        self._bar.set_postfix(crops=self.status.crops, failed=self.status.failures)
 
+    def _beat(self) -> None:
+        while not self._ended.wait(STATUS_EVERY_S):
+            self._tell()
+            if self._bar.disable and time.monotonic() - self._spoke >= LINE_EVERY_S:
+                self._spoke = time.monotonic()
+                log.info("%s", self._line())
 
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
+    def _line(self) -> str:
+        status = self.status
+        left = clock(status.remaining_s) if status.remaining_s is not None else "unknown time"
+        rate = status.clips_done / status.elapsed
+        return (
+            f"{status.clips_done} of {status.clips} clips ({rate:.1f} a second, {left} left), "
+            f"{status.crops} crops, {status.failures} failed"
+        )
+
+    def _tell(self) -> None:
+        if self._path is not None:
+            with self._lock:
+                self.status.write(self._path)

@@ -36,6 +36,11 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
         status, text = doctor(settings)
         print(text)
         return status, None
+    if settings.task == "status":
+        from pipeline.status import status as of_runs
+
+        print(of_runs(settings))
+        return 0, None
     if settings.task == "verify":
         from pipeline.checksums import described, verify
 
@@ -61,7 +66,7 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
         if settings.task == "batch":
             from pipeline.batch import batch
 
-            return batch(settings, layout), None
+            return batch(settings, layout, folder), None
         if settings.task == "segment":
             from pipeline.segment import segment
 
@@ -83,7 +88,7 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
         else:
             from pipeline.build import Build
 
-            summary = Build(settings).run()
+            summary = Build(settings, folder).run()
             _announce(settings, summary, layout)
         write_bytes(folder / "timings.json", orjson.dumps(summary.seconds, option=orjson.OPT_INDENT_2))
     return summary.status, summary

@@ -150,6 +150,11 @@ class Chunk:
     def clips(self) -> int:
         return sum(len(w.clips) for w in self.windows)
 
+    @property
+    def seconds(self) -> float:
+        """Seconds of footage in its windows."""
+        return sum(len(w.positions) for w in self.windows) / self.windows[0].clips[0].rate
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
