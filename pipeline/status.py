@@ -104,9 +104,7 @@ class Status:
         shard = f", shard {self.shard}" if self.shard else ""
         where = f"task={self.task} on {self.host}, process {self.pid}{shard}"
         done = f"{self.clips_done} of {self.clips} clips, {self.crops} crops, {self.failures} failed"
-        rate = (
-            f"{self.clips_done / self.elapsed:.2f} clips a second, {self.speed[0]:.0f} hours of video a day"
-        )
+        rate = f"{self.clips_done / self.elapsed:.2f} clips a second, {self.speed[0]:.0f} hours of video a day"
         at_work = f"tracking {self.tracking:.0%} of the time"
         left = self.remaining_s
         if self.state == "running" and left is not None:
