@@ -29,7 +29,7 @@ def job(cfg: DictConfig) -> int:
     with statuses.catching(sweep):
         overrides = list(runtime.overrides.task)
         statuses.add(sweep, *run(load(cfg, sweep, overrides), overrides))
-    return statuses.last
+    return statuses.hand_back()
 
 
 def compose_once(arguments: list[str]) -> None:

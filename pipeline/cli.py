@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import shlex
 import signal
@@ -63,15 +64,28 @@ def addresses_hydra(arguments: Sequence[str]) -> bool:
     return any(word.startswith(("-", "hydra.", "hydra/", "+hydra", "~hydra")) for word in arguments)
 
 
+class JobFailed(Exception):
+    """A job of a sweep that a launcher ran in another process, with its exit status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 class Statuses:
-    """The statuses and summaries of the jobs of this run."""
+    """The statuses and summaries of the jobs of this run. Some launchers of a sweep take a copy of it to other
+    processes: what happens there comes back as an error alone."""
 
     def __init__(self) -> None:
         self._jobs: list[tuple[str | None, int, Summary | None]] = []
+        self._process = os.getpid()
 
-    @property
-    def last(self) -> int:
-        return self._jobs[-1][1] if self._jobs else 0
+    def hand_back(self) -> int:
+        """The last job's status, to whoever launched it. Raises JobFailed in another process, which would lose it."""
+        status = self._jobs[-1][1] if self._jobs else 0
+        if status and os.getpid() != self._process:
+            raise JobFailed(status)
+        return status
 
     def add(self, sweep: str | None, status: int, summary: Summary | None) -> None:
         self._jobs.append((sweep, status, summary))
@@ -118,6 +132,9 @@ class Interrupt:
 def explain(error: Exception, sweep: str | None = None) -> int:
     """Print one clear message for an error; returns its exit status. An error nobody expected keeps its traceback."""
     where = f"{sweep}: " if sweep else ""
+    if isinstance(error, JobFailed):
+        print(f"a job of the sweep ended with status {error.status}: what it said stands above", file=sys.stderr)
+        return error.status
     if isinstance(error, OverrideParseException):
         print(f"{where}{_grammar(error)}", file=sys.stderr)
     elif isinstance(error, HydraException):
@@ -156,6 +173,14 @@ def _composition(error: HydraException) -> str:
         key, values = ambiguous.groups()
         listed = shlex.quote(f"{key}=[{values}]")
         return f"{key}={values} is several values: add -m for a dataset of each, or write {listed} for a list"
+    preset = re.match(r"In '([\w]+)/([\w-]+)': ConfigKeyError", lines[0])
+    unknown = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), None)
+    if preset and unknown:
+        section = unknown.split(".")[0]
+        return (
+            f"{preset[1]}={preset[2]} sets {unknown}, which the chosen {section}=... does not have: leave {section} to "
+            f"the preset, or leave the preset out and set what you need of it key by key"
+        )
     found = re.match(r"Could not override '([\w.]+)'", lines[0])
     if found is None:
         return plain(error.__cause__ or error)

@@ -17,9 +17,9 @@ ALLOWED = {
     "main": {"pipeline"},
 }
 OURS = set(ALLOWED) | {"studio", "conf", "tests", "benchmarks"}
-HEAVY = {"torch", "torchvision", "transformers", "sam3", "ray", "fastapi", "datasets", "decord", "PIL"}
+HEAVY = {"torch", "torchvision", "transformers", "sam3", "ray", "fastapi", "lightning_sdk", "datasets", "decord", "PIL"}
 CONFIG = {"hydra", "omegaconf"}
-CONFIG_ROOMS = {"main.py", "pipeline/config.py", "pipeline/cli.py"}
+CONFIG_ROOMS = {"main.py", "pipeline/config.py", "pipeline/cli.py", "hydra_plugins/lightning.py"}
 
 
 def modules() -> list[Path]:

@@ -21,7 +21,7 @@ from sam.backends.found import at_source, nothing
 from sam.backends.grounding import Detection, Grounder, Thresholds, choose, phrases_of
 from sam.backends.hf_window import Engine
 from sam.backends.limits import Limits, check_limits
-from sam.backends.promptable import PromptableTracker, check_holes, explained, preflight_of
+from sam.backends.promptable import PromptableTracker, check_holes, explained, no_bars, preflight_of
 from sam.backends.promptable_image import segment
 from sam.backends.sam2 import FAMILY, check_weights
 from sam.checks import Check
@@ -148,7 +148,8 @@ class GroundedSam2Tracker(PromptableTracker):
 
     def _load(self) -> Engine:
         engine = super()._load()
-        self._grounder = grounding.load(self._options.grounding, self.name, self._family.extra, engine.device)
+        with no_bars():
+            self._grounder = grounding.load(self._options.grounding, self.name, self._family.extra, engine.device)
         return engine
 
     def _drop(self) -> None:

@@ -145,7 +145,7 @@ class PromptableTracker:
         folder = weights.locate(self._config.weights, self.name, extra, FILES)
         weights.check_transformers_folder(folder, self.name, self._family.kinds, tokenizer=False)
         dtype = getattr(torch, self._dtype)
-        with quiet("transformers"), _no_bars():
+        with quiet("transformers"), no_bars():
             try:
                 model, processor = self._family.read(folder, dtype)
             except Exception as error:
@@ -259,7 +259,7 @@ def explained(tracker: str, video: str) -> Iterator[None]:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
+def no_bars() -> Iterator[None]:
     """Keep transformers from drawing progress bars while a model loads."""
     from transformers.utils import logging as bars
 

@@ -234,3 +234,26 @@ def test_shards_take_a_share_each(videos: Path, tmp_path: Path) -> None:
         assert run(videos, tmp_path, "shard.count=2", f"shard.index={index}") == 0
         assert 0 < len(written(tmp_path)) <= 6
     assert len(written(tmp_path)) == 6
+
+
+GUIDE = {"box_threshold": 0.5, "text_threshold": 0.3, "overlap_threshold": 0.9, "prompt_type": "box"}
+TINY, BASE = "IDEA-Research/grounding-dino-tiny", "IDEA-Research/grounding-dino-base"
+PRESETS: dict[str, dict[str, Any]] = {
+    "batch_segmentation": {"grounding": TINY, "weights": "facebook/sam2.1-hiera-large"},
+    "batch_segmentation_quality": {"grounding": BASE, "prompt_type": "mask"},
+    "batch_segmentation_sensitive": {"box_threshold": 0.3, "text_threshold": 0.2, "overlap_threshold": 0.7},
+    "batch_segmentation_crowded": {"overlap_threshold": 0.7, "prompt_type": "point"},
+    "batch_segmentation_fast": {"grounding": TINY, "weights": "facebook/sam2.1-hiera-tiny"},
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_presets_are_those_of_the_tuning_guide(preset: str, videos: Path) -> None:
+    chosen = loaded(f"experiment={preset}", f"videos={videos}/videos", f"prompts_file={videos}/prompts.txt")
+    assert (chosen.task, chosen.clip.whole, chosen.clip.stride) == ("batch", True, 1)
+    for key, value in {**GUIDE, **PRESETS[preset], "single": "one", "detect_on": 1}.items():
+        assert getattr(chosen.tracker, key) == value, key
+    again = loaded(
+        f"experiment={preset}", "videos=v", f"prompts_file={videos}/prompts.txt", "tracker.box_threshold=0.7"
+    )
+    assert getattr(again.tracker, "box_threshold") == 0.7  # noqa: B009 - of one tracker only

@@ -144,6 +144,10 @@ def test_a_word_without_a_value_is_told_how_to_be_written(capsys: pytest.Capture
         ("crop=nope", "crop must be one of context, slowfast, videomae, got 'nope'"),
         ("tracker=sam4", "tracker must be one of file, grounded_sam2, motion, sam2, sam2_auto, sam3"),
         ("executor=slurm", "executor must be one of local"),
+        (
+            "experiment=batch_segmentation",
+            "batch_segmentation sets tracker.single, which the chosen tracker=... does not",
+        ),
         ("clip.stride=abc", "clip.stride: Value 'abc'"),
         ("crop.size=${nope}", "Interpolation key 'nope' not found"),
     ],
@@ -204,12 +208,12 @@ def test_an_error_that_nobody_expected_keeps_its_traceback(capsys: pytest.Captur
 
 def test_one_jobs_error_leaves_the_others_and_the_worst_status_counts(capsys: pytest.CaptureFixture[str]) -> None:
     statuses = Statuses()
-    assert statuses.last == statuses.finish() == 0
+    assert statuses.hand_back() == statuses.finish() == 0
     statuses.add("prompt=cow", 0, summary())
     with statuses.catching("prompt=calf"):
         raise DiskError("no space left")
     statuses.add("prompt=ox", 0, summary(crops=5))
-    assert statuses.last == 0 and statuses.finish() == 3
+    assert statuses.hand_back() == 0 and statuses.finish() == 3
     printed = capsys.readouterr()
     assert printed.err == "prompt=calf: no space left\n"
     assert printed.out.splitlines() == [
@@ -223,7 +227,7 @@ def test_one_jobs_error_leaves_the_others_and_the_worst_status_counts(capsys: py
 def test_one_job_alone_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
     statuses = Statuses()
     statuses.add(None, 3, summary(failures=2))
-    assert statuses.finish() == statuses.last == 3
+    assert statuses.finish() == statuses.hand_back() == 3
     assert capsys.readouterr().out == ""
 
 

@@ -26,7 +26,8 @@ PRESETS = [p for p in PRESETS if not p.startswith("local/")]
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_composes_and_loads(preset: str) -> None:
     group, name = preset.split("/")
-    base = BASE if group != "experiment" else BASE[:1] if name == "auto_segmentation" else ()
+    own = {"demo": (), "auto_segmentation": BASE[:1]}  # what a user has to say besides
+    base = own.get(name, BASE[:2]) if group == "experiment" else BASE
     settings = loaded(*base, f"{group}={name}")
     assert (settings.prompts or settings.task == "segment") and settings.tracker is not None
 

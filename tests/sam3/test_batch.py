@@ -77,6 +77,7 @@ def colourful(path: Path) -> list[np.ndarray]:
 def test_a_folder_and_a_prompts_file_become_overlays_and_metadata(videos: Path, go: Any) -> None:
     done = go(videos, *LAX)
     assert done.status == 0, done.text
+    assert "Loading weights" not in done.text
     assert done.text.count("finds boxes with GroundingDINO from") == 1, "one load for the whole batch"
     found = documents(videos)
     assert list(found) == ["a/v_metadata.json", "b/v_metadata.json"]
@@ -116,7 +117,7 @@ def test_nothing_found_is_a_warning_and_the_batch_goes_on(videos: Path, go: Any)
     done = go(videos, "tracker.prompt_type=mask", "tracker.box_threshold=1")
     assert done.status == 0, done.text
     for name, text in (("a/v.mp4", "red cow, calf"), ("b/v.mp4", "koala, koala")):
-        assert f"{name}: nothing found for {text!r} on frame 0; the best score is 0." in done.text
+        assert f"{name}: nothing found for {text!r} on frame 0; the best score is 1.00 for a" in done.text
     assert "lower tracker.box_threshold=1 or tracker.text_threshold=0.3" in done.text
     for document in documents(videos).values():
         assert document["detections"] == [] and document["parameters"]["prompt_type"] == "mask"
@@ -136,10 +137,21 @@ def test_what_does_not_fit_is_said_before_a_model_is_loaded(videos: Path, go: An
     assert done.status == 2 and "facebook/sam2.1-hiera-tiny" in done.text and "original SAM2 package" in done.text
 
 
-PRESETS = {
-    "": {"prompt_type": "box", "overlap_threshold": 0.9, "box_threshold": 0.5, "text_threshold": 0.3},
-    "_quality": {"grounding": "IDEA-Research/grounding-dino-base", "prompt_type": "mask", "box_threshold": 0.5},
-    "_sensitive": {"box_threshold": 0.3, "text_threshold": 0.2, "overlap_threshold": 0.7, "prompt_type": "box"},
-    "_crowded": {"overlap_threshold": 0.7, "prompt_type": "point", "box_threshold": 0.5},
-    "_fast": {"grounding": "IDEA-Research/grounding-dino-tiny", "prompt_type": "box"},
-}
+@pytest.mark.slow
+def test_sam3_takes_a_prompts_file_too(videos: Path, checkpoint: Path) -> None:
+    """A phrase at a time; asked twice, it finds all once."""
+    (videos / "prompts.txt").write_text("cow, red\ncow, cow\n")
+    done = run_process(
+        *("task=batch", "clip.whole=true", "clip.stride=1", "tracker=sam3_hf", "tracker.device=cpu"),
+        *(f"videos={videos}/videos", f"prompts_file={videos}/prompts.txt", f"out={videos}/out"),
+        *(f"tracker.weights={checkpoint}", f"tracker.max_side={WIDTH}"),
+        **ALONE,
+    )
+    assert done.status == 0, done.text
+    found = documents(videos)
+    assert [each["prompts"] for each in found.values()] == ["cow, red", "cow"]
+    for document in found.values():
+        assert set(document) == set(GUIDE) and set(document["parameters"].values()) == {None}
+        cows = [each for each in document["detections"] if each["label"] == "cow"]
+        assert len({each["object_id"] for each in cows}) == len(cows) >= 2
+    assert len(colourful(videos / "out/b/v_segmented.mp4")) == FRAMES

@@ -1,0 +1,117 @@
+"""Sweeps through Hydra's launchers: in other processes here, and as jobs of a Lightning AI studio."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hydra_plugins.lightning import LightningLauncher
+from pipeline.lightning import LightningConfig
+from tests.running import Done, rows, run, run_process
+
+Run = Callable[..., Done]
+SMALL = ("prompt=cow", "tracker=motion", "filters.size.min_side=8")
+LIGHTNING = ("-m", "hydra/launcher=lightning", "videos=/teamspace/shared/barn", "tracker=motion", "prompt=cow,calf")
+OUT = "out=/teamspace/shared/cows"
+
+
+@pytest.fixture
+def go(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    return lambda *arguments: run(capfd, monkeypatch, *arguments)
+
+
+@pytest.fixture
+def studio(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The jobs submitted to a studio that takes everything; its machines are those of lightning_sdk's documentation."""
+    submitted: list[dict[str, Any]] = []
+
+    def accept(**job: Any) -> None:
+        if len(submitted) == 3:
+            raise RuntimeError("no credits left")
+        submitted.append(job)
+
+    sdk = SimpleNamespace(Machine=SimpleNamespace(L4="l4", L40S="l40s"), Job=SimpleNamespace(run=accept))
+    monkeypatch.setitem(sys.modules, "lightning_sdk", sdk)  # type: ignore[arg-type]
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    return submitted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_jobs_in_other_processes_make_datasets_and_hand_their_status_back(
+    footage: Path, tmp_path: Path, launcher: str
+) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    (videos / "good.mp4").symlink_to(next(footage.rglob("*.mp4")))
+    command = ("-m", f"videos={videos}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64", f"hydra/launcher={launcher}")
+    done = run_process(*command, timeout=400)
+    assert done.status == 0, done.text
+    sizes = {rows(tmp_path / "out" / f"crop.size={n}" / "samples.parquet")[0]["size"] for n in (32, 64)}
+    assert sizes == {32, 64}
+    (videos / "bad.mp4").write_text("not a video")
+    done = run_process(*command, timeout=400)
+    assert done.status == 3, done.text
+    assert "a job of the sweep ended with status 3" in done.text
+    assert len(rows(tmp_path / "out" / "crop.size=64" / "failures.parquet")) == 1
+
+
+def test_every_job_of_a_sweep_is_submitted_once_per_shard(go: Run, studio: list[dict[str, Any]]) -> None:
+    done = go(*LIGHTNING[:-1], "prompt=cow", OUT, "hydra.launcher.shards=2", "hydra.launcher.machine=L40S")
+    assert done.status == 0, done.text
+    assert [job["machine"] for job in studio] == ["l40s"] * 2
+    assert len({job["name"] for job in studio}) == 2
+    setup, call = studio[0]["command"].split(" && ")
+    assert setup == "make setup EXTRAS=sam3"
+    words = shlex.split(call)
+    assert words[:2] == [".venv/bin/python", "main.py"] and not any(word.startswith(("-m", "hydra")) for word in words)
+    assert {'videos="/teamspace/shared/barn"', "prompt=cow", "shard.index=0", "shard.count=2"} <= set(words)
+    assert studio[0]["env"] == {"HF_TOKEN": "secret"} and "secret" not in call
+    assert (studio[0]["interruptible"], studio[0]["max_run_attempts"]) == (False, 3)
+    assert "submitted clipcrop-" in done.text and "secret" not in done.text
+
+
+def test_a_dry_run_prints_the_folders_a_sweep_has_anywhere(go: Run, studio: list[dict[str, Any]]) -> None:
+    done = go(*LIGHTNING, OUT, "hydra.launcher.dry_run=true")
+    assert done.status == 0 and studio == [], done.text
+    assert 'out="/teamspace/shared/cows/prompt=calf"' in done.text
+    assert done.text.count('tracks.path="/teamspace/shared/cows/tracks"') == 2
+    assert "shard." not in done.text
+
+
+def test_a_refused_job_says_what_is_submitted_already(go: Run, studio: list[dict[str, Any]]) -> None:
+    done = go(*LIGHTNING, OUT, "hydra.launcher.shards=2")
+    assert done.status == 2 and len(studio) == 3
+    assert "after 3 of 4 jobs were submitted: no credits left" in done.text
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["out=/teamspace/studios/this_studio/cows"], "a job works on a copy of it"),
+    ([OUT, "videos=/teamspace/studios/this_studio/barn"], "videos=/teamspace/studios/this_studio/barn lies in this"),
+    ([OUT, "hydra.launcher.machine=ABACUS"], "hydra.launcher.machine must be one of L4, L40S, got 'ABACUS'"),
+    ([OUT, "hydra.launcher.env=[NO_SUCH_NAME]"], "NO_SUCH_NAME, which is not set here"),
+    ([OUT, "hydra.launcher.shards=0"], "hydra.launcher.shards must be at least 1, got 0"),
+    ([OUT, "crop.size=7"], "crop.size must be an even number of at least 16, got 7"),
+])  # fmt: skip
+def test_what_is_wrong_is_said_before_anything_is_submitted(
+    go: Run, studio: list[dict[str, Any]], words: list[str], message: str
+) -> None:
+    done = go(*LIGHTNING, *words)
+    assert done.status == 2 and message in done.text and "Traceback" not in done.text, done.text
+    assert studio == []
+
+
+def test_without_the_sdk_the_extra_is_named(go: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightning_sdk", None)
+    done = go(*LIGHTNING, OUT)
+    assert done.status == 2 and "make setup EXTRAS=lightning" in done.text
+
+
+def test_the_launcher_takes_its_options() -> None:
+    assert LightningLauncher(machine="T4")._options == LightningConfig(machine="T4")
