@@ -9,7 +9,8 @@ are the true ones, in an order that changes with every window, so that only link
 
 Ways: "none": every window has its own individuals. "box IoU": what a window shows in its first frame goes on from what
 the window before shows in the same frame, or in its last one, if the IoU of the boxes is above 0.3, greedily. "link":
-this project. "oracle": every object gets the true individual that most of its pixels belong to: more is not possible.
+this project; "5 known": with link.individuals=5. "oracle": every object gets the true individual that most of its
+pixels belong to: more is not possible.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,7 +54,8 @@ REGIMES = {
 }
 LEAST_IOU = 0.3
 LEAST_PIXELS = 40
-WAYS = ("none", "box IoU", "link", "oracle")
+INDIVIDUALS = 5  # four cows and a person
+WAYS = ("none", "box IoU", "link", "link, 5 known", "oracle")
 Ids = Mapping[tuple[str, int], int]  # individual by window and object
 
 
@@ -176,13 +178,15 @@ def linked(path: Path, out: Path, tracker: str, regime: Sequence[str]) -> Linkin
         windows += [_seen(window, stored[window.id], record.samples) for window in job.chunk.windows]
     chunks = [(job.chunk, {chosen.prompts[0]: job.track_keys[0]}) for job in jobs]
     found = individuals(tracklets, chunks, build.store, chosen.linking)
+    counted = individuals(tracklets, chunks, build.store, replace(chosen.linking, individuals=INDIVIDUALS))
     truth = load_truth(path)
     oracle = {(s.window.id, o): _true_id(truth, masks) for s in windows for o, masks in s.masks.items()}
-    numbers = {name: n for n, name in enumerate(sorted(set(found.ids.values())))}
+    numbers = {name: n for n, name in enumerate(sorted({*found.ids.values(), *counted.ids.values()}))}
     ids = {
         "none": {who: n for n, who in enumerate(oracle)},
         "box IoU": _chained(windows),
         "link": {who: numbers[found.ids[sample]] for sample, who in of_sample.items()},
+        "link, 5 known": {who: numbers[counted.ids[sample]] for sample, who in of_sample.items()},
         "oracle": oracle,
     }
     links = found.links.to_pylist()

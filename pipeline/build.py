@@ -12,27 +12,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from pipeline import thumbnails
 from pipeline.corrected_windows import corrections_of, touching
 from pipeline.correcting import Corrector
 from pipeline.derive import checksums, export, read_state, report, write_state
 from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
 from pipeline.job import Job, Outcome
-from pipeline.judge import Judge
-from pipeline.labels import Label, apply
+from pipeline.labels import Label, LabelStore, apply
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
 from pipeline.ledger import Ledger, record_id, unfinished
 from pipeline.progress import Progress
-from pipeline.records import ChunkRecord, Failure
+from pipeline.records import Failure
 from pipeline.settings import FROM_DATASET, Settings
-from pipeline.split import Splits, planned_splits, settle
-from pipeline.tables import read_table, write_table
+from pipeline.split import Splits, planned_splits
+from pipeline.tables import read_table
 from pipeline.track_store import TrackStore, track_key
 from sam.errors import TrackerUnavailable
 from video.types import digest
@@ -52,6 +53,8 @@ class Summary:
     tracked_windows: int
     reused_windows: int
     seconds: dict[str, float]
+    root: Path = Path()
+    prompts: tuple[str, ...] = ()
 
     @property
     def status(self) -> int:
@@ -95,7 +98,11 @@ class Build:
 
     def splits(self, footage: Footage) -> Splits:
         """Where every moment of every video belongs; raises ConfigError for a video without a group."""
-        return planned_splits(footage.clips_by_video(), self.settings.split, self.layout)
+
+        def labels() -> list[Label]:
+            return [*_labels_of(footage), *LabelStore(self.layout).read()]
+
+        return planned_splits(footage.clips_by_video(), self.settings.split, self.layout, labels)
 
     def run(self) -> Summary:
         """Do what is missing. Raises SourceError, ConfigError, TrackerUnavailable, DiskError, KeyboardInterrupt."""
@@ -143,7 +150,9 @@ class Build:
             on_disk = self.layout.record_files()
             failed = set(state.get("failed", ())) if self.settings.retry_failed else set()
             return [job for job in share if job.record_id not in on_disk or job.record_id in failed]
-        sizes, judge = self.layout.crop_sizes(), Judge.of(self.settings, self.splits(footage))
+        from pipeline.indexing import judge_of
+
+        sizes, judge = self.layout.crop_sizes(), judge_of(self.settings, self.splits(footage), self.ledger, jobs)
         again = self.settings.retry_failed
         return [job for job in share if unfinished(self.ledger.read(job.record_id), judge, sizes, again)]
 
@@ -164,7 +173,9 @@ class Build:
             while True:
                 stamp = self._index_stamp(jobs, footage)
                 if read_state(self.layout).get("index") != stamp or not self.layout.samples.is_file():
-                    failed = self._index(footage, jobs)
+                    from pipeline.indexing import write_index
+
+                    failed = write_index(self.settings, self.layout, footage, jobs, self.splits(footage))
                     write_state(self.layout, index=stamp, failed=sorted(failed))
                 if self._index_stamp(jobs, footage) == stamp:
                     break  # no other shard has finished a chunk meanwhile
@@ -182,42 +193,6 @@ class Build:
             pq.read_metadata(p).num_rows for p in (self.layout.samples, self.layout.rejected, self.layout.failures)
         ]
         return self._summary(footage, outcomes, *counts)
-
-    def _index(self, footage: Footage, jobs: Sequence[Job]) -> set[str]:
-        """Rebuild the parquet files; returns the records with something to retry."""
-        from pipeline import index
-        from pipeline.individuals import individuals, joined
-        from pipeline.tracklets import Tracklets
-
-        splits, config = self.splits(footage), self.settings.split
-        settle(splits, footage.videos, config, self.layout)
-        empty = splits.without_videos(config.fractions)
-        if empty:
-            log.warning("nothing goes to %s: split.by=%s makes too few groups", " and ".join(empty), config.by)
-        judge = Judge.of(self.settings, splits)
-        failed: set[str] = set()
-        tracklets = Tracklets()
-
-        def records() -> Iterator[ChunkRecord]:
-            for job in jobs:
-                record = self.ledger.read(job.record_id)
-                if record is not None:
-                    if record.incomplete:
-                        failed.add(record.id)
-                    if self.settings.linking.enabled:
-                        tracklets.add(record, lambda sample: judge.refusal(sample) is None)
-                    yield record
-
-        refused = footage.duplicates + footage.refused
-        made = index.build(records(), judge, self.settings.crop.size, refused, footage.failures)
-        self.layout.links.unlink(missing_ok=True)
-        if self.settings.linking.enabled:
-            chunks = [(job.chunk, dict(zip(job.prompts, job.track_keys, strict=True))) for job in jobs]
-            found = individuals(tracklets, chunks, self.store, self.settings.linking)
-            write_table(self.layout.links, found.links)
-            made = joined(made, found)
-        made.write(self.layout)
-        return failed
 
     def _derive(self, outcomes: Sequence[Outcome]) -> None:
         """Exports, report and checksums, where the index or their own settings changed."""
@@ -248,7 +223,11 @@ class Build:
             self.ledger.remove(record)
         rows = read_table(self.layout.samples, ["path", "variants"])
         keep = {*rows["path"].to_pylist(), *_variants(rows)}
-        removed = [path for path, _ in self.layout.crop_files() if path not in keep]
+        refused = self._refused()
+        removed = sorted(path for path, _ in self.layout.crop_files() if path not in keep)
+        mains = ((Path(path).stem, path) for path in removed)
+        thumbnails.from_crops(self.layout, ((name, refused[name], path) for name, path in mains if name in refused))
+        thumbnails.remove_superseded(self.layout, set(refused))
         for path in removed:
             crop = self.layout.root / path
             crop.unlink(missing_ok=True)
@@ -258,6 +237,12 @@ class Build:
             log.info("removed %d crops that the current settings no longer make", len(removed))
         remove_stale_parts(self.layout.root)
         write_bytes(self.layout.tidy, stamp.encode())
+
+    def _refused(self) -> dict[str, str]:
+        """The reasons of the refused objects, by sample id."""
+        rows = read_table(self.layout.rejected, ["sample_id", "reason"])
+        pairs = zip(rows["sample_id"].to_pylist(), rows["reason"].to_pylist(), strict=True)
+        return {sample_id: reason for sample_id, reason in pairs if sample_id is not None}
 
     # -- settings -----------------------------------------------------------------------------------------------------
 
@@ -315,6 +300,8 @@ class Build:
             tracked_windows=sum(o.tracked for o in outcomes),
             reused_windows=sum(o.reused for o in outcomes),
             seconds=self.seconds | _stage_seconds(outcomes),
+            root=self.layout.root,
+            prompts=self.settings.prompts,
         )
 
     @contextmanager

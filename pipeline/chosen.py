@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from pipeline.errors import DatasetError
+from pipeline.indexing import judge_of
 from pipeline.job import Job
 from pipeline.judge import Judge
 from pipeline.layout import Layout
@@ -19,6 +20,7 @@ from pipeline.ledger import Ledger
 from pipeline.output_files import Item
 from pipeline.records import ChunkRecord
 from pipeline.settings import Settings
+from pipeline.split import Splits
 from pipeline.tables import read_table
 from pipeline.track_store import TrackStore, WindowTracks, degraded_key
 from sam.prompts import phrases_in
@@ -75,6 +77,8 @@ class Chosen:
         self._names = _file_names(list(dict.fromkeys(p for text in texts for p in (text, *phrases_in(text)))))
         self._stored: tuple[Job, list[dict[str, WindowTracks]]] | None = None
         self._named: tuple[str, dict[tuple[str, str, int], Item]] | None = None
+        spans = {name: spans for job in jobs for name, spans in job.splits.spans.items()}
+        self._judge = judge_of(settings, Splits(spans, jobs[0].splits.embargo), self._ledger, jobs)
         self._judged: tuple[Job, dict[str, dict[tuple[str, int], str]]] | None = None
         if not any(self._store.has(key) for job in jobs for key in job.track_keys):
             raise no_tracks(layout)
@@ -177,7 +181,7 @@ class Chosen:
                     f"{part.clip.video.name}: not all of it has been built; build again, or show everything that was "
                     "tracked with outputs.objects=all"
                 )
-            self._judged = part.job, _kept_in(record, Judge.of(self._settings, part.job.splits))
+            self._judged = part.job, _kept_in(record, self._judge)
         return self._judged[1].get(part.clip.id, {})
 
 

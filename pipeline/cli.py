@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import keys_under, plain
 from pipeline.errors import DatasetError, DiskError, PipelineError
+from pipeline.layout import Layout
 from pipeline.quoting import hydra_word
 from sam.errors import TrackerError
 from video.errors import VideoError
@@ -106,6 +107,8 @@ class Statuses:
         """Print a sweep's summary table; returns the worst status."""
         if len(self._jobs) > 1:
             print(_table(self._jobs))
+            for lines in _prompts(self._jobs):
+                print(f"\n{lines}")
         return max((status for _, status, _ in self._jobs), default=0)
 
 
@@ -206,7 +209,29 @@ def _table(jobs: Sequence[tuple[str | None, int, Summary | None]]) -> str:
             else ("-",) * 7
         )
         rows.append((sweep or "", str(status), *map(str, counts)))
-    widths = [max(len(row[n]) for row in rows) for n in range(len(head))]
+    return _aligned(rows)
+
+
+def _prompts(jobs: Sequence[tuple[str | None, int, Summary | None]]) -> Iterator[str]:
+    """How the prompts of a sweep compare; nothing when it did not change the prompt."""
+    datasets = {
+        sweep or "": (s.root, s.prompts)
+        for sweep, _, s in jobs
+        if s is not None and s.prompts and Layout(s.root, s.root).rejected.is_file()
+    }
+    if len({prompts for _, prompts in datasets.values()}) < 2:
+        return
+    from pipeline.prompt_scores import HEAD, agreements, read, rows
+
+    found = read(datasets)
+    if found is not None:
+        yield _aligned([HEAD, *rows(found)])
+        yield _aligned([("prompt", "and", "agreement"), *agreements(found)])
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns of text: the first to the left, the others to the right."""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     lines = [
         "  ".join(
             cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True))

@@ -295,6 +295,8 @@ def _require(config: Config) -> None:
         )
     if missing:
         raise ConfigError(f"task={config.task} needs " + " and ".join(missing))
+    if config.split.by == "individual" and not config.link.enabled:
+        raise ConfigError("split.by=individual needs the individuals that link.enabled=true finds; it is false")
     name = _tracker_name(config.tracker)
     if needs_tracker and "text" not in config.tracker.build().understands:
         by = f"prompts_file={config.prompts_file}" if config.prompts_file else f"prompt={config.prompt}"

@@ -11,11 +11,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import colours
+from pipeline import colours, thumbnails
 from pipeline.extractor import render_crop
 from pipeline.judge import Judge
 from pipeline.layout import Layout, writing
 from pipeline.measure import Draft
+from pipeline.near_duplicates import phash
 from pipeline.quality import pixel_figures
 from pipeline.records import CropFile, Sample
 from pipeline.settings import Settings
@@ -31,14 +32,18 @@ class CropWriter:
         self._layout = layout
 
     def crop(self, draft: Draft, frames: Sequence[NDArray[np.uint8]], judge: Judge) -> Sample:
-        """The sample with the figures of its pixels, and with its files unless these figures refuse it.
+        """The sample with the figures of its pixels, and with its files unless these figures refuse it; then it gets a
+        thumbnail.
 
         frames: the clip's N frames, (H, W, 3) uint8 RGB. Raises ValueError for another number, VideoError, DiskError.
         """
         rendered = render_crop(draft.placement, frames, self._settings.crop)
         pixels = pixel_figures(draft.placement, frames, next(iter(rendered.values())))
-        sample, files = replace(draft.sample, pixels=pixels, colours=colours.measure(draft.placement, frames)), []
+        looks, files = colours.measure(draft.placement, frames), []
+        seen = phash(next(iter(rendered.values()))[thumbnails.middle(draft.placement)])
+        sample = replace(draft.sample, pixels=pixels, colours=looks, phash=seen)
         if judge.refusal(sample) is not None:
+            self.thumbnail(draft, frames)
             return sample
         for n, (background, crop) in enumerate(rendered.items()):
             path = self._layout.crop(sample.clip_id, sample.sample_id, background if n else None)
@@ -47,6 +52,10 @@ class CropWriter:
                 done = encode(part, crop, sample.fps, self._settings.encode, size=square, exact_luma=exact)
             files.append(CropFile(background, self._layout.relative(path), done.sha256, done.bytes))
         return replace(sample, files=tuple(files))
+
+    def thumbnail(self, draft: Draft, frames: Sequence[NDArray[np.uint8]]) -> None:
+        """Write the small picture of a refused object. frames: as above. Raises DiskError."""
+        thumbnails.write(self._layout, draft.sample.sample_id, draft.placement, frames)
 
     def clip(self, clip: Clip, frames: Sequence[NDArray[np.uint8]]) -> None:
         """Write the clip's own frames as H.264; an odd last row or column is cut, which yuv420p cannot hold."""

@@ -32,9 +32,11 @@ def export(settings: Settings, layout: Layout) -> list[str]:
     """Write the exports whose samples or options changed; returns their names. Raises DatasetError for splits that
     leak."""
     samples = _samples_stamp(layout)
-    if read_state(layout).get("audit") != samples:
-        audit.check(read_table(layout.samples, audit.COLUMNS))
-        write_state(layout, audit=samples)
+    by_individual = settings.split.by == "individual"
+    audited = digest(samples, by_individual)
+    if read_state(layout).get("audit") != audited:
+        audit.check(read_table(layout.samples, audit.COLUMNS), by_individual)
+        write_state(layout, audit=audited)
     table = None
     written = []
     for name, options in settings.exports.items():

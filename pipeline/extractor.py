@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.geometry import SCALES, square_windows
+from pipeline.resampling import array, covered, enlarge, faded, resize, spread
 from sam.types import Mask, Track
 
 BACKGROUNDS = ("black", "context", "blur", "mean", "mask")
 MISSING = ("black", "hold")
+FOREIGN = ("keep", "black")
 
 Picture = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -33,7 +35,8 @@ class CropConfig:
     black (only the object's pixels), context (surroundings kept, black beyond the frame), blur, mean, mask. variants:
     several backgrounds at once, instead of `background`; the first is the main one. scale: track (one scale for the
     clip, smoothed centre) or frame (each frame's own box). upscale: false keeps small objects at source resolution,
-    centred. missing: what a frame without the object shows, black or hold (the last visible picture).
+    centred. missing: what a frame without the object shows, black or hold (the last visible picture). foreign: keep or
+    black: nothing of the other tracked objects is shown.
     """
 
     size: int = 224
@@ -43,6 +46,7 @@ class CropConfig:
     scale: str = "track"
     upscale: bool = True
     missing: str = "black"
+    foreign: str = "keep"
 
     def __post_init__(self) -> None:
         if self.size < 16 or self.size % 2:
@@ -52,6 +56,7 @@ class CropConfig:
         _choice("crop.background", self.background, BACKGROUNDS)
         _choice("crop.scale", self.scale, SCALES)
         _choice("crop.missing", self.missing, MISSING)
+        _choice("crop.foreign", self.foreign, FOREIGN)
         if self.variants is not None:
             for variant in self.variants:
                 _choice("crop.variants", variant, BACKGROUNDS)
@@ -70,7 +75,7 @@ class Placement:
 
     masks: N, None where not visible. boxes: (N, 4) int32, zeros where not visible. visible: (N,) bool. windows: (N, 4)
     int32, square, half-open source pixels, possibly beyond the frame. scale_outlier: (N,) bool, boxes too large to be
-    this object alone.
+    this object alone. hidden: N, the masks of other objects of which nothing is to be seen; empty for none.
     """
 
     masks: tuple[Mask | None, ...]
@@ -78,6 +83,7 @@ class Placement:
     visible: NDArray[np.bool_]
     windows: NDArray[np.int32]
     scale_outlier: NDArray[np.bool_]
+    hidden: tuple[tuple[Mask, ...], ...] = ()
 
 
 def place_object(track: Track, start: int, num_frames: int, config: CropConfig) -> Placement | None:
@@ -102,8 +108,9 @@ def render_crop(placement: Placement, frames: Sequence[Picture], config: CropCon
     """
     if len(frames) != len(placement.masks):
         raise ValueError(f"expected the clip's {len(placement.masks)} frames, got {len(frames)}")
+    masks, windows, hidden = placement.masks, placement.windows, placement.hidden
     return {
-        background: extract(frames, placement.masks, placement.windows, background, config.size, missing=config.missing)
+        background: extract(frames, masks, windows, background, config.size, missing=config.missing, hidden=hidden)
         for background in config.backgrounds
     }
 
@@ -116,8 +123,9 @@ def extract(
     size: int,
     *,
     missing: str = "black",
+    hidden: Sequence[Sequence[Mask]] = (),
 ) -> Picture:
-    """Render N frames (H, W, 3) uint8 through N windows into (N, size, size, 3) uint8.
+    """Render N frames (H, W, 3) uint8 through N windows into (N, size, size, 3) uint8. hidden: as in `Placement`.
 
     A frame without a mask is all zeros with every background, or with missing="hold" the last picture that showed the
     object, unchanged (before the first: the first); it shows that frame's window, not its own.
@@ -126,7 +134,7 @@ def extract(
     pictures = np.zeros((len(frames), size, size, 3), np.uint8)
     seen = [n for n, mask in enumerate(masks) if mask is not None]
     for n in seen:
-        pictures[n] = render(frames[n], windows[n], masks[n], background, size)
+        pictures[n] = render(frames[n], windows[n], masks[n], background, size, hidden[n] if hidden else ())
     if missing == "hold" and seen:
         latest = np.searchsorted(seen, np.arange(len(frames)), side="right") - 1
         for n in set(range(len(frames))).difference(seen):
@@ -134,14 +142,22 @@ def extract(
     return pictures
 
 
-def render(rgb: Picture, window: NDArray[np.int32], mask: Mask | None, background: str, size: int) -> Picture:
+def render(
+    rgb: Picture,
+    window: NDArray[np.int32],
+    mask: Mask | None,
+    background: str,
+    size: int,
+    hidden: Sequence[Mask] = (),
+) -> Picture:
     """One square picture (size, size, 3) uint8 of what `window` (x0, y0, x1, y1) shows of `rgb` (H, W, 3) uint8.
 
     black: the object alone. context: everything, black beyond the frame. blur: the object before its own surroundings,
     blurred without the object in them (no ghost of its outline) and continued beyond the frame. mean: the object before
     the mean colour of its surroundings in this window and frame. mask: white where at least half a pixel is covered,
     black elsewhere, nothing in between (so what is thinner than half a pixel of the crop vanishes). Without a mask: all
-    zeros.
+    zeros. hidden: other objects of the source; what of them is not the object's own is black in `context`, and left out
+    of what `blur` and `mean` are made from.
 
     Shrinks by area, enlarges by Lanczos (8 x 8); a window of `size` source pixels is copied one to one. At the edge a
     pixel counts as far as the object covers it: by area when shrunk, bilinear when enlarged.
@@ -149,7 +165,7 @@ def render(rgb: Picture, window: NDArray[np.int32], mask: Mask | None, backgroun
     _choice("background", background, BACKGROUNDS)
     if mask is None:
         return np.zeros((size, size, 3), np.uint8)
-    view = _View.of(rgb, window, mask)
+    view = _View.of(rgb, window, mask, hidden)
     if background == "context":
         return _context(view, size)
     if background == "mask":
@@ -160,22 +176,29 @@ def render(rgb: Picture, window: NDArray[np.int32], mask: Mask | None, backgroun
 @dataclass(frozen=True, slots=True)
 class _View:
     """What a window shows. patch: (h, w, 3), the pixels inside the frame, which start at `offset` (x, y) of the window
-    with `side`. mask: (mh, mw) uint8, 255 on the object, starting at `mask_offset` of the patch."""
+    with `side`. mask: (mh, mw) uint8, 255 on the object, starting at `mask_offset` of the patch. hidden: (h, w) uint8,
+    255 on what is not to be seen, where the patch is black already; None for nothing."""
 
     patch: Picture
     offset: tuple[int, int]
     side: int
     mask: Picture
     mask_offset: tuple[int, int]
+    hidden: Picture | None = None
 
     @classmethod
-    def of(cls, rgb: Picture, window: NDArray[np.int32], mask: Mask) -> _View:
+    def of(cls, rgb: Picture, window: NDArray[np.int32], mask: Mask, hidden: Sequence[Mask] = ()) -> _View:
         wx0, wy0, wx1, wy1 = (int(v) for v in window)
         x0, y0, x1, y1 = _overlap((wx0, wy0, wx1, wy1), (0, 0, rgb.shape[1], rgb.shape[0]))
         mx0, my0, mx1, my1 = _overlap((x0, y0, x1, y1), mask.box)
         bx, by = mask.box[:2]
         local = mask.decode()[my0 - by : my1 - by, mx0 - bx : mx1 - bx] * np.uint8(255)
-        return cls(rgb[y0:y1, x0:x1], (x0 - wx0, y0 - wy0), wx1 - wx0, local, (mx0 - x0, my0 - y0))
+        patch, offset = rgb[y0:y1, x0:x1], (mx0 - x0, my0 - y0)
+        others = _plane_of(hidden, (x0, y0, x1, y1))
+        if others is not None:
+            others[offset[1] : offset[1] + local.shape[0], offset[0] : offset[0] + local.shape[1]] &= ~local
+            patch = array(cv2.copyTo(patch, cv2.bitwise_not(others)))
+        return cls(patch, (x0 - wx0, y0 - wy0), wx1 - wx0, local, offset, others)
 
     @property
     def object_patch(self) -> Picture:
@@ -201,8 +224,8 @@ class _View:
         return picture
 
     def surroundings(self) -> Picture:
-        """(h, w) uint8: 255 on the pixels of the patch that are not the object's."""
-        plane = np.full(self.patch.shape[:2], 255, np.uint8)
+        """(h, w) uint8: 255 on the pixels of the patch that are not the object's, and not hidden."""
+        plane = np.full(self.patch.shape[:2], 255, np.uint8) if self.hidden is None else ~self.hidden
         (x, y), (h, w) = self.mask_offset, self.mask.shape
         plane[y : y + h, x : x + w] -= self.mask
         return plane
@@ -212,7 +235,7 @@ class _View:
         if self.inside:
             return patch
         (x, y), (h, w) = self.offset, patch.shape[:2]
-        return _array(cv2.copyMakeBorder(patch, y, self.side - y - h, x, self.side - x - w, border))
+        return array(cv2.copyMakeBorder(patch, y, self.side - y - h, x, self.side - x - w, border))
 
     def _object_in(self, square: Picture) -> Picture:
         x, y = self.offset[0] + self.mask_offset[0], self.offset[1] + self.mask_offset[1]
@@ -221,18 +244,18 @@ class _View:
 
 def _shrunk(view: _View, background: str, size: int) -> Picture:
     """The object pasted before its background, then reduced: averaging areas weighs either by its coverage."""
-    return _resize(view.paste(_behind(view, background, size, view.side)), size)
+    return resize(view.paste(_behind(view, background, size, view.side)), size)
 
 
 def _enlarged(view: _View, background: str, size: int) -> Picture:
     """The object enlarged as if it went on beyond its edge, faded out by its coverage, and the background faded in."""
     plane = view.plane()
-    coverage = _coverage(plane, size)
+    coverage = covered(plane, size)
     alone = view.paste(np.zeros((view.side, view.side, 3), np.uint8))
-    picture = _faded(_enlarge(spread(alone, plane), size), coverage)
+    picture = faded(enlarge(spread(alone, plane), size), coverage)
     if background == "black":
         return picture
-    return _array(cv2.add(picture, _faded(_behind(view, background, size, size), 255 - coverage)))
+    return array(cv2.add(picture, faded(_behind(view, background, size, size), 255 - coverage)))
 
 
 def _behind(view: _View, background: str, size: int, extent: int) -> Picture:
@@ -244,21 +267,21 @@ def _behind(view: _View, background: str, size: int, extent: int) -> Picture:
     if background == "blur":
         return _blur(view, size, extent)
     colour = cv2.mean(view.patch, mask=view.surroundings())
-    return _array(cv2.rectangle(picture, (0, 0), (extent, extent), [round(c) for c in colour], cv2.FILLED))
+    return array(cv2.rectangle(picture, (0, 0), (extent, extent), [round(c) for c in colour], cv2.FILLED))
 
 
 def _context(view: _View, size: int) -> Picture:
     if view.patch.size == 0:
         return np.zeros((size, size, 3), np.uint8)
     if view.side >= size or view.inside:
-        return _resize(view.padded(view.patch), size)
+        return resize(view.padded(view.patch), size)
     within = view.padded(np.full(view.patch.shape[:2], 255, np.uint8))
-    return _faded(_enlarge(view.padded(view.patch, cv2.BORDER_REPLICATE), size), _coverage(within, size))
+    return faded(enlarge(view.padded(view.patch, cv2.BORDER_REPLICATE), size), covered(within, size))
 
 
 def _white(view: _View, size: int) -> Picture:
-    covered = _coverage(view.plane(), size)
-    return _array(cv2.cvtColor(cv2.threshold(covered, 127, 255, cv2.THRESH_BINARY)[1], cv2.COLOR_GRAY2RGB))
+    plane = covered(view.plane(), size)
+    return array(cv2.cvtColor(cv2.threshold(plane, 127, 255, cv2.THRESH_BINARY)[1], cv2.COLOR_GRAY2RGB))
 
 
 def _blur(view: _View, size: int, extent: int) -> Picture:
@@ -274,60 +297,27 @@ def _blur(view: _View, size: int, extent: int) -> Picture:
 
     around = view.surroundings()
     weight = np.maximum(blurred(around), 1e-3)[..., None]  # nothing around at all: black, and all hidden by the object
-    colour = blurred(_array(cv2.copyTo(view.patch, around))) / weight * 255
-    return _array(cv2.resize(cv2.convertScaleAbs(colour), (extent, extent)))
+    colour = blurred(array(cv2.copyTo(view.patch, around))) / weight * 255
+    return array(cv2.resize(cv2.convertScaleAbs(colour), (extent, extent)))
 
 
-def spread(picture: Picture, plane: Picture) -> Picture:
-    """Continue the object's colours a few pixels beyond its edge, so that nothing that looks around finds a cliff.
-
-    picture: (h, w, 3) uint8, black where plane, (h, w) of 0 and 255, is 0. From 6 pixels off the object it stays black.
-    """
-    reach = (11, 11)  # the kernel looks 4 source pixels far, from up to 1 pixel outside
-    colour = cv2.boxFilter(picture, cv2.CV_32F, reach, normalize=False, borderType=cv2.BORDER_CONSTANT)
-    weight = cv2.boxFilter(plane, cv2.CV_32F, reach, normalize=False, borderType=cv2.BORDER_CONSTANT)
-    filled = cv2.divide(colour, cv2.cvtColor(weight, cv2.COLOR_GRAY2RGB), scale=255, dtype=cv2.CV_8U)
-    return _array(cv2.copyTo(picture, plane, filled))
-
-
-def _resize(picture: Picture, size: int) -> Picture:
-    """Square to square: a copy at the same size, area when shrinking, Lanczos when enlarging. In float: OpenCV is twice
-    as fast there as in uint8, and rounds once."""
-    side = picture.shape[0]
-    if side == size:
-        return picture
-    if side > size:
-        resized = cv2.resize(picture.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
-    else:
-        resized = cv2.max(_enlarge(picture, size), 0.0)
-    return _array(cv2.convertScaleAbs(resized))  # the fastest of OpenCV's rounding, saturating conversions
-
-
-def _enlarge(picture: Picture, size: int) -> NDArray[np.float32]:
-    enlarged = cv2.resize(picture.astype(np.float32), (size, size), interpolation=cv2.INTER_LANCZOS4)
-    return np.asarray(enlarged, np.float32)
-
-
-def _coverage(plane: Picture, size: int) -> Picture:
-    """(side, side) of 0 and 255 -> (size, size) uint8: how much of each pixel is covered. Never rings."""
-    interpolation = cv2.INTER_AREA if plane.shape[0] > size else cv2.INTER_LINEAR
-    return _array(cv2.resize(plane, (size, size), interpolation=interpolation))
-
-
-def _faded(picture: NDArray[np.float32] | Picture, coverage: Picture) -> Picture:
-    """picture x coverage / 255, rounded: exactly 0 without coverage, unchanged with full coverage."""
-    weight = cv2.cvtColor(coverage, cv2.COLOR_GRAY2RGB)
-    return _array(cv2.multiply(picture, weight, scale=1 / 255, dtype=cv2.CV_8U))
+def _plane_of(masks: Sequence[Mask], box: Box) -> Picture | None:
+    """(h, w) uint8, 255 where a box of the source shows any of the masks; None where it shows none."""
+    plane = None
+    for mask in masks:
+        x0, y0, x1, y1 = _overlap(box, mask.box)
+        if x0 < x1 and y0 < y1:
+            plane = np.zeros((box[3] - box[1], box[2] - box[0]), np.uint8) if plane is None else plane
+            mx, my = mask.box[:2]
+            part = mask.decode()[y0 - my : y1 - my, x0 - mx : x1 - mx] * np.uint8(255)
+            plane[y0 - box[1] : y1 - box[1], x0 - box[0] : x1 - box[0]] |= part
+    return plane
 
 
 def _overlap(a: Box, b: Box) -> Box:
     """The common part of two boxes; empty, but never negative, if there is none."""
     x0, y0 = max(a[0], b[0]), max(a[1], b[1])
     return x0, y0, max(x0, min(a[2], b[2])), max(y0, min(a[3], b[3]))
-
-
-def _array(picture: object) -> Picture:
-    return np.asarray(picture, np.uint8)
 
 
 def _choice(name: str, value: str, valid: tuple[str, ...]) -> None:

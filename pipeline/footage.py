@@ -12,14 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger, VideoEntry
 from pipeline.records import Failure, Rejection
 from pipeline.settings import Settings
 from pipeline.span_table import Span, read_spans, videos_named
-from video.clipper import clips_of_span, plan
+from video.activity import activity
+from video.clipper import clips_of_span, keep_clips, plan
 from video.errors import SourceError, UnreadableVideo
 from video.source import Found, find, probe, select, unique
+from video.spread import Spread, spread
 from video.types import Chunk, Video
 
 log = logging.getLogger(__name__)
@@ -32,7 +37,7 @@ class Footage:
     """chunks: of all readable videos, by video name, then in order. failures: videos that cannot be used.
     duplicates: videos with the bytes of another one; with task=batch they are videos like others. prompts: what is
     asked of each video, by its name. spans: of `clip.spans`, by video name. refused: those of them that give no clip.
-    """
+    spread: of `clip.sampling=spread`."""
 
     videos: tuple[Video, ...]
     chunks: tuple[Chunk, ...]
@@ -41,6 +46,7 @@ class Footage:
     prompts: Mapping[str, tuple[str, ...]]
     spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     refused: tuple[Rejection, ...] = ()
+    spread: Spread | None = None
 
     @property
     def clips(self) -> int:
@@ -81,8 +87,14 @@ def survey(settings: Settings, ledger: Ledger | None) -> Footage:
             failures.append(Failure(video.name, None, "plan", str(error)))
             continue
         refused += _without_clip(video, settings, given or ())
-    repeated = _duplicates(twins)
-    return Footage(tuple(usable), tuple(chunks), tuple(failures), repeated, prompts, spans or {}, tuple(refused))
+    budget = None
+    if settings.clip.sampling == "spread" and chunks:
+        budget, chunks, lost = _spread(chunks, settings, ledger)
+        failures += lost
+        usable = [video for video in usable if video.name not in {failure.video for failure in lost}]
+    return Footage(
+        tuple(usable), tuple(chunks), tuple(failures), _duplicates(twins), prompts, spans or {}, tuple(refused), budget
+    )
 
 
 def _found(settings: Settings) -> tuple[list[Found], dict[str, tuple[str, ...]]]:
@@ -108,6 +120,38 @@ def without_written(found: Sequence[Found], out: Path) -> list[Found]:
         if not (path.is_relative_to(out) and out != searched and out.is_relative_to(searched)):
             kept.append(each)
     return kept
+
+
+def _spread(
+    chunks: Sequence[Chunk], settings: Settings, ledger: Ledger | None
+) -> tuple[Spread, list[Chunk], list[Failure]]:
+    """Keep the clips within the budget; every video is looked at for what goes on in it, once."""
+    by_video: dict[str, list[Chunk]] = {}
+    for chunk in chunks:
+        by_video.setdefault(chunk.video.fingerprint, []).append(chunk)
+    videos = [found[0].video for found in by_video.values()]
+    with ThreadPoolExecutor(PROBES_AT_ONCE) as pool:
+        found = list(pool.map(lambda video: _activity(video, ledger), videos))
+    rates = {video.fingerprint: each for video, each in zip(videos, found, strict=True) if not isinstance(each, str)}
+    lost = [Failure(v.name, None, "plan", each) for v, each in zip(videos, found, strict=True) if isinstance(each, str)]
+    clips = [c for key in rates for chunk in by_video[key] for window in chunk.windows for c in window.clips]
+    budget = spread(clips, rates, settings.clip.total or 0, settings.clip.seed)
+    kept = [each for key in rates for each in keep_clips(by_video[key], budget.chosen)]
+    return budget, kept, lost
+
+
+def _activity(video: Video, ledger: Ledger | None) -> NDArray[np.float64] | str:
+    """The bytes of every second, or why there are none."""
+    known = ledger.known_activity(video.fingerprint) if ledger else None
+    if known is not None:
+        return np.array(known)
+    try:
+        found = activity(video.path, video.duration)
+    except UnreadableVideo as error:
+        return str(error)
+    if ledger is not None:
+        ledger.remember_activity(video.fingerprint, found.tolist())
+    return found
 
 
 def _spans(settings: Settings, videos: Sequence[Video]) -> dict[str, tuple[Span, ...]] | None:

@@ -7,7 +7,7 @@ that equal records and settings give equal bytes. It never reads a video and nev
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import pyarrow as pa
@@ -55,6 +55,7 @@ SAMPLES = pa.schema(
         pa.field("corrected", pa.bool_(), nullable=False),
         pa.field("sha256", pa.string(), nullable=False),
         pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("phash", pa.string(), nullable=False),
         *(pa.field(name, pa.float32(), nullable=False) for name in FIGURES),
     ]
 )
@@ -72,6 +73,9 @@ REJECTED = pa.schema(
         pa.field("first_score", pa.float32()),
         *(pa.field(name, pa.float32()) for name in FIGURES),
     ]
+)
+OF_SAMPLE, OF_REFUSED = (
+    tuple(f.name for f in fields(Sample) if f.name in schema.names) for schema in (SAMPLES, REJECTED)
 )
 FAILURES = pa.schema(
     [
@@ -139,13 +143,13 @@ def _table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 
 def _refused(sample: Sample, refusal: Refusal) -> dict[str, Any]:
     """All that was measured, so that one can see what another threshold would keep."""
-    row = {name: getattr(sample, name) for name in REJECTED.names if hasattr(sample, name)}
+    row = {name: getattr(sample, name) for name in OF_REFUSED}
     return row | asdict(refusal) | {name: sample.figure(name) for name in FIGURES}
 
 
 def _row(sample: Sample, split: str | None, size: int) -> dict[str, Any]:
     main, *others = sample.files
-    row = {name: getattr(sample, name) for name in SAMPLES.names if hasattr(sample, name)}
+    row = {name: getattr(sample, name) for name in OF_SAMPLE}
     row |= {name: sample.figure(name) for name in FIGURES}
     row |= {
         "path": main.path,

@@ -67,6 +67,15 @@ def individuals(
             individual = digest("individual", found[linked.individual[n]].samples[0])
             for sample in tracklet.samples:
                 ids[sample], confidence[sample] = individual, linked.confidence[n]
+        known, found_many = config.count(found[0].video), len(set(linked.individual))
+        if known is not None and found_many > known:
+            log.warning(
+                "%s: %d individuals, though link.individuals says %d: the others were seen at the same time, or "
+                "nothing speaks for a link",
+                found[0].video,
+                found_many,
+                known,
+            )
         for each in linked.links:
             first, second = found[each.first], found[each.second]
             rows.append(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pipeline.filters.filter import Filter, Refusal
 from pipeline.records import Sample
@@ -14,11 +14,14 @@ from pipeline.split import Splits
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """filters: the enabled ones, in order. regions: of `select.roi`. splits: of every video that is asked about."""
+    """filters: the enabled ones, in order. regions: of `select.roi`. splits: of every video that is asked about.
+    repeats: by sample id, the refusal of what is known to repeat an earlier crop (`near_duplicates.repetitions`).
+    """
 
     filters: Sequence[Filter]
     regions: Regions
     splits: Splits
+    repeats: Mapping[str, Refusal] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings, splits: Splits) -> Judge:
@@ -36,7 +39,7 @@ class Judge:
                 return refusal
         if self.split(sample) is None:
             return Refusal("embargo", self.splits.distance(sample.video, *_span(sample)), self.splits.embargo)
-        return None
+        return self.repeats.get(sample.sample_id)
 
     def split(self, sample: Sample) -> str | None:
         """The split of the clip it is in."""

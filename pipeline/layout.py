@@ -138,6 +138,19 @@ class Layout:
         return self.records / "batch" / f"{name}.json"
 
     @property
+    def thumbnails(self) -> Path:
+        return self.records / "thumbnails"
+
+    def thumbnail(self, sample_id: str) -> Path:
+        """A small picture of a refused object."""
+        return self.thumbnails / sample_id[:2] / f"{sample_id}.jpg"
+
+    @property
+    def spread(self) -> Path:
+        """How clip.sampling=spread dealt its budget."""
+        return self.records / "spread.json"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs"
 

@@ -80,6 +80,17 @@ class Ledger:
         }
         write_bytes(self._layout.video_record(_video_key(path, name, time_pattern)), orjson.dumps(raw))
 
+    def known_activity(self, fingerprint: str) -> list[float] | None:
+        """The bytes that every second of a video spends on change, if that was measured before."""
+        try:
+            found = orjson.loads(self._layout.video_record(_activity_key(fingerprint)).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, list) and found else None
+
+    def remember_activity(self, fingerprint: str, rates: Sequence[float]) -> None:
+        write_bytes(self._layout.video_record(_activity_key(fingerprint)), orjson.dumps(list(rates)))
+
 
 def unfinished(record: ChunkRecord | None, judge: Judge, crop_sizes: Mapping[str, int], retry_failed: bool) -> bool:
     """Whether a chunk with this record has work left: something to retry, or an admitted object without its crop.
@@ -93,6 +104,10 @@ def unfinished(record: ChunkRecord | None, judge: Judge, crop_sizes: Mapping[str
         if not there and judge.refusal(sample) is None:
             return True
     return False
+
+
+def _activity_key(fingerprint: str) -> str:
+    return f"activity-{fingerprint}"
 
 
 def _video_key(path: str, name: str, time_pattern: str | None) -> str:

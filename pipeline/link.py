@@ -18,6 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import expit
 
 from pipeline.gaps import End, end_of, looks, side_by_side, strangers, where
+from pipeline.head_count import missing_links
 from pipeline.settings import LinkConfig
 from pipeline.shared_frames import Shared
 from pipeline.tracklets import Tracklet
@@ -32,9 +33,10 @@ REMEMBERED = 8  # tracklets of an individual, the latest, whose colours are comp
 class Link:
     """What was thought of two tracklets, by their numbers, the earlier first.
 
-    by: masks, boxes or gap. gap_s: seconds without either, 0 where frames are shared. score: the IoU, or how likely the
-    two are one individual, taken alone. margin: that IoU less the next largest of either; or p - q for the best
-    assignment with the link (p) and without it (q = 1 - p).
+    by: masks, boxes, gap, or count where only `link.individuals` asked for it. gap_s: seconds without either, 0 where
+    frames are shared. score: the IoU, or how likely the two are one individual, taken alone. margin: that IoU less the
+    next largest of either; or p - q for the best assignment with the link (p) and without it (q = 1 - p); 0 for a link
+    by count, which was not weighed against others.
     """
 
     first: int
@@ -69,7 +71,7 @@ def link(tracklets: Sequence[Tracklet], shared: Sequence[Shared], config: LinkCo
     pairs = [side_by_side([tracklets[n] for n in window]) for window in windows]
     for window, both in zip(windows, pairs, strict=True):
         for i, j in np.argwhere(np.triu(both)).tolist():
-            chains.keep_apart(window[i], window[j])
+            chains.keepapart(window[i], window[j])
     links = list(_over_shared_frames(chains, shared, config))
     others = strangers([([tracklets[n] for n in w], both) for w, both in zip(windows, pairs, strict=True)])
     doubts: dict[int, float] = {}
@@ -80,6 +82,10 @@ def link(tracklets: Sequence[Tracklet], shared: Sequence[Shared], config: LinkCo
         live = {root for n in (*live, *begin) if chains.ends_s(root := chains.first(n)) >= since}
         if begin:
             links += _over_gaps(chains, sorted(live), begin, others, config, doubts)
+    known = config.count(tracklets[0].video) if tracklets else None
+    if known is not None:
+        links += list(_by_count(chains, known, others))
+        links = [each for each in links if each.linked or chains.first(each.first) != chains.first(each.second)]
     back: dict[int, float] = {}
     ahead: dict[int, float] = {}
     for made in links:
@@ -109,14 +115,14 @@ class _Chains:
     _last: list[int] = field(init=False)
     _coloured: list[list[int]] = field(init=False)
     _ends: dict[tuple[int, bool], End] = field(default_factory=dict)
-    _apart: list[set[int]] = field(init=False)
+    apart: list[set[int]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._above = list(range(len(self.tracklets)))
         self.members = {n: [n] for n in self._above}
         self._last = list(self._above)
         self._coloured = [[n] if t.colours is not None else [] for n, t in enumerate(self.tracklets)]
-        self._apart = [set() for _ in self._above]
+        self.apart = [set() for _ in self._above]
 
     def first(self, n: int) -> int:
         while self._above[n] != n:
@@ -124,14 +130,14 @@ class _Chains:
             n = self._above[n]
         return n
 
-    def keep_apart(self, a: int, b: int) -> None:
-        self._apart[a].add(b)
-        self._apart[b].add(a)
+    def keepapart(self, a: int, b: int) -> None:
+        self.apart[a].add(b)
+        self.apart[b].add(a)
 
     def may_join(self, a: int, b: int) -> bool:
         """Whether no frame shows members of both as two."""
         few, many = sorted((self.first(a), self.first(b)), key=lambda root: len(self.members[root]))
-        return all(self.first(other) != many for n in self.members[few] for other in self._apart[n])
+        return all(self.first(other) != many for n in self.members[few] for other in self.apart[n])
 
     def join(self, a: int, b: int) -> None:
         low, high = sorted((self.first(a), self.first(b)))
@@ -185,7 +191,7 @@ def _over_shared_frames(chains: _Chains, shared: Sequence[Shared], config: LinkC
             if (i, j) in best and margin >= AHEAD:
                 chosen.append((pair, margin))
                 continue
-            chains.keep_apart(pair.first, pair.second)
+            chains.keepapart(pair.first, pair.second)
             if pair.iou >= DOUBTFUL:
                 yield _shared_link(pair, margin, False)
     for pair, margin in sorted(chosen, key=lambda c: (-c[0].iou, c[0].first, c[0].second)):
@@ -193,7 +199,7 @@ def _over_shared_frames(chains: _Chains, shared: Sequence[Shared], config: LinkC
         if linked:
             chains.join(pair.first, pair.second)
         else:
-            chains.keep_apart(pair.first, pair.second)
+            chains.keepapart(pair.first, pair.second)
         yield _shared_link(pair, margin, linked)
 
 
@@ -247,6 +253,24 @@ def _over_gaps(
             doubts[ended[i]] = max(doubts.get(ended[i], -np.inf), float(ratio[i, j]))
             if (i, j) not in margins:
                 yield judged(i, j, 0.0, False)
+
+
+def _by_count(chains: _Chains, individuals: int, others: float) -> Iterator[Link]:
+    """Join what is left to as many individuals as there are, over any gap."""
+    roots = sorted(chains.members)
+    lasts = [chains.last(n) for n in roots]
+    ends, starts = [chains.end(n, last=True) for n in lasts], [chains.end(n, last=False) for n in roots]
+    colours = [chains.colours(n) for n in roots]
+    ratio = where(ends, starts, chains.tracklets[0].size) + looks(colours, colours, others)
+    number = {root: n for n, root in enumerate(roots)}
+    for n, apart in enumerate(chains.apart):
+        for other in apart:
+            ratio[number[chains.first(n)], number[chains.first(other)]] = -np.inf
+    for i, j in missing_links(ratio, individuals):
+        if chains.may_join(roots[i], roots[j]):
+            chains.join(roots[i], roots[j])
+            gap = starts[j].time_s - ends[i].time_s
+            yield Link(lasts[i], roots[j], "count", gap, float(expit(ratio[i, j])), 0.0, True)
 
 
 def _assigned(gain: F64) -> list[tuple[int, int]]:

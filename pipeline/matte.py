@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.extractor import spread
 from pipeline.overlay import paint
+from pipeline.resampling import spread
 from sam.types import Mask
 
 GREEN = (0, 255, 0)

@@ -55,6 +55,8 @@ class Measure:
                         me = p, track.object_id
                         others = [[m for who, m in shown.get(n, ()) if who != me and me not in same] for n in frames]
                         corrupt = sum(n in frames for n in tracks.corrupt)
+                        if self.settings.crop.foreign == "black":
+                            placement = replace(placement, hidden=tuple(map(tuple, others)))
                         figures = mask_figures(placement, (clip.video.width, clip.video.height), corrupt, others)
                         sample = self._sample(window, clip, tracks, key, track, placement, frames, figures)
                         sample = replace(sample, duplicate_of=same.get(me))
@@ -64,7 +66,7 @@ class Measure:
     def _judged(self, sample: Sample, clip: Clip, placement: Placement) -> Draft:
         made = self.made.get(sample.sample_id)
         if made is not None:
-            sample = replace(sample, pixels=made.pixels, colours=made.colours, files=made.files)
+            sample = replace(sample, pixels=made.pixels, colours=made.colours, phash=made.phash, files=made.files)
         return Draft(sample, clip, placement, wanted=not sample.files and self.judge.refusal(sample) is None)
 
     def _sample(
@@ -108,6 +110,7 @@ class Measure:
             figures=figures,
             pixels=None,
             colours=None,
+            phash=None,
             files=(),
             corrected=track.object_id in found.corrected,
         )

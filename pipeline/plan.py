@@ -13,7 +13,7 @@ from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord
 from pipeline.settings import SPLITS, Settings
-from pipeline.split import planned_splits
+from video.spread import Spread
 
 SHOWN = 20  # videos whose prompts are listed
 
@@ -37,12 +37,13 @@ def plan(settings: Settings) -> tuple[int, str]:
         ("cannot be used", str(len(footage.failures))),
         ("duplicates", str(len(footage.duplicates))),
         ("clips", f"{footage.clips} of {settings.clip.num_frames} frames"),
+        *([("spread", _spread(footage.spread))] if footage.spread else []),
         ("prompts", _prompts(settings, footage)),
         ("to track", f"{sum(again.get(k, n) for k, n in keys.items() if k not in stored)} windows"),
         ("frames", f"{frames} to decode"),
         ("tracks reused", f"{sum(keys[k] for k in stored) + sum(keys[k] - n for k, n in again.items())} windows"),
         ("chunks done", f"{len(done)} of {len(jobs)}"),
-        ("splits", _splits(settings, layout, footage)),
+        ("splits", _splits(settings, build, footage)),
         ("exports", ", ".join(settings.exports) or "none"),
         ("out", str(settings.out)),
     ]
@@ -73,9 +74,20 @@ def _prompts(settings: Settings, footage: Footage) -> str:
     return f"{len(different)} different ones, by video below, from {settings.prompts_file.path}"
 
 
-def _splits(settings: Settings, layout: Layout, footage: Footage) -> str:
+def _spread(spread: Spread) -> str:
+    """The budget by camera, hour and activity."""
+    named = []
+    for place, many in enumerate(("cameras", "hours", "levels of activity")):
+        found = {cell[place] for cell, taken in spread.taken.items() if taken}
+        named.append(f"{len(found)} of {len({cell[place] for cell in spread.available})} {many}")
+    return f"{len(spread.chosen)} of {sum(spread.available.values())} clips: {', '.join(named)}"
+
+
+def _splits(settings: Settings, build: Build, footage: Footage) -> str:
     """Planned clips by split, by the times that the headers promise."""
-    splits = planned_splits(footage.clips_by_video(), settings.split, layout)
+    if settings.split.by == "individual":
+        return "by individual, once these are known"
+    splits = build.splits(footage)
     counts: dict[str | None, int] = dict.fromkeys(SPLITS, 0)
     for chunk in footage.chunks:
         whole = splits.whole(chunk.video.name)

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,7 @@ class Sample:
     figures: Figures
     pixels: PixelFigures | None  # None: its crop was never rendered
     colours: str | None  # `pipeline.colours`; None as above
+    phash: str | None  # `pipeline.near_duplicates`; None as above
     files: tuple[CropFile, ...]
     corrected: bool = False  # a person's corrections changed or named it
 

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,16 @@ class SplitConfig:
     """Which videos stay together, and the shares of train, val and test.
 
     by: video; folder; day (of recording); a table (.csv with the columns video and group); a regular expression whose
-    first group names the group, on the video's name; or time, which cuts every video into stretches. assign: {glob on
-    the video's name: train, val or test}. embargo: seconds left out on either side of a border between stretches.
+    first group names the group, on the video's name; time, which cuts every video into stretches; or individual, which
+    keeps together what shows the same animals. assign: {glob on the video's name: train, val or test}. stratify: share
+    out every label like the clips, as soon as there are labels. embargo: seconds left out on either side of a border
+    between stretches; with by=individual, clips nearer than this stay together.
     """
 
     by: str = "video"
     fractions: Any = (0.8, 0.1, 0.1)
     assign: Any = None
+    stratify: bool = True
     embargo: float = 60.0
 
     def __post_init__(self) -> None:
@@ -69,7 +73,8 @@ class LinkConfig:
 
     min_iou: of the masks over the frames that two windows share. max_gap: seconds without a shared frame.
     min_score: how likely a link over a gap is on its own, 0.5 is even. margin: how much likelier the best assignment
-    is with it than without it, 0..1.
+    is with it than without it, 0..1. individuals: how many a video shows, if that is known: a number, or
+    {glob on the video's name: number}.
     """
 
     enabled: bool = True
@@ -77,6 +82,7 @@ class LinkConfig:
     max_gap: float = 30.0
     min_score: float = 0.8
     margin: float = 0.6
+    individuals: Any = None
 
     def __post_init__(self) -> None:
         for key in ("min_iou", "min_score", "margin"):
@@ -84,6 +90,18 @@ class LinkConfig:
                 raise ValueError(f"link.{key} must be between 0 and 1, got {getattr(self, key)}")
         if not 0 <= self.max_gap < math.inf:
             raise ValueError(f"link.max_gap must be 0 or more seconds, got {self.max_gap}")
+        given = self.individuals.values() if isinstance(self.individuals, Mapping) else [self.individuals or 1]
+        if self.individuals == 0 or any(not isinstance(n, int) or isinstance(n, bool) or n < 1 for n in given):
+            raise ValueError(
+                "link.individuals must be how many a video shows, such as 5, or {pen1*: 5, pen2*: 7} by pattern, got "
+                f"{self.individuals}"
+            )
+
+    def count(self, video: str) -> int | None:
+        """How many individuals this video is said to show; the first pattern that matches."""
+        if not isinstance(self.individuals, Mapping):
+            return None if self.individuals is None else int(self.individuals)
+        return next((int(n) for pattern, n in self.individuals.items() if fnmatch(video, pattern)), None)
 
 
 @dataclass

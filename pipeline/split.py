@@ -4,31 +4,31 @@ A group is what `split.by` makes of a video; all clips of a group share a split.
 `splits.parquet`, so nobody changes sides when videos are added: a new group goes to the split furthest below its share
 of the planned clips. The plan alone decides, never which crops happen to be done, so shards and resumed runs agree.
 
+With labels, each label is shared out like the clips, as far as whole groups allow (`split.stratify`).
+
 With `split.by=time` every video is cut into stretches by the shares instead, and what lies across a border, or nearer
 to one than `split.embargo` seconds, belongs to no split.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
 from pipeline.errors import ConfigError
+from pipeline.groups import groups
+from pipeline.labels import Label
 from pipeline.layout import Layout
 from pipeline.settings import SPLITS, SplitConfig
 from pipeline.tables import read_table, write_table
 from video.types import Video
 
 SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("by", "group", "split")])
-TABLE = ("video", "group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,86 +77,24 @@ class Splits:
         return Splits({video: self.spans[video]}, self.embargo)
 
 
-def grouping(config: SplitConfig) -> Callable[[Video], str]:
-    """The group of a video; the function raises ConfigError for a video that has none."""
-    by = config.by
-    if by == "video":
-        return lambda video: video.name
-    if by == "folder":
-        return lambda video: PurePosixPath(video.name).parent.as_posix()
-    if by == "day":
-        return _day
-    if by.endswith(".csv"):
-        return _in_table(Path(by))
-    return _in_name(by)
-
-
-def _day(video: Video) -> str:
-    if video.recorded_at is None:
-        raise ConfigError(
-            f"split.by=day needs every video's recording time, and select.time_pattern finds none in {video.name!r}"
-        )
-    return video.recorded_at.date().isoformat()
-
-
-def _in_table(path: Path) -> Callable[[Video], str]:
-    """Groups from a CSV file with the columns video (a name, or a glob: the first that matches) and group."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"split.by={path} cannot be read as a table ({error})") from error
-    missing = [name for name in TABLE if not rows or not rows[0].get(name)]
-    if missing:
-        raise ConfigError(f"split.by={path} needs the columns {', '.join(TABLE)} and a line, it lacks {missing[0]}")
-    exact = {row["video"]: row["group"] for row in reversed(rows)}
-
-    def group(video: Video) -> str:
-        found = exact.get(video.name) or next((r["group"] for r in rows if fnmatch(video.name, r["video"])), None)
-        if not found:
-            raise ConfigError(f"split.by={path} has no group for the video {video.name!r}: add a line for it")
-        return found
-
-    return group
-
-
-def _in_name(by: str) -> Callable[[Video], str]:
-    expression = _expression(by)
-
-    def group(video: Video) -> str:
-        match = expression.search(video.name)
-        if match is None or not match.group(1):
-            raise ConfigError(
-                f"split.by={by!r} finds no group in the video {video.name!r}: make it match every video's name"
-            )
-        return match.group(1)
-
-    return group
-
-
-def _expression(by: str) -> re.Pattern[str]:
-    example = "such as split.by='\"(cam[0-9]+)\"' (single quotes for the shell, double for Hydra)"
-    try:
-        expression = re.compile(by)
-    except re.error as error:
-        raise ConfigError(f"split.by={by!r} is not a regular expression ({error}); use one {example}") from error
-    if expression.groups < 1:
-        raise ConfigError(
-            "split.by must be video, folder, day, time, a table (.csv) or a regular expression with a (group), "
-            f"{example}; got {by!r}"
-        )
-    return expression
-
-
 def assign(
-    weights: Mapping[str, int], config: SplitConfig, settled: Mapping[str, str], videos: Mapping[str, Sequence[str]]
+    weights: Mapping[str, int],
+    config: SplitConfig,
+    settled: Mapping[str, str],
+    videos: Mapping[str, Sequence[str]],
+    strata: Mapping[str, Mapping[str, float]] | None = None,
 ) -> dict[str, str]:
     """The split of every group.
 
     weights: planned clips by group. settled: groups that have a split already. videos: names by group, for
-    `split.assign`. Larger groups are placed first; while there are as many groups left as empty splits with a share,
-    each gets one, so that a split stays empty only when there are too few groups. Raises ConfigError when
-    `split.assign` sends the videos of one group to two splits.
+    `split.assign`. strata: how much of each label lies in a group, in any unit; none without labels.
+
+    Every group goes where the squared distance of the splits' shares from the wanted ones grows least, summed over the
+    planned clips and every label, each as a share of its own total: so the rarest label counts as much as the most
+    frequent, and without labels a group goes to the split furthest below its share. (Whole groups as in the greedy
+    StratifiedGroupKFold of scikit-learn; the criterion is our own.) Larger groups are placed first; while there are as
+    many groups left as empty splits with a share, each gets one, so that a split stays empty only when there are too
+    few groups. Raises ConfigError when `split.assign` sends the videos of one group to two splits.
     """
     shares = dict(zip(SPLITS, (float(s) for s in config.fractions), strict=True))
     placed = {group: split for group, split in settled.items() if group in weights}
@@ -164,63 +102,137 @@ def assign(
         fixed = _fixed(group, videos[group], config.assign or {})
         if fixed is not None:
             placed[group] = fixed
-    total = sum(weights.values())
-    held = {split: sum(weights[g] for g, s in placed.items() if s == split) for split in SPLITS}
-    waiting = sorted((g for g in weights if g not in placed), key=lambda g: (-weights[g], _order(g)))
+    held = _amounts(weights, strata or {})
+    filled = {split: sum((held[g] for g, s in placed.items() if s == split), start=Amounts()) for split in SPLITS}
+    waiting = sorted((g for g in weights if g not in placed), key=lambda g: (-held[g].size, _order(g)))
     for n, group in enumerate(waiting):
         empty = [s for s in SPLITS if shares[s] > 0 and s not in placed.values()]
         open_to = empty if placed and len(waiting) - n <= len(empty) else [s for s in SPLITS if shares[s] > 0]
-        split = max(open_to, key=lambda s: shares[s] * total - held[s])
+        split = max(open_to, key=lambda s: held[group].wanted_by(filled[s], shares[s]))
         placed[group] = split
-        held[split] += weights[group]
+        filled[split] = filled[split] + held[group]
     return placed
 
 
-def _fixed(group: str, names: Sequence[str], patterns: Mapping[str, str]) -> str | None:
-    found = {split for name in names for pattern, split in patterns.items() if fnmatch(name, pattern)}
-    if len(found) > 1:
-        raise ConfigError(
-            f"split.assign sends the group {group!r} to {' and '.join(sorted(found))}: "
-            f"its patterns must agree on {', '.join(names[:3])}"
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What a group or a split holds of the planned clips (None) and of every label, each as a share of all there is."""
+
+    of: Mapping[str | None, float] = field(default_factory=dict)
+
+    def __add__(self, other: Amounts) -> Amounts:
+        return Amounts({key: self.of.get(key, 0.0) + other.of.get(key, 0.0) for key in (*self.of, *other.of)})
+
+    @property
+    def size(self) -> float:
+        return sum(share**2 for share in self.of.values())
+
+    def wanted_by(self, filled: Amounts, share: float) -> float:
+        """How much nearer a split that holds `filled` comes to its share with this in it, up to what is the same for
+        every split; rounded, so that ties are ties on every machine."""
+        return round(sum(part * (share - filled.of.get(key, 0.0)) for key, part in self.of.items()), 12)
+
+
+def _amounts(weights: Mapping[str, int], strata: Mapping[str, Mapping[str, float]]) -> dict[str, Amounts]:
+    total: dict[str | None, float] = {None: float(sum(weights.values()))}
+    for group in weights:
+        for label, amount in strata.get(group, {}).items():
+            total[label] = total.get(label, 0.0) + amount
+    return {
+        group: Amounts(
+            {
+                key: part / total[key]
+                for key, part in ((None, float(weight)), *strata.get(group, {}).items())
+                if total[key] > 0
+            }
         )
-    return found.pop() if found else None
+        for group, weight in weights.items()
+    }
+
+
+def _fixed(group: str, names: Sequence[str], patterns: Mapping[str, str]) -> str | None:
+    """The split that `split.assign` gives a group; None where no pattern fits."""
+    found: dict[str, tuple[str, str]] = {}  # by split: the first video and pattern that say so
+    for name in names:
+        for pattern, split in patterns.items():
+            if fnmatch(name, pattern):
+                found.setdefault(split, (name, pattern))
+    if len(found) > 1:
+        said = " and ".join(f"to {split} ({pattern!r} fits {name!r})" for split, (name, pattern) in found.items())
+        whole = f"the video {group!r}" if list(names) == [group] else f"the group {group!r}"
+        raise ConfigError(f"split.assign sends {whole} {said}: let its patterns agree")
+    return next(iter(found), None)
 
 
 def _order(group: str) -> str:
     return hashlib.sha256(group.encode()).hexdigest()
 
 
-def planned_splits(clips: Mapping[Video, int], config: SplitConfig, layout: Layout) -> Splits:
-    """The split of every moment of every video; writes nothing. clips: planned clips by video."""
+def planned_splits(
+    clips: Mapping[Video, int],
+    config: SplitConfig,
+    layout: Layout,
+    labels: Callable[[], Iterable[Label]] = tuple,
+) -> Splits:
+    """The split of every moment of every video; writes nothing.
+
+    clips: planned clips by video. labels: what is known of them, asked for only when there is a new group to place.
+    With `split.by=individual` everything is train until the links are known, see `pipeline.visits`.
+    """
     if config.by == "time":
         return Splits({video.name: _stretches(video, config) for video in clips}, config.embargo)
-    groups = _groups(clips, config)
+    if config.by == "individual":
+        return Splits({video.name: (Span(0.0, math.inf, SPLITS[0]),) for video in clips})
+    group_of = groups(clips, config)
     weights: dict[str, int] = {}
     videos: dict[str, list[str]] = {}
     for video, count in clips.items():
-        group = groups[video.name]
+        group = group_of[video.name]
         weights[group] = weights.get(group, 0) + count
         videos.setdefault(group, []).append(video.name)
-    settled = {row["group"]: row["split"] for row in _rows(layout) if row["by"] == config.name}
-    placed = assign(weights, config, settled, videos)
-    return Splits({name: (Span(0.0, math.inf, placed[group]),) for name, group in groups.items()})
+    settled = settled_groups(config, layout)
+    new = any(group not in settled for group in weights)
+    strata = _strata(labels(), {v.fingerprint: group_of[v.name] for v in clips}) if new and config.stratify else {}
+    placed = assign(weights, config, settled, videos, strata)
+    return Splits({name: (Span(0.0, math.inf, placed[group]),) for name, group in group_of.items()})
+
+
+def _strata(labels: Iterable[Label], group_of: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """Labelled seconds by group and label; of the labels of one anchor the last counts. group_of: by fingerprint."""
+    last = {(x.fingerprint, x.start_s, x.end_s, x.boxes): x for x in labels if x.fingerprint in group_of}
+    found: dict[str, dict[str, float]] = {}
+    for each in last.values():
+        if each.label is not None:
+            held = found.setdefault(group_of[each.fingerprint], {})
+            held[each.label] = held.get(each.label, 0.0) + each.end_s - each.start_s
+    return found
+
+
+def unused_patterns(videos: Iterable[Video], config: SplitConfig) -> list[str]:
+    """The patterns of `split.assign` that fit no video."""
+    names = [video.name for video in videos]
+    return [pattern for pattern in config.assign or {} if not any(fnmatch(name, pattern) for name in names)]
 
 
 def settle(splits: Splits, videos: Sequence[Video], config: SplitConfig, layout: Layout) -> None:
     """Keep the assignments in `splits.parquet`. Stretches of time follow from the shares and are not kept."""
-    if config.by == "time":
-        return
+    if config.by not in ("time", "individual"):
+        keep({group: splits.spans[name][0].split for name, group in groups(videos, config).items()}, config, layout)
+
+
+def settled_groups(config: SplitConfig, layout: Layout) -> dict[str, str]:
+    """The groups of `split.by` that have a split for good."""
+    return {row["group"]: row["split"] for row in _rows(layout) if row["by"] == config.name}
+
+
+def keep(placed: Mapping[str, str], config: SplitConfig, layout: Layout) -> None:
+    """Add groups to `splits.parquet`."""
     rows = _rows(layout)
     kept = {(row["by"], row["group"]): row["split"] for row in rows}
-    kept |= {(config.name, group): splits.spans[name][0].split for name, group in _groups(videos, config).items()}
+    kept |= {(config.name, group): split for group, split in placed.items()}
     table = [{"by": by, "group": group, "split": split} for (by, group), split in sorted(kept.items())]
     if table != rows:
         write_table(layout.splits, pa.Table.from_pylist(table, schema=SCHEMA))
-
-
-def _groups(videos: Sequence[Video] | Mapping[Video, int], config: SplitConfig) -> dict[str, str]:
-    group = grouping(config)
-    return {video.name: group(video) for video in videos}
 
 
 def _stretches(video: Video, config: SplitConfig) -> tuple[Span, ...]:

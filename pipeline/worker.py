@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 
+from pipeline import thumbnails
 from pipeline.crop_writer import CropWriter
 from pipeline.errors import DatasetError
 from pipeline.feed import Fed, FrameFeed
@@ -24,9 +25,10 @@ from pipeline.job import Job, Outcome
 from pipeline.judge import Judge
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
-from pipeline.measure import Draft, Measure, is_short
+from pipeline.measure import Draft, Measure
 from pipeline.records import ChunkRecord, CropFile, Failure, Rejection, Sample
 from pipeline.settings import Settings
+from pipeline.shortfalls import short_clips, window_failures
 from pipeline.stored import Stored, keep, tracked_corrected
 from pipeline.track_store import TrackStore, WindowTracks
 from pipeline.tracking import Tracking
@@ -39,7 +41,6 @@ from video.types import Clip, Video, Window
 log = logging.getLogger(__name__)
 
 IN_FLIGHT_BYTES = 512 * 2**20
-TRUNCATED_BELOW = 0.98  # a file that ends before this share of what its header promises was cut off
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class Worker:
         self._tracking = Tracking(settings)
         self._seconds: dict[str, float] = {}
         self._tracked = 0
+        self._allowed = thumbnails.Allowance()
 
     def __enter__(self) -> Self:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
@@ -96,11 +98,13 @@ class Worker:
         measure = Measure(self._settings, Judge.of(self._settings, job.splits), self._made(before))
         states = self._states(job, measure)
         self._tracked = 0
+        self._allowed = thumbnails.Allowance()
         failures = self._stream(job, states, measure)
         if self._tracked or not all(map(self._store.has, job.track_keys)):
             keep(self._store, job, [s.known for s in states], [s.base for s in states])
         record = self._record(job, states, failures)
         if self._settings.task not in ("track", "clip"):
+            thumbnails.prune(self._layout, record.samples, measure.judge)
             self._ledger.write(record)
         return Outcome(
             record_id=job.record_id,
@@ -251,15 +255,23 @@ class Worker:
         if self._settings.task == "track":
             return []
         rgb = {fed.frame.position: fed.frame.rgb for fed in frames}
+        futures: list[Future[Any]] = []
         for draft in state.drafts:
-            pictures = [rgb[p] for p in range(draft.clip.start, draft.clip.stop) if p in rgb] if draft.wanted else []
+            pictures = [rgb[p] for p in range(draft.clip.start, draft.clip.stop) if p in rgb]
+            if not draft.wanted and pictures and not draft.sample.files and self._shows(draft, judge):
+                futures.append(self._pool.submit(self._writer.thumbnail, draft, pictures))
             state.crops.append(self._pool.submit(self._writer.crop, draft, pictures, judge) if draft.wanted else None)
-        futures: list[Future[Any]] = [future for future in state.crops if future is not None]
+        futures += [future for future in state.crops if future is not None]
         for clip in state.window.clips:
             pictures = [rgb[p] for p in range(clip.start, clip.stop) if p in rgb]
             if len(pictures) == clip.num_frames and self._saves(clip):
                 futures.append(self._pool.submit(self._writer.clip, clip, pictures))
         return futures
+
+    def _shows(self, draft: Draft, judge: Judge) -> bool:
+        """Whether this refused object gets a thumbnail."""
+        refusal = judge.refusal(draft.sample)
+        return refusal is not None and self._allowed.takes(refusal.reason)
 
     # -- committing ---------------------------------------------------------------------------------------------------
 
@@ -267,8 +279,8 @@ class Worker:
         samples = []
         short: list[Rejection] = []
         for state in states:
-            failures += _window_failures(state)
-            short += self._short(state)
+            failures += window_failures(state.window, state.found)
+            short += short_clips(state.window, state.found, self._settings.clip.whole)
             crops = state.crops or [None] * len(state.drafts)
             for draft, crop in zip(state.drafts, crops, strict=True):
                 sample = draft.sample
@@ -286,15 +298,6 @@ class Worker:
             short=tuple(short),
             failures=tuple(dict.fromkeys(failures)),
         )
-
-    def _short(self, state: _State) -> Iterator[Rejection]:
-        """Clips that turned out to have fewer frames than they need."""
-        for found in state.found[:1]:
-            for clip in state.window.clips:
-                frames = found.frames_of(clip)
-                if is_short(clip, frames, self._settings.clip.whole):
-                    name, have, needed = clip.video.name, float(len(frames)), float(clip.num_frames)
-                    yield Rejection(name, clip.id, None, None, None, "short", have, needed)
 
     # -- the open video -----------------------------------------------------------------------------------------------
 
@@ -317,21 +320,6 @@ class Worker:
             yield
         finally:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
-
-
-def _window_failures(state: _State) -> Iterator[Failure]:
-    """Clips of windows that could not be tracked, and a file that ends long before its header says."""
-    for found in state.found:
-        if found.error is not None:
-            for clip in state.window.clips:
-                yield Failure(clip.video.name, clip.id, "track", found.error)
-    for found in state.found[:1]:
-        clip = state.window.clips[-1]
-        promised = min(clip.stop, clip.grid.positions(clip.video))
-        if (found.positions[-1] + 1 if len(found.positions) else 0) < promised * TRUNCATED_BELOW - 1:
-            yield Failure(
-                clip.video.name, None, "decode", f"the file ends before the {clip.video.duration:.1f} s it promises"
-            )
 
 
 def _reason(error: BaseException) -> str:

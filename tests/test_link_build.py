@@ -94,3 +94,20 @@ def test_a_lead_links_by_masks_and_divided_individuals_are_said(
     for s in samples:
         true.setdefault(s["individual_id"], set()).add((s["video"], s["object_id"]))
     assert all(len(who) == 1 for who in true.values())
+
+
+def test_a_split_by_individual_keeps_a_herd_in_sight_together(common: tuple[str, ...], tmp_path: Path, go: Run) -> None:
+    done = go(*common, "split.by=individual", "split.embargo=0", "link.min_score=0", "link.margin=0")
+    assert done.status == 0, done.text
+    samples = rows(tmp_path / "samples.parquet")
+    of: dict[str, set[str]] = {}
+    for s in samples:
+        of.setdefault(s["individual_id"], set()).add(s["split"])
+    assert all(len(splits) == 1 for splits in of.values())
+    assert "in every video all clips join into one group" in done.text
+    kept = {row["group"]: row["split"] for row in rows(tmp_path / "splits.parquet") if row["by"] == "individual"}
+    assert kept == {s["clip_id"]: s["split"] for s in samples}
+    again = go(*common, "split.by=individual", "split.embargo=0", "link.min_score=0", "link.margin=0")
+    assert again.status == 0 and "2 of 2 chunks are done already" in again.text
+    alone = go(*common, "split.by=individual", "link.enabled=false")
+    assert alone.status == 2 and "split.by=individual needs the individuals that link.enabled=true finds" in alone.text

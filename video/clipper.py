@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
@@ -18,7 +18,7 @@ from fractions import Fraction
 from video.errors import UnreadableVideo
 from video.types import MAX_WINDOWS_PER_CHUNK, Chunk, Clip, Grid, Video, Window
 
-SAMPLINGS = ("all", "random")
+SAMPLINGS = ("all", "random", "spread")
 
 
 @dataclass
@@ -33,8 +33,9 @@ class ClipConfig:
     stride: int = 4
     fps: float | None = None
     hop: int | None = None
-    sampling: str = "all"  # all | random: `per_video` clips of each video, without replacement
+    sampling: str = "all"  # all | random: `per_video` clips of each video, without replacement | spread: `total` of all
     per_video: int = 10
+    total: int | None = None  # spread: a budget over cameras, hours and activity
     seed: int = 0
     per_window: int = 1  # consecutive clips tracked in one session: identities last longer, start-up is paid once
     lead: int = 0  # sampled frames tracked before and after a window, never cropped
@@ -52,7 +53,15 @@ class ClipConfig:
             raise ValueError(f"clip.fps must be above 0 and at most 1000, got {self.fps}")
         if self.sampling not in SAMPLINGS:
             raise ValueError(f"clip.sampling must be one of {', '.join(SAMPLINGS)}, got {self.sampling!r}")
-        if self.sampling == "random" and self.per_window > 1:
+        if self.sampling == "spread" and self.total is None:
+            raise ValueError("clip.sampling=spread needs a budget: clip.total, such as clip.total=1000 clips")
+        if self.sampling != "spread" and self.total is not None:
+            raise ValueError(
+                f"clip.total={self.total} is the budget of clip.sampling=spread, got clip.sampling={self.sampling}"
+            )
+        if self.total is not None and self.total < 1:
+            raise ValueError(f"clip.total must be at least 1 clip, got {self.total}")
+        if self.sampling != "all" and self.per_window > 1:
             raise ValueError(
                 f"clip.per_window={self.per_window} needs consecutive clips; use clip.sampling=all or clip.per_window=1"
             )
@@ -79,8 +88,9 @@ def plan(
     """The chunks of one video, in order.
 
     hours: keep clips that start within [first, second) o'clock; may wrap midnight. spans: only the clips of these
-    seconds [start, end), see `clips_of_span`. Raises UnreadableVideo when the video cannot give such clips: a rate
-    above its own, no recording time for `hours`, or too short for one clip.
+    seconds [start, end), see `clips_of_span`. With clip.sampling=spread there are all clips that could be taken: which
+    of them are is decided over all videos (`video.spread`, `keep_clips`). Raises UnreadableVideo when the video cannot
+    give such clips: a rate above its own, no recording time for `hours`, or too short for one clip.
     """
     grid = config.grid
     if grid.fps is not None and grid.fps > video.fps * Fraction(1001, 1000):
@@ -101,6 +111,15 @@ def plan(
     if spans is not None:  # numbered by where they lie, so that one more span moves no other clip to another chunk
         windows = [(start // config.num_frames, window) for start, window in windows]
     return _chunks(video, grid, windows, config)
+
+
+def keep_clips(chunks: Sequence[Chunk], chosen: Container[str]) -> list[Chunk]:
+    """The chunks with the chosen clips (ids) alone. Their boundaries stay, so one clip more or less changes one chunk.
+
+    chunks: with one clip per window.
+    """
+    kept = ((chunk, tuple(w for w in chunk.windows if w.clips[0].id in chosen)) for chunk in chunks)
+    return [Chunk(chunk.video, chunk.grid, windows) for chunk, windows in kept if windows]
 
 
 def clips_of_span(video: Video, config: ClipConfig, span: tuple[float, float]) -> list[Clip]:

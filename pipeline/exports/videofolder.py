@@ -9,6 +9,7 @@ It never changes or re-encodes a crop, and it never imports `datasets`.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -122,7 +123,11 @@ def check(samples: pa.Table, target: Path) -> None:
             row = orjson.loads(line)
             named += [value for key, value in row.items() if key == "file_name" or key.endswith("_file_name")]
             rows += 1
-        files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {METADATA}
+        files = {
+            f"{top[len(str(folder)) :]}/{name}".replace(os.sep, "/").lstrip("/")
+            for top, _, names in os.walk(folder)
+            for name in names
+        } - {METADATA}
         _refuse("rows without a file", set(named) - files, folder)
         _refuse("files without a row", files - set(named), folder)
         _refuse("files with several rows", {name for name, times in Counter(named).items() if times > 1}, folder)

@@ -49,11 +49,12 @@ def distributions(samples: pa.Table, refused: pa.Table, settings: Mapping[str, A
     for shown in SHOWN:
         limit = _threshold(settings, *shown.filter)
         kept, others = (floats(pc.drop_null(table[shown.figure])) * shown.scale for table in (samples, refused))
-        side = "at least" if shown.filter[1].startswith("min") else "at most"
+        least = shown.filter[1].startswith("min")
+        side = "at least" if least else "at most"
         line = None if limit is None else limit * shown.scale
         lines = {} if line is None else {f"{side} {number(line)} {shown.unit}".strip(): line}
         ends = (0.0, 100.0) if shown.figure in WHOLE else None
-        made.append(histogram(shown.title, shown.unit, shown.note, kept, others, ends, lines, bins=25))
+        made.append(histogram(shown.title, shown.unit, shown.note, kept, others, ends, lines, bins=25, least=least))
     return tuple(each for each in made if each is not None)
 
 

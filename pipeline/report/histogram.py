@@ -5,6 +5,7 @@ Pure functions of their input; the template draws them as inline SVG.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 
@@ -34,8 +35,19 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A threshold one could set. at: SVG units. label: in words. kept, refused: of either group, how many pass it."""
+
+    at: float
+    label: str
+    kept: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
 class Histogram:
-    """A figure's distribution. left, right: axis ends in the figure's unit. summary: the same in words."""
+    """A figure's distribution. choices: what thresholds along the axis would keep; none where there is no filter.
+    summary: the same in words."""
 
     title: str
     unit: str
@@ -45,6 +57,19 @@ class Histogram:
     counts: tuple[Mark, ...]
     thresholds: tuple[Mark, ...]
     summary: str
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def choices_json(self) -> str:
+        """The choices for the page's slider: [label, kept, refused] each."""
+        return json.dumps([[c.label, c.kept, c.refused] for c in self.choices])
+
+    @property
+    def chosen(self) -> int:
+        """Where the slider begins: at the threshold that is set, or at the loosest."""
+        if self.thresholds:
+            return min(range(len(self.choices)), key=lambda n: abs(self.choices[n].at - self.thresholds[0].at))
+        return max(range(len(self.choices)), key=lambda n: self.choices[n].kept + self.choices[n].refused)
 
 
 def histogram(
@@ -56,11 +81,13 @@ def histogram(
     limits: tuple[float, float] | None,
     thresholds: dict[str, float],
     bins: int = 32,
+    least: bool | None = None,
 ) -> Histogram | None:
     """Bin both groups on one axis; None when there is nothing to show.
 
     limits: ends of the axis; None: from 0 to a round number above the greatest value and threshold.
-    thresholds: label to value, drawn as lines where they fall on the axis.
+    thresholds: label to value, drawn as lines where they fall on the axis. least: whether a filter keeps what is at
+    least its threshold, or at most; None: there is no filter.
     """
     kept, refused = kept[np.isfinite(kept)], refused[np.isfinite(refused)]
     if not len(kept) and not len(refused):
@@ -97,7 +124,24 @@ def histogram(
             if left <= value <= right
         ),
         summary=f"{summary}; {len(refused):,} refused",
+        choices=() if least is None else _choices(edges, kept, refused, unit, least),
     )
+
+
+def _choices(
+    edges: NDArray[np.float64], kept: NDArray[np.float64], refused: NDArray[np.float64], unit: str, least: bool
+) -> tuple[Choice, ...]:
+    """One threshold per edge, counted on the values themselves."""
+    ordered = np.sort(kept), np.sort(refused)
+    made = []
+    for n, edge in enumerate(edges.tolist()):
+        if least:
+            passing = [len(group) - int(np.searchsorted(group, edge, side="left")) for group in ordered]
+        else:
+            passing = [int(np.searchsorted(group, edge, side="right")) for group in ordered]
+        label = f"{'at least' if least else 'at most'} {number(edge)} {unit}".strip()
+        made.append(Choice(round(WIDTH * n / (len(edges) - 1), 2), label, *passing))
+    return tuple(made)
 
 
 def number(value: float) -> str:

@@ -18,7 +18,9 @@ import orjson
 import yaml  # type: ignore[import-untyped]
 
 from pipeline.errors import DatasetError
-from pipeline.layout import write_bytes, writing_folder
+from pipeline.layout import Layout, write_bytes, writing_folder
+from pipeline.near_duplicates import NEAR
+from pipeline.prompt_scores import HEAD, agreements, read, rows
 from pipeline.report import histogram
 from pipeline.report.contact import encoded, most_telling, spread_frames, strip
 from pipeline.report.stats import Pick, Statistics, read_statistics
@@ -63,7 +65,9 @@ def write_report(
     """
     facts = read_statistics(root, settings, SHOWN)
     ends = [pick for _, worst, best in facts.extremes for pick in (*worst, *best)]
-    made, unread = _cards(root, target_html, [*facts.picks, *ends])
+    alike = [pick for _, pairs in facts.look_alikes for pair in pairs for pick in pair]
+    pictured = [name for reason in facts.reasons for name in reason.pictures]
+    made, unread = _cards(root, target_html, [*facts.picks, *ends, *alike], pictured)
     cards = [made[pick.sample_id] for pick in facts.picks if pick.sample_id in made]
     page = _template().render(
         name=root.resolve().name,
@@ -73,6 +77,15 @@ def write_report(
         open=OPEN,
         frames=FRAMES,
         unread=unread,
+        alike=[
+            (
+                each,
+                [(made[a.sample_id], made[b.sample_id]) for a, b in pairs if {a.sample_id, b.sample_id} <= set(made)],
+            )
+            for each, pairs in facts.look_alikes
+        ],
+        near=NEAR,
+        prompts=_prompts(root, settings),
         ends=[
             (each, _end(each.worst, worst, made), _end(each.best, best, made)) for each, worst, best in facts.extremes
         ],
@@ -102,13 +115,18 @@ def _end(values: Sequence[tuple[int, str]], picks: Sequence[Pick], cards: Mappin
     return [(cards[pick.sample_id], value) for pick, (_, value) in pairs if pick.sample_id in cards]
 
 
-def _cards(root: Path, target_html: Path, picks: Sequence[Pick]) -> tuple[dict[str, Card], list[str]]:
-    """Write the pictures of the picked samples; returns their cards by sample id, and what could not be read."""
-    folder = target_html.parent
+def _cards(
+    root: Path, target_html: Path, picks: Sequence[Pick], refused: Sequence[str]
+) -> tuple[dict[str, Card], list[str]]:
+    """Write the pictures of the picked samples; returns their cards by sample id, and what could not be read. refused:
+    sample ids whose thumbnails are put beside them."""
+    folder, layout = target_html.parent, Layout(root, root / "tracks")
     cards: dict[str, Card] = {}
     unread: list[str] = []
     folder.mkdir(parents=True, exist_ok=True)
     with writing_folder(folder / "sheets") as part:
+        for name in refused:
+            (part / f"refused-{name}.jpg").write_bytes(layout.thumbnail(name).read_bytes())
         for pick in dict.fromkeys(picks):
             crop = root / pick.path
             try:
@@ -123,6 +141,25 @@ def _cards(root: Path, target_html: Path, picks: Sequence[Pick]) -> tuple[dict[s
             address = quote(Path(os.path.relpath(crop, folder)).as_posix())
             cards[pick.sample_id] = Card(pick, address, f"{sheet}.poster.jpg", f"{sheet}.jpg")
     return cards, unread
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """How the prompts of a build compare, as text."""
+
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    agreements: list[tuple[str, str, str]]
+
+
+def _prompts(root: Path, settings: Mapping[str, Any]) -> Prompts | None:
+    """None with a single prompt, and where records are no longer there."""
+    given = settings.get("prompt")
+    prompts = [" ".join(str(each).split()) for each in given] if isinstance(given, list | tuple) else []
+    if len(prompts) < 2 or not Layout(root, root).record_files():
+        return None
+    found = read({"": (root, prompts)})
+    return Prompts(HEAD, rows(found), agreements(found)) if found is not None else None
 
 
 def _summary(facts: Statistics) -> str:

@@ -10,24 +10,29 @@ import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import DatasetError
 from pipeline.layout import Layout
+from pipeline.near_duplicates import LookAlikes, look_alikes
 from pipeline.records import FIGURES
 from pipeline.report.distributions import Extreme, distributions, extremes, floats
 from pipeline.report.histogram import Histogram, number
+from pipeline.thumbnails import there
 
 TOP = 25  # rows shown of a table that may be long
 ENDS = 3  # crops shown at either end of a figure
 SAMPLES = ("sample_id", "path", "split", "video", "clip_id", "object_id", "prompt", "start_frame", "num_frames", "size")
-MORE = ("fps", "size_bytes", "degraded", "tracker", "first_score", "label")
+MORE = ("fps", "size_bytes", "degraded", "tracker", "first_score", "label", "phash", "recorded_at", "timestamps_s")
+PICTURES = 6  # thumbnails shown of a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Counts by one property, greatest first. more: lines left out. wide: likely long."""
+    """Counts by one property, greatest first, hours in their order. more: lines left out. wide: likely long."""
 
     title: str
     column: str
@@ -54,13 +59,24 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why objects were refused. threshold, values: in words, "" where they do not apply. share: of all refused."""
+    """Why objects were refused. threshold, values: in words, "" where they do not apply. share: of all refused.
+    pictures: the sample ids of some that have a thumbnail."""
 
     name: str
     count: int
     threshold: str
     values: str
     share: float
+    pictures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How clip.sampling=spread dealt its clips by one property. rows: (name, clips taken, clips available)."""
+
+    title: str
+    rows: tuple[tuple[str, int, int], ...]
+    more: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +116,8 @@ class Statistics:
     failures: tuple[Mapping[str, Any], ...]
     histograms: tuple[Histogram, ...]
     picks: tuple[Pick, ...]
+    budget: tuple[Budget, ...]
+    look_alikes: tuple[tuple[LookAlikes, tuple[tuple[Pick, Pick], ...]], ...]  # across splits, with some pairs
     extremes: tuple[tuple[Extreme, tuple[Pick, ...], tuple[Pick, ...]], ...]  # each with its worst and best
 
 
@@ -129,11 +147,16 @@ def read_statistics(root: Path, settings: Mapping[str, Any], shown: int) -> Stat
         hours=float(np.sum(floats(samples["num_frames"]) / floats(samples["fps"]))) / 3600,
         megabytes=float(np.sum(floats(samples["size_bytes"]))) / 1e6,
         tables=_tables(samples, objects, failures),
-        reasons=_reasons(objects),
+        reasons=_reasons(objects, set(there(layout))),
         skipped=tuple(skipped.slice(0, TOP).to_pylist()),
         failures=tuple(failures.slice(0, TOP).to_pylist()),
         histograms=distributions(samples, objects, settings),
         picks=pick(samples, shown),
+        budget=_budget(layout),
+        look_alikes=tuple(
+            (each, tuple((_picks(samples, [a])[0], _picks(samples, [b])[0]) for a, b, _ in each.pairs))
+            for each in look_alikes(samples)
+        ),
         extremes=tuple(
             (each, _picks(samples, [n for n, _ in each.worst]), _picks(samples, [n for n, _ in each.best]))
             for each in extremes(samples, ENDS)
@@ -178,6 +201,22 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
         raise DatasetError(f"{path} cannot be read ({error}): run the build again") from error
 
 
+def _budget(layout: Layout) -> tuple[Budget, ...]:
+    """What was dealt by camera, hour and activity; nothing without clip.sampling=spread."""
+    if not layout.spread.is_file():
+        return ()
+    cells = orjson.loads(layout.spread.read_bytes())
+    made = []
+    for place, title in enumerate(("Camera", "Hour", "Activity")):
+        counts: dict[str, list[int]] = {}
+        for cell in cells:
+            held = counts.setdefault(cell[place], [0, 0])
+            held[0], held[1] = held[0] + cell[3], held[1] + cell[4]
+        rows = tuple((name, taken, many) for name, (taken, many) in sorted(counts.items()))
+        made.append(Budget(title, rows[:TOP], len(rows) - len(rows[:TOP])))
+    return tuple(made)
+
+
 def _shapes(samples: pa.Table) -> tuple[str, ...]:
     pairs = set(zip(samples["num_frames"].to_pylist(), samples["size"].to_pylist(), strict=True))
     if len(pairs) > 3:
@@ -195,17 +234,30 @@ def _tables(samples: pa.Table, refused: pa.Table, failures: pa.Table) -> tuple[T
         _table("Splits", "Split", [samples["split"].to_pylist()]),
         _table("Labels", "Label", [[label for label in samples["label"].to_pylist() if label is not None]]),
         _table("Cameras", "Folder", cameras),
+        _table("Hours", "Hour of recording", [_hours(samples)], by_name=True),
         _table("Videos", "Video", videos),
     ]
     return tuple(table for table in made if table.rows)
 
 
-def _table(title: str, column: str, columns: Sequence[Sequence[str]]) -> Table:
+def _hours(samples: pa.Table) -> list[str]:
+    """The hour of the day in which each crop was recorded; nothing where no recording time is known at all."""
+    recorded = samples["recorded_at"].to_pylist()
+    starts = pc.list_element(samples["timestamps_s"], 0).to_pylist()
+    if not any(recorded):
+        return []
+    return [
+        f"{(datetime.fromisoformat(text) + timedelta(seconds=start)).hour:02}:00" if text else "unknown"
+        for text, start in zip(recorded, starts, strict=True)
+    ]
+
+
+def _table(title: str, column: str, columns: Sequence[Sequence[str]], by_name: bool = False) -> Table:
     """columns: the property of each kept crop, and where known of each refused object and each failure."""
     counts = [Counter(names) for names in columns]
     total = {name: sum(c[name] for c in counts[:2]) for name in set().union(*counts)}
     greatest = max(total.values(), default=0)
-    names = sorted(total, key=lambda name: (-total[name], name))
+    names = sorted(total) if by_name else sorted(total, key=lambda name: (-total[name], name))
     rows = []
     for name in names[:TOP]:
         kept, refused, failed = [*(c[name] for c in counts), None, None][:3]
@@ -213,8 +265,9 @@ def _table(title: str, column: str, columns: Sequence[Sequence[str]]) -> Table:
     return Table(title, column, tuple(rows), len(names) - len(rows), wide=title == "Videos")
 
 
-def _reasons(refused: pa.Table) -> tuple[Reason, ...]:
-    """Refused objects by reason, the most frequent first; values are only worth showing against a threshold."""
+def _reasons(refused: pa.Table, pictured: set[str]) -> tuple[Reason, ...]:
+    """Refused objects by reason, the most frequent first; values are only worth showing against a threshold. pictured:
+    sample ids with a thumbnail."""
     names = refused["reason"].to_pylist()
     made = []
     for name, count in sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])):
@@ -225,5 +278,6 @@ def _reasons(refused: pa.Table) -> tuple[Reason, ...]:
         if limits and len(values):
             low, middle, high = (number(float(v)) for v in (values.min(), np.median(values), values.max()))
             spans = f"{low} to {high}, median {middle}" if low != high else low
-        made.append(Reason(name, count, ", ".join(number(v) for v in limits), spans, count / len(names)))
+        pictures = tuple(sorted(pictured.intersection(rows["sample_id"].to_pylist()))[:PICTURES])
+        made.append(Reason(name, count, ", ".join(number(v) for v in limits), spans, count / len(names), pictures))
     return tuple(made)

@@ -141,6 +141,7 @@ def _sample(
         "variants": others,
         "degraded": False,
         "sha256": hashlib.sha256((root / path).read_bytes()).hexdigest(),
+        "phash": sample_id[:16],
         "size_bytes": (root / path).stat().st_size,
         "visible_share": sum(seen) / FRAMES,
         "side": 40.0 + int(sample_id[:2], 16),
@@ -163,7 +164,7 @@ def _refused(video: str, object_id: int | None, reason: str, value: float, thres
     return {
         "video": video,
         "clip_id": "c0ffee",
-        "sample_id": None if object_id is None else f"{video} {object_id}",
+        "sample_id": None if object_id is None else hashlib.sha256(f"{video} {object_id}".encode()).hexdigest()[:20],
         "object_id": object_id,
         "prompt": None if object_id is None else PROMPTS[0],
         "reason": reason,

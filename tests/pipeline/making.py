@@ -114,6 +114,7 @@ def a_sample(sample_id: str = "a", **changes: Any) -> Sample:
         figures=FIGURES,
         pixels=PIXELS,
         colours=None,
+        phash="0123456789abcdee",
         files=(crop_file(sample_id),),
     )
     return replace(sample, **changes)

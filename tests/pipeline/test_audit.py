@@ -7,23 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audit import check, divided_individuals, leaks
+from pipeline.audit import check, divided_individuals, labels_missing, leaks
 from pipeline.errors import DatasetError
 from pipeline.index import SAMPLES
 
 Row = tuple[str, str, int, int, str]  # split, fingerprint, first frame, last frame, digest
 
 
-def table(*rows: Row, individuals: list[str | None] | None = None) -> pa.Table:
+def table(
+    *rows: Row,
+    individuals: list[str | None] | None = None,
+    labels: list[str | None] | None = None,
+    phashes: list[str] | None = None,
+) -> pa.Table:
     columns = {
         "sample_id": [f"s{n}" for n in range(len(rows))],
         "path": [f"crops/c/s{n}.mp4" for n in range(len(rows))],
         "split": [row[0] for row in rows],
+        "label": labels or [None] * len(rows),
         "individual_id": individuals or [None] * len(rows),
         "video": [f"{row[1]}.mp4" for row in rows],
         "video_fingerprint": [row[1] for row in rows],
         "frame_indices": [list(range(row[2], row[3] + 1)) for row in rows],
         "sha256": [row[4] for row in rows],
+        "phash": phashes or [f"{pow(37, 9 * (n + 1), 2**64):016x}" for n in range(len(rows))],
     }
     schema = pa.schema([SAMPLES.field(name) for name in columns])
     return pa.table(columns, schema=schema)
@@ -71,6 +78,29 @@ def test_an_individual_in_two_splits_is_said_and_stops_nothing(caplog: pytest.Lo
     check(table(*rows, individuals=["cow", "cow", "calf"]))
     check(table(*rows))
     assert not caplog.records, "nor is anything said where nobody is divided, or nobody linked"
+
+
+def test_an_individual_in_two_splits_made_by_individual_stops_the_export() -> None:
+    rows: list[Row] = [("train", "a", 0, 9, "x"), ("train", "a", 20, 29, "y"), ("val", "a", 900, 999, "z")]
+    with pytest.raises(DatasetError, match=r"s0\.mp4 .train. and crops/c/s2\.mp4 .val. share an individual"):
+        check(table(*rows, individuals=["cow", "calf", "cow"]), by_individual=True)
+    check(table(*rows, individuals=["cow", "cow", None]), by_individual=True)
+
+
+def test_crops_that_look_alike_are_counted_and_stop_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    rows: list[Row] = [("train", "a", 0, 9, "x"), ("test", "b", 0, 9, "y"), ("test", "c", 0, 9, "z")]
+    check(table(*rows, phashes=["00000000000000f0", "0000000000000070", "ffffffffffffff00"]))
+    assert "1 of 2 crops of test look like a crop of train" not in caplog.text, "seen from the smaller split"
+    assert "1 of 1 crops of train look like a crop of test (phash differs in 4 bits or fewer)" in caplog.text
+    assert "crops/c/s0.mp4 and crops/c/s1.mp4" in caplog.text
+
+
+def test_labels_that_a_split_lacks_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    rows: list[Row] = [(split, f"v{n}", 0, 9, f"b{n}") for n, split in enumerate(("train", "train", "val", "test"))]
+    labelled = table(*rows, labels=["lying", "walking", "lying", None])
+    assert labels_missing(labelled) == {"val": ["walking"]}
+    check(labelled)
+    assert "val has no crop with the label walking" in caplog.text
 
 
 def test_a_leak_stops_the_export_and_names_the_pairs() -> None:

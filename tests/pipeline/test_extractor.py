@@ -202,6 +202,48 @@ def test_the_mean_background_is_the_mean_of_what_is_in_the_frame() -> None:
     assert (picture[:, 0] == (40, 80, 120)).all()
 
 
+def test_nothing_of_hidden_objects_is_seen_and_the_object_keeps_its_own_pixels() -> None:
+    """One to one, so every pixel can be told: black where only the other lies, the source everywhere else."""
+    mine, other, far = ellipse((80, 60), (15, 10)), ellipse((92, 60), (12, 8)), ellipse((20, 20), (5, 5))
+    rgb, view = noise(), window(60, 40, 40)
+    hidden = [encoded(other), encoded(far)]
+    alone = seen_through(other, view) > seen_through(mine, view)
+    source = rgb[40:80, 60:100]
+    context = render(rgb, view, encoded(mine), "context", 40, hidden)
+    assert alone.sum() > 90 and not context[alone].any() and (context[~alone] == source[~alone]).all()
+    for background in ("black", "mask"):
+        plain = render(rgb, view, encoded(mine), background, 40)
+        assert (render(rgb, view, encoded(mine), background, 40, hidden) == plain).all()
+    assert (render(rgb, view, encoded(mine), "context", 40, [encoded(far)]) == source).all()
+
+
+@pytest.mark.parametrize("background", ["blur", "mean"])
+@pytest.mark.parametrize("size", [24, 40, 64])
+def test_hidden_objects_leave_no_trace_in_blur_and_mean(background: str, size: int) -> None:
+    mine, other = ellipse((80, 60), (10, 10)), ellipse((92, 70), (9, 8))
+    view, hidden = window(60, 40, 40), [encoded(other)]
+    pictures = []
+    for colour in ((0, 0, 0), (255, 255, 255)):
+        rgb = noise()
+        rgb[(other > 0) & (mine == 0)] = colour
+        pictures.append(render(rgb, view, encoded(mine), background, size, hidden))
+    assert (pictures[0] == pictures[1]).all(), "whatever the other looks like"
+    rgb = flat(mine, (250, 0, 0), (40, 80, 120))
+    rgb[(other > 0) & (mine == 0)] = 255
+    outside = ~touched(seen_through(mine, view), size)
+    picture = render(rgb, view, encoded(mine), background, size, hidden)
+    assert np.abs(picture[outside].astype(int) - (40, 80, 120)).max() <= 5, "and the background goes on behind it"
+
+
+def test_a_clip_hides_others_frame_by_frame() -> None:
+    frames, masks = scene(2)
+    hidden = ((), (encoded(ellipse((70, 60), (6, 6))),))
+    windows = np.array([window(40, 40, 40)] * 2)
+    kept = extract(frames, masks, windows, "context", 40)
+    black = extract(frames, masks, windows, "context", 40, hidden=hidden)
+    assert (black[0] == kept[0]).all() and (black[1] != kept[1]).any()
+
+
 def scene(frames: int = 6) -> tuple[list[Picture], list[Mask]]:
     planes = [ellipse((50 + 6 * n, 60), (14, 9)) for n in range(frames)]
     return [noise(n) for n in range(frames)], [encoded(plane) for plane in planes]

@@ -146,3 +146,28 @@ def test_a_video_that_was_moved_keeps_its_clips(look: Survey, videos: Path) -> N
     (videos / "a" / "cam2.mp4").rename(videos / "renamed.mp4")
     after = look(include=("renamed*",))
     assert [c.id for c in before.chunks] == [c.id for c in after.chunks]
+
+
+# -- a budget ---------------------------------------------------------------------------------------------------------
+
+BUDGET = ClipConfig(num_frames=5, stride=2, sampling="spread", total=3)
+
+
+def test_a_budget_is_spread_over_all_videos_and_packets_are_looked_at_once(
+    look: Survey, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    measure = footage.activity
+    monkeypatch.setattr(footage, "activity", lambda path, s: (looked.append(Path(path).name), measure(path, s))[1])
+    found = look(ledger, clip=BUDGET)
+    assert found.clips == 3 and found.spread is not None
+    assert sorted(found.clips_by_video().values()) == [1, 2]
+    assert sum(found.spread.available.values()) == 8 and sum(found.spread.taken.values()) == 3
+    again = look(ledger, clip=BUDGET)
+    assert [c.id for c in again.chunks] == [c.id for c in found.chunks]
+    assert sorted(looked) == ["cam1.mp4", "cam2.mp4"], "the second survey opened nothing"
+
+
+def test_a_video_without_a_clip_in_the_budget_is_still_a_video(look: Survey) -> None:
+    found = look(clip=ClipConfig(num_frames=5, stride=2, sampling="spread", total=1))
+    assert found.clips == 1 and len(found.videos) == 2

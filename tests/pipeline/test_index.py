@@ -19,6 +19,7 @@ from pipeline.filters.filter import Filter, Refusal, filters
 from pipeline.filters.flicker import Flicker
 from pipeline.filters.foreign import Foreign
 from pipeline.filters.jitter import Jitter
+from pipeline.filters.near_duplicate import NearDuplicate
 from pipeline.filters.roi import Roi
 from pipeline.filters.score import Score
 from pipeline.filters.size import Size
@@ -130,7 +131,8 @@ def test_an_impossible_threshold_is_refused_by_name(options: Any, values: dict[s
 def test_the_registry_holds_every_filter_of_the_folder() -> None:
     always = {"roi": Roi, "size": Size, "visible": Visible}
     chosen = [Blur, Drift, Exposure, Flicker, Foreign, Jitter, Score, Still, Truncated]
-    assert filters() == always | {options.__name__.lower(): options for options in chosen}
+    named = {options.__name__.lower(): options for options in chosen}
+    assert filters() == always | named | {"near_duplicate": NearDuplicate}
     assert [name for name, options in filters().items() if options().enabled] == list(always)
 
 

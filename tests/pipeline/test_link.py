@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.gaps import AT_LEAST, AT_MOST, OTHERS, End, looks, side_by_side, strangers, where
+from pipeline.head_count import HOPELESS, missing_links
 from pipeline.link import Linked, link
 from pipeline.settings import LinkConfig
 from pipeline.shared_frames import Shared
@@ -306,3 +307,84 @@ def test_the_order_does_not_matter(case: tuple[list[Tracklet], list[tuple[int, i
     random.shuffle(others)  # type: ignore[attr-defined]
     other = of(shuffled, others)
     assert one[2] == other[2] and [t.key for t in one[0]] == [t.key for t in other[0]]
+
+
+# -- a known number of individuals ------------------------------------------------------------------------------------
+
+
+def test_a_known_count_decides_between_twins_that_came_back() -> None:
+    """The pieces that were left open go where they fit best, and the link says that only the count asked for it."""
+    twins = [seen(0, 1, 100, colours=colour(50)), seen(0, 2, 900, colours=colour(50))]
+    others = [seen(w, 3, 500, y=100, colours=colour(9)) for w in range(5)]
+    back = [seen(4, 1, 130, colours=colour(50)), seen(4, 2, 860, colours=colour(50))]
+    found, _ = linked(*twins, *back, *others, config=LinkConfig(max_gap=1))
+    assert {frozenset({"4/1"}), frozenset({"4/2"})} <= found
+    found, all_of_it = linked(*twins, *back, *others, config=LinkConfig(max_gap=1, individuals=3))
+    assert {frozenset({"0/1", "4/1"}), frozenset({"0/2", "4/2"})} <= found
+    made = [x for x in all_of_it.links if x.by == "count"]
+    assert len(made) == 2 and all(x.linked and x.margin == 0 and x.confidence == x.score for x in made)
+
+
+def test_what_the_count_joins_is_no_longer_open() -> None:
+    twins = [seen(0, 1, 100, colours=colour(50)), seen(0, 2, 900, colours=colour(50))]
+    others = [seen(w, 3, 500, y=100, colours=colour(9)) for w in range(5)]
+    pieces = [*twins, seen(4, 1, 500, y=500, colours=colour(50)), *others]
+    _, before = linked(*pieces)
+    found, after = linked(*pieces, config=LinkConfig(individuals=3))
+    assert len(found) == 3 and len(linked(*pieces)[0]) == 4
+    opened = [{(x.first, x.second) for x in each.links if not x.linked} for each in (before, after)]
+    (joined,) = [(x.first, x.second) for x in after.links if x.by == "count"]
+    assert len(opened[0]) == 2 and opened[1] == opened[0] - {joined}
+
+
+def test_a_count_reaches_over_any_gap_and_makes_no_more_links_than_it_needs() -> None:
+    pieces = [seen(0, 1, 100), seen(6, 1, 100), seen(12, 1, 900)]
+    for individuals, many in ((3, 3), (2, 2), (1, 1)):
+        found, _ = linked(*pieces, config=LinkConfig(max_gap=1, individuals=individuals))
+        assert len(found) == many
+    found, _ = linked(*pieces, config=LinkConfig(max_gap=1, individuals=2))
+    assert frozenset({"0/1", "6/1"}) in found, "the nearer ones"
+
+
+def test_two_at_once_are_two_whatever_the_count() -> None:
+    found, _ = linked(
+        *[seen(w, o, 100 + 200 * o) for w in range(3) for o in range(3)], config=LinkConfig(individuals=1)
+    )
+    assert len(found) == 3
+
+
+def test_a_count_by_pattern() -> None:
+    config = LinkConfig(individuals={"pen1/*": 4, "*": 6})
+    assert (config.count("pen1/a.mp4"), config.count("b.mp4"), LinkConfig().count("b.mp4")) == (4, 6, None)
+    assert LinkConfig(individuals={"pen1/*": 4}).count("b.mp4") is None
+    for wrong in (0, -1, 1.5, "five", {"a": 0}, [3]):
+        with pytest.raises(ValueError, match=r"link\.individuals must be how many a video shows"):
+            LinkConfig(individuals=wrong)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 7), st.integers(1, 8), st.integers(0, 10**6))
+def test_the_missing_links_are_the_likeliest_of_that_many(pieces: int, individuals: int, seed: int) -> None:
+    """Against every set of as many one-to-one pairs as are missing."""
+    rng = np.random.default_rng(seed)
+    ratio = np.triu(rng.uniform(-4, 8, (pieces, pieces)), 1)
+    ratio[np.tril_indices(pieces)] = -np.inf
+    found = missing_links(ratio, individuals)
+    wanted = max(pieces - individuals, 0)
+    assert len(found) == wanted, "every later piece may follow, so there are always enough"
+    assert len({i for i, _ in found}) == len({j for _, j in found}) == wanted
+    pairs = [(i, j) for i in range(pieces) for j in range(i + 1, pieces)]
+    if math.comb(len(pairs), wanted) < 20_000:
+        totals = [
+            sum(ratio[pair] for pair in some)
+            for some in combinations(pairs, wanted)
+            if len({i for i, _ in some}) == len({j for _, j in some}) == wanted
+        ]
+        assert sum(ratio[pair] for pair in found) == pytest.approx(max(totals))
+    assert [ratio[pair] for pair in found] == sorted((ratio[pair] for pair in found), reverse=True)
+
+
+def test_what_is_hopeless_is_not_joined() -> None:
+    ratio = np.full((3, 3), -np.inf)
+    ratio[0, 1], ratio[1, 2] = 2.0, HOPELESS - 1
+    assert missing_links(ratio, 1) == [(0, 1)]

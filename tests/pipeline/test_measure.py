@@ -249,3 +249,14 @@ def test_a_sample_id_depends_on_track_clip_and_number_alone() -> None:
     assert one.sample.sample_id != renumbered.sample.sample_id
     _, (second_prompt,) = None, measure(found_in(WINDOW), found_in(WINDOW, track))
     assert one.sample.sample_id != second_prompt.sample.sample_id
+
+
+def test_others_are_hidden_only_when_asked_for_and_never_a_twin_of_the_object() -> None:
+    own, other = {n: block(10, 10, 40, 40) for n in range(4)}, {n: block(30, 20, 40, 40) for n in (0, 2)}
+    tracks = found_in(WINDOW, a_track(own), a_track(other, object_id=2))
+    kept = measure(tracks, found_in(WINDOW, a_track(own, prompt="calf")))
+    assert all(draft.placement.hidden == () for draft in kept)
+    black = measure(tracks, found_in(WINDOW, a_track(own, prompt="calf")), crop=CropConfig(size=64, foreign="black"))
+    boxes = [[[m.box for m in frame] for frame in draft.placement.hidden] for draft in black]
+    assert boxes[0] == [[(30, 20, 70, 60)], [], [(30, 20, 70, 60)], []]
+    assert boxes[1] == [[(10, 10, 50, 50)]] * 4, "once, though two prompts found it"

@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import DatasetError
+from pipeline.index import SAMPLES
+from pipeline.layout import Layout
 from pipeline.report.contact import contact_sheet, spread_frames
 from pipeline.report.distributions import SHOWN as SHOWN_FIGURES
 from pipeline.report.distributions import extremes
@@ -92,6 +94,57 @@ def test_every_address_exists_and_none_is_remote(root: Path) -> None:
     assert any(a.startswith("../crops/") for a in local)
     assert not re.search(r"https?://|@import|url\(", page.html)
     assert len(list((root / "report" / "sheets").glob("*.jpg"))) == 2 * 16
+
+
+def test_balance_by_split_prompt_label_camera_video_and_hour(root: Path) -> None:
+    """The fixture's clips were recorded at six, but for those of val."""
+    tables = {table.title: table for table in statistics(root).tables}
+    assert {"Prompts", "Splits", "Cameras", "Hours", "Videos"} == set(tables), "labels as soon as there are any"
+    assert [(row.name, row.kept) for row in tables["Hours"].rows] == [("06:00", 12), ("unknown", 4)]
+
+
+def test_every_threshold_says_what_it_would_keep() -> None:
+    kept, refused = np.array([40.0, 50, 60, 80]), np.array([10.0, 20, 40])
+    drawn = histogram("Size", "px", "", kept, refused, (0.0, 80.0), {"at least 40 px": 40.0}, bins=4, least=True)
+    assert drawn is not None
+    assert [(c.label, c.kept, c.refused) for c in drawn.choices] == [
+        ("at least 0 px", 4, 3),
+        ("at least 20 px", 4, 2),
+        ("at least 40 px", 4, 1),
+        ("at least 60 px", 2, 0),
+        ("at least 80 px", 1, 0),
+    ]
+    assert drawn.chosen == 2, "the slider begins at the threshold"
+    most = histogram("Cut off", "%", "", kept, refused, (0.0, 80.0), {}, bins=2, least=False)
+    assert most is not None and [(c.kept, c.refused) for c in most.choices] == [(0, 0), (1, 3), (4, 3)]
+    assert most.chosen == 2
+
+
+def test_refused_objects_show_their_thumbnails_by_reason(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "d")
+    layout = Layout(tmp_path / "d", tmp_path / "d" / "tracks")
+    by_reason = {row["sample_id"]: row["reason"] for row in pq.read_table(layout.rejected).to_pylist()}
+    names = sorted(name for name, reason in by_reason.items() if reason == "size")
+    for name in names:
+        layout.thumbnail(name).parent.mkdir(parents=True, exist_ok=True)
+        layout.thumbnail(name).write_bytes(name.encode())
+    page = report(tmp_path / "d")
+    shown = [unquote(a) for a in page.addresses if "refused-" in a]
+    assert shown == [f"sheets/refused-{name}.jpg" for name in names] and len(shown) == 4
+    assert (tmp_path / "d" / "report" / shown[0]).read_bytes() == names[0].encode()
+
+
+def test_look_alikes_across_splits_are_shown_in_pairs(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "d")
+    rows = pq.read_table(root / "samples.parquet").to_pylist()
+    for row in rows:
+        row["phash"] = "00ff00ff00ff00f0" if row["split"] in ("train", "test") else "ff00ff00ff00ff00"
+    pq.write_table(pa.Table.from_pylist(rows, schema=SAMPLES), tmp_path / "d" / "samples.parquet")
+    page = report(tmp_path / "d")
+    assert "4 of 4 crops of test look like a crop of train" in page.text
+    ((each, pairs),) = statistics(tmp_path / "d").look_alikes
+    assert (each.split, each.other, each.crops) == ("test", "train", 4) and len(pairs) == 3
+    assert all((a.split, b.split) == ("test", "train") for a, b in pairs)
 
 
 def test_text_is_escaped(root: Path) -> None:

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
+from pipeline.groups import grouping, groups
+from pipeline.labels import Label
 from pipeline.layout import Layout
 from pipeline.settings import SPLITS, SplitConfig
-from pipeline.split import Span, Splits, assign, grouping, planned_splits, settle
+from pipeline.split import Span, Splits, assign, planned_splits, settle, unused_patterns
 from tests.pipeline.making import a_video
 from video.types import Video
 
@@ -100,7 +102,7 @@ def test_fixed_assignment_wins_and_must_agree(layout: Layout) -> None:
     clips = {"farm1/a.mp4": 1, "farm2/a.mp4": 1, "farm3/a.mp4": 1, "farm3/b.mp4": 1}
     placed = split_videos(clips, SplitConfig(by="folder", assign={"farm3/*": "test"}), layout)
     assert placed["farm3/a.mp4"] == placed["farm3/b.mp4"] == "test"
-    with pytest.raises(ConfigError, match="'farm3' to test and train"):
+    with pytest.raises(ConfigError, match=r"group 'farm3' to test \('farm3/a\*' fits .*to train \('farm3/b\*' fits"):
         split_videos(clips, SplitConfig(by="folder", assign={"farm3/a*": "test", "farm3/b*": "train"}), layout)
 
 
@@ -122,6 +124,73 @@ def test_a_split_without_a_share_stays_empty() -> None:
 def test_wrong_values_name_key_and_value(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SplitConfig(**options)  # type: ignore[arg-type]
+
+
+def test_two_patterns_that_send_one_video_to_two_splits_are_both_named(layout: Layout) -> None:
+    for by in ("video", "time"):
+        config = SplitConfig(by=by, assign={"farm3/*": "test", "*/night.mp4": "train"})
+        said = r"the video 'farm3/night.mp4' to test \('farm3/\*' fits .*\) and to train \('\*/night.mp4' fits"
+        with pytest.raises(ConfigError, match=said):
+            planned_splits({named("farm3/night.mp4"): 1}, config, layout)
+
+
+def test_patterns_that_fit_no_video_are_listed() -> None:
+    config = SplitConfig(assign={"farm3/*": "test", "farm1/*": "train"})
+    assert unused_patterns([named("farm1/a.mp4")], config) == ["farm3/*"]
+
+
+def test_every_video_without_a_group_is_named_at_once() -> None:
+    videos = [named(name) for name in ("farm1/a.mp4", "barn/a.mp4", "barn/b.mp4")]
+    with pytest.raises(ConfigError, match=r"'barn/a\.mp4'.*'barn/b\.mp4'"):
+        groups(videos, SplitConfig(by="(farm[0-9]+)/"))
+    with pytest.raises(ConfigError, match="and so for 2 more videos"):
+        groups([named(f"v{n}.mp4") for n in range(7)], SplitConfig(by="day"))
+
+
+# -- labels -----------------------------------------------------------------------------------------------------------
+
+
+def label(text: str | None, video: str, seconds: float = 10.0, start: float = 0.0) -> Label:
+    return Label(text, "", "", video, named(video).fingerprint, start, start + seconds)
+
+
+def test_every_label_is_shared_out_like_the_clips(layout: Layout) -> None:
+    """Ten of 100 videos turn; the shares of clips alone would send them anywhere."""
+    names = [f"v{n:02}.mp4" for n in range(100)]
+    labels = [label("turning" if n % 10 == 3 else "lying", name) for n, name in enumerate(names)]
+    clips = {named(name): 10 for name in names}
+    placed = planned_splits(clips, SplitConfig(), layout, lambda: labels)
+    for which, many in (("turning", 10), ("lying", 90)):
+        of = [placed.spans[x.video][0].split for x in labels if x.label == which]
+        assert {s: of.count(s) for s in SPLITS} == {"train": many * 0.8, "val": many * 0.1, "test": many * 0.1}
+    plain = planned_splits(clips, SplitConfig(stratify=False), layout, lambda: labels)
+    turning = [plain.spans[x.video][0].split for x in labels if x.label == "turning"]
+    assert {s: turning.count(s) for s in SPLITS} != {"train": 8, "val": 1, "test": 1}
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.sampled_from("abc")), min_size=12, max_size=40))
+def test_stratified_or_not_groups_stay_whole_and_no_split_is_empty(found: list[tuple[int, str]]) -> None:
+    weights = {f"g{n}": weight for n, (weight, _) in enumerate(found)}
+    strata = {f"g{n}": {which: float(weight)} for n, (weight, which) in enumerate(found)}
+    placed = assign(weights, SplitConfig(), {}, {g: [g] for g in weights}, strata)
+    assert set(placed) == set(weights) and all(counts(placed, weights).values())
+    assert placed == assign(weights, SplitConfig(), {}, {g: [g] for g in weights}, dict(reversed(strata.items())))
+    kept = assign(weights, SplitConfig(), {"g0": "test", "g1": "test"}, {g: [g] for g in weights}, strata)
+    assert kept["g0"] == kept["g1"] == "test", "a label changes nobody's side"
+
+
+def test_a_label_that_was_taken_back_counts_no_more(layout: Layout) -> None:
+    videos = {named(f"v{n}.mp4"): 1 for n in range(20)}
+    given = [label("turning", f"v{n}.mp4") for n in range(10)]
+    back = [label(None, f"v{n}.mp4") for n in range(10)]
+    plain = planned_splits(videos, SplitConfig(), layout)
+    assert planned_splits(videos, SplitConfig(), layout, lambda: [*given, *back]) == plain
+    assert planned_splits(videos, SplitConfig(), layout, lambda: given) != plain
+
+
+def test_labels_are_not_asked_for_once_everything_is_settled(layout: Layout) -> None:
+    split_videos({"a.mp4": 1}, SplitConfig(), layout)
+    planned_splits({named("a.mp4"): 1}, SplitConfig(), layout, lambda: pytest.fail("asked"))
 
 
 # -- other groups -----------------------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ def test_the_whole_video_is_one_clip() -> None:
         ({"stride": 0}, r"clip\.stride must be at least 1, got 0"),
         ({"hop": 0}, r"clip\.hop must be at least 1"),
         ({"fps": -1.0}, r"clip\.fps must be above 0"),
-        ({"sampling": "some"}, r"clip\.sampling must be one of all, random, got 'some'"),
+        ({"sampling": "some"}, r"clip\.sampling must be one of all, random, spread, got 'some'"),
         ({"sampling": "random", "per_window": 2}, r"needs consecutive clips"),
         ({"lead": -1}, r"clip\.lead must be at least 0"),
     ],

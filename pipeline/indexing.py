@@ -1,0 +1,98 @@
+"""From records to the index on disk: what was found in every chunk, judged, linked and split.
+
+It knows the order in which `index`, `individuals`, `visits` and `split` do this, and what is said of it in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import orjson
+
+from pipeline import index
+from pipeline.filters.filter import Refusal
+from pipeline.footage import Footage
+from pipeline.individuals import individuals, joined
+from pipeline.job import Job
+from pipeline.judge import Judge
+from pipeline.layout import Layout, write_bytes
+from pipeline.ledger import Ledger
+from pipeline.near_duplicates import repetitions
+from pipeline.records import ChunkRecord
+from pipeline.settings import Settings, SplitConfig
+from pipeline.split import Splits, settle, unused_patterns
+from pipeline.tables import write_table
+from pipeline.track_store import TrackStore
+from pipeline.tracklets import Tracklets
+from pipeline.visits import split_by_individual
+from video.spread import Spread
+
+log = logging.getLogger(__name__)
+
+
+def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequence[Job], splits: Splits) -> set[str]:
+    """Rebuild the parquet files; returns the ids of the records with something to retry."""
+    ledger, config = Ledger(layout), settings.split
+    settle(splits, footage.videos, config, layout)
+    _say_what_is_empty(splits, footage, config)
+    _keep_spread(footage.spread, layout)
+    judge = judge_of(settings, splits, ledger, jobs)
+    admits = replace(judge, repeats={})  # who repeats an earlier crop still lends its colours to the links
+    failed: set[str] = set()
+    tracklets = Tracklets()
+
+    def records() -> Iterator[ChunkRecord]:
+        for job in jobs:
+            record = ledger.read(job.record_id)
+            if record is not None:
+                if record.incomplete:
+                    failed.add(record.id)
+                if settings.linking.enabled:
+                    tracklets.add(record, lambda sample: admits.refusal(sample) is None)
+                yield record
+
+    refused = footage.duplicates + footage.refused
+    made = index.build(records(), judge, settings.crop.size, refused, footage.failures)
+    layout.links.unlink(missing_ok=True)
+    if settings.linking.enabled:
+        chunks = [(job.chunk, dict(zip(job.prompts, job.track_keys, strict=True))) for job in jobs]
+        found = individuals(tracklets, chunks, TrackStore(layout), settings.linking)
+        write_table(layout.links, found.links)
+        made = joined(made, found)
+        if config.by == "individual":
+            final = {job.record_id for job in jobs} <= set(layout.record_files())
+            made = split_by_individual(made, found, config, layout, final)
+    made.write(layout)
+    return failed
+
+
+def _keep_spread(spread: Spread | None, layout: Layout) -> None:
+    """For the report: clips taken and available by camera, hour and activity."""
+    if spread is None:
+        layout.spread.unlink(missing_ok=True)
+        return
+    cells = sorted(spread.available.items())
+    write_bytes(layout.spread, orjson.dumps([[*place, spread.taken[place], many] for place, many in cells]))
+
+
+def judge_of(settings: Settings, splits: Splits, ledger: Ledger, jobs: Sequence[Job]) -> Judge:
+    """The judge of everything at once, who also knows what repeats an earlier crop of its video."""
+    judge, options = Judge.of(settings, splits), settings.filters["near_duplicate"]
+    if not options.enabled:
+        return judge
+    records = (record for job in jobs if (record := ledger.read(job.record_id)) is not None)
+    found = repetitions(records, judge, options.max_bits)
+    return replace(
+        judge, repeats={name: Refusal("near_duplicate", bits, options.max_bits) for name, bits in found.items()}
+    )
+
+
+def _say_what_is_empty(splits: Splits, footage: Footage, config: SplitConfig) -> None:
+    empty = splits.without_videos(config.fractions) if config.by != "individual" else []
+    if empty:
+        log.warning("nothing goes to %s: split.by=%s makes too few groups", " and ".join(empty), config.by)
+    unused = unused_patterns(footage.videos, config)
+    if unused:
+        log.warning("split.assign: no video fits %s", ", ".join(map(repr, unused)))
