@@ -36,8 +36,8 @@ WIDTH, HEIGHT, SIDE = 1920, 1080, 1280
 NOTHING = ("outputs.masks=null", "outputs.overlay=false")
 CASES = {
     "masks.json": NOTHING,
-    "and an overlay": ("outputs.masks=null",),
-    "and a PNG per object and frame": ("outputs.overlay=false",),
+    "masks.json and an overlay": ("outputs.masks=null",),
+    "masks.json and a PNG per object and frame": ("outputs.overlay=false",),
     "masks.json, overlay and PNGs: task=segment as it comes": (),
 }
 DECODE, FRAMES = "PyAV decodes every frame to nothing", "decode, to RGB, to 1280 pixels"

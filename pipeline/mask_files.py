@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Self
 
-import numpy as np
 import orjson
-from pycocotools import mask as coco
 
+from pipeline.exports.masks import full_rle
 from sam.types import FrameMasks, Mask
 from video.types import Frame, Video
 
@@ -55,14 +54,12 @@ class MaskFiles:
         assert self._file is not None
         self._frames.append((frame.index, round(frame.time_s, 6)))
         for object_id, mask, score in zip(seen.object_ids, seen.masks, seen.scores, strict=True):
-            plane = mask.full(self._video.width, self._video.height)
             self._rows += 1
-            row = self._row(frame.index, object_id, mask, score, plane)
+            row = self._row(frame.index, object_id, mask, score)
             self._file.write((b"," if self._rows > 1 else b"") + orjson.dumps(row))
 
-    def _row(self, index: int, object_id: int, mask: Mask, score: float, plane: Any) -> dict[str, Any]:
+    def _row(self, index: int, object_id: int, mask: Mask, score: float) -> dict[str, Any]:
         x0, y0, x1, y1 = mask.box
-        rle = coco.encode(np.asfortranarray(plane))
         return {
             "id": self._rows,
             "image_id": index,
@@ -72,5 +69,5 @@ class MaskFiles:
             "area": mask.area,
             "score": score,
             "iscrowd": 0,
-            "segmentation": {"size": list(rle["size"]), "counts": rle["counts"].decode()},
+            "segmentation": full_rle(mask, self._video.width, self._video.height),
         }

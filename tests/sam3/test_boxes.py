@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.build import Build
+from pipeline.corrections import Correction, Corrections
+from pipeline.footage import survey
+from pipeline.source_frames import session_frames
 from sam.backends.promptable import PromptableTracker
 from sam.backends.sam2 import Sam2Config
 from sam.backends.sam3_tracker import Sam3TrackerConfig
 from sam.errors import TrackerUnavailable, TrackingFailed, UnknownPrompt
 from sam.session import SAMSession
 from sam.types import FrameMasks, Prompt, SessionFrames
+from tests.pipeline.composing import loaded
 from tests.running import rows, run_process
 from tests.sam3.footage import blobs
 from tests.sam3.prompting import MODELS
@@ -110,3 +115,39 @@ def test_boxes_become_crops(video: Path, prompted: dict[str, Path], tmp_path: Pa
     assert {row["object_id"] for row in found} == {5, 6}
     done = run_process(*words, f"out={tmp_path}/other", **ALONE)
     assert done.status == 2 and "or name them with tracker.boxes=FILE" in done.text
+
+
+@pytest.mark.slow
+def test_a_click_of_the_corrections_file_reaches_the_model(
+    video: Path,  # noqa: F811
+    prompted: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    """The window with the click is what a session with the same click gives; the other one is as it was."""
+    (tmp_path / "boxes.txt").write_text("1,5,216,120,80,80\n11,5,12,20,80,72\n")
+    words = (f"videos={video}", "prompt=thing", "tracker.device=cpu", f"tracker.weights={prompted['sam2']}")
+    words += ("tracker=sam2", "clip.num_frames=10", "clip.stride=1", "crop.size=32", "filters.size.enabled=false")
+    words += (f"tracker.boxes={tmp_path}/boxes.txt", f"out={tmp_path}/out", "filters.visible.enabled=false")
+
+    def tracked(*more: str) -> dict[int, list[object]]:
+        build = Build(loaded(*words, *more))
+        assert build.run().status == 0
+        (job,) = build.jobs(survey(build.settings, None))
+        found = build.store.read(job.track_keys[0]).values()
+        return {int(w.indices[0]): [(t.object_id, t.frames.tolist(), t.masks) for t in w.tracks] for w in found}
+
+    before = tracked()
+    click = Correction("refine", 14, 5, points=((250.0, 170.0),), labels=(0,))
+    Corrections("blobs.mp4", (click,)).save(tmp_path / "corrections.json")
+    after = tracked(f"corrections={tmp_path}/corrections.json")
+    assert after[0] == before[0] and after[10] != before[10]
+    config = Sam2Config(device="cpu", weights=str(prompted["sam2"]), boxes=f"{tmp_path}/boxes.txt")
+    with (
+        config.build() as tracker,
+        session_frames(str(video), 10, 19) as frames,
+        SAMSession(tracker, frames) as session,
+    ):
+        session.add_prompt(Prompt(text="thing"))
+        session.add_prompt(click.prompt_on(4))
+        expected = [(t.object_id, t.frames.tolist(), t.masks) for t in session.tracks()]
+    assert after[10] == expected
