@@ -99,7 +99,7 @@ class TrackerEntry:
 
 
 REGISTRY: dict[str, TrackerEntry] = {}
-BACKENDS = ("motion", "file", "sam3", "sam3_hf", "sam3_tracker", "sam2", "sam2_auto", "grounded_sam2")
+BACKENDS = ("motion", "grabcut", "file", "sam3", "sam3_hf", "sam3_tracker", "sam2", "sam2_auto", "grounded_sam2")
 
 
 def tracker(name: str) -> Callable[[type[Config]], type[Config]]:
