@@ -98,8 +98,8 @@ class Tracking:
             seen_in = self._by_text(start, end) if self._session.texts else self._by_prompts(direction, start, end)
             for count, (frame, changes) in enumerate(seen_in, start=1):
                 self._session.show(frame, changes)
-                for number, change in changes.items():
-                    visible[number] = visible.get(number, 0) + (change is not None)
+                for number in [n for n, change in changes.items() if change is not None]:
+                    visible[number] = visible.get(number, 0) + 1
                 job.done = min(count, job.total)
                 if count % COMMIT_EVERY == 0:
                     self._session.commit()
