@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
 MODELS = {"tiny": "tiny", "small": "small", "base": "base-plus", "large": "large"}
 
 
@@ -52,8 +54,11 @@ class StudioConfig:
             parts = urlsplit(origin)
             if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
                 raise ValueError(f"studio.cors must be origins such as [http://localhost:3000], got {origin!r}")
-        if not self.token and self.token is not None:
-            raise ValueError("studio.token must not be empty; leave it out for none")
+        if self.token is not None and not TOKEN.fullmatch(self.token):
+            raise ValueError(
+                "studio.token must be 16 or more of the characters A-Z a-z 0-9 . _ ~ + / = -, such as "
+                "python -c 'import secrets; print(secrets.token_urlsafe())' makes"
+            )
         if self.token is None and not is_loopback(self.host):
             raise ValueError(
                 f"studio.host={self.host} is reached from other machines, so studio.token=... is required: a long "

@@ -12,6 +12,7 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from pycocotools import mask as coco
+from starlette.requests import ClientDisconnect
 
 from sam.prompts import check_place
 from sam.types import FrameMasks, Prompt
@@ -85,7 +86,10 @@ async def upload_video(request: Request, rooms: InRooms) -> bodies.SessionInfo:
         raise StudioError(413, f"the video is larger than {rooms.options.upload_gb:g} GB: see studio.upload_gb")
     with rooms.admit() as admission:
         kind = request.headers.get("content-type", "")
-        name = await receive(request.stream(), kind, admission.upload, rooms.options)
+        try:
+            name = await receive(request.stream(), kind, admission.upload, rooms.options)
+        except ClientDisconnect as error:
+            raise StudioError(400, "the connection was closed before the video was complete") from error
         session = await asyncio.to_thread(rooms.open, admission.identity, admission.upload, name)
     return described(rooms, session)
 
@@ -297,13 +301,13 @@ _FILES: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/export/{session}", response_class=FileResponse, responses={**_FILES, **refusals(404, 409, 507)})
-def export(
+async def export(
     rooms: InRooms,
     session: InSession,
     format: Annotated[Literal["mp4", "masks", "alpha", "coco"], Query()] = "mp4",
 ) -> FileResponse:
     """The whole video with what was found: MP4 with overlays, PNG masks (ZIP), WebM with transparency, COCO JSON."""
-    path = rooms.exports.make(session, format)
+    path = await asyncio.wrap_future(rooms.exports.make(session, format))
     kind = FORMATS[format]
     stem = re.sub(r"\.[^.]*$", "", session.video.name)
     return FileResponse(path, media_type=kind.media, filename=f"{stem}_{kind.file}")

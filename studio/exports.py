@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,56 +43,64 @@ FORMATS = {
 
 
 class Exports:
-    """Makes exports, one at a time: an encoder takes every core it is given. tracker: its name, for COCO."""
+    """Makes exports one at a time, in a thread of its own. tracker: its name, for COCO."""
 
     def __init__(self, reader: str, encode: EncodeConfig, tracker: str) -> None:
         self._reader = reader
         self._encode = encode
         self._tracker = tracker
-        self._one = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="export")
+        self._ended = threading.Event()
 
-    def make(self, session: Session, kind: str, stop: Callable[[], bool] = lambda: False) -> Path:
-        """The file of an export, made now unless it is up to date. stop: asked at every frame."""
+    def make(self, session: Session, kind: str) -> Future[Path]:
+        """The file of an export, made as soon as its turn comes unless it is up to date."""
+        return self._thread.submit(self._make, session, kind)
+
+    def stop(self) -> None:
+        """Give up what is being made and what waits."""
+        self._ended.set()
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _make(self, session: Session, kind: str) -> Path:
         place = session.folder / FORMATS[kind].file
-        with self._one:
-            state = session.stamp.encode()
-            stamp = place.with_name(f"{place.name}.of")
-            if place.is_file() and stamp.is_file() and stamp.read_bytes() == state:
-                return place
-            if session.closed or not any(session.found().values()):
-                raise StudioError(409, "there is no mask to export yet: annotate a frame and propagate first")
-            with disk_errors(place):
-                stamp.unlink(missing_ok=True)
-                self._write(session, kind, place, stop)
-            write_bytes(stamp, state)
+        state = session.stamp.encode()
+        stamp = place.with_name(f"{place.name}.of")
+        if place.is_file() and stamp.is_file() and stamp.read_bytes() == state:
+            return place
+        if session.closed or not any(session.found().values()):
+            raise StudioError(409, "there is no mask to export yet: annotate a frame and propagate first")
+        with disk_errors(place):
+            stamp.unlink(missing_ok=True)
+            self._write(session, kind, place)
+        write_bytes(stamp, state)
         return place
 
-    def _write(self, session: Session, kind: str, place: Path, stop: Callable[[], bool]) -> None:
+    def _write(self, session: Session, kind: str, place: Path) -> None:
         with TemporaryDirectory(dir=session.folder, prefix=".export-") as temporary:
             folder = Path(temporary)
             made = folder / place.name
             if kind == "coco":
-                self._coco(session, folder, stop)
+                self._coco(session, folder)
             elif kind == "mp4":
-                self._films(session, {"overlay": made}, stop)
+                self._films(session, {"overlay": made})
             elif kind == "alpha":
-                self._films(session, {"alpha": folder}, stop)
+                self._films(session, {"alpha": folder})
                 made = folder / "all.webm"
             else:
-                self._films(session, {"masks": folder / "masks"}, stop)
+                self._films(session, {"masks": folder / "masks"})
                 with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
                     for path in sorted((folder / "masks").rglob("*.png")):
                         archive.write(path, path.relative_to(folder).as_posix())
             made.replace(place)
 
-    def _films(self, session: Session, places: dict[str, Path], stop: Callable[[], bool]) -> None:
+    def _films(self, session: Session, places: dict[str, Path]) -> None:
         items = {number: Item(number, str(number), str(number)) for number in session.found()}
         options = OutputsConfig(alpha="webm" if "alpha" in places else None, per_object="masks" in places)
         video = session.video
         files = OutputFiles(places, [*items.values()], options, self._encode, video.fps, (video.width, video.height))
 
         def shown() -> Iterator[Shown]:
-            for frame, masks in self._frames(session, stop):
+            for frame, masks in self._frames(session):
                 at = {items[n]: mask for n, (mask, _) in masks.items() if n in items}
                 said = tuple(p for p in session.prompts if p.frame == frame.index and p.text is None)
                 yield Shown(frame.index, frame.rgb, at, said)
@@ -99,22 +108,22 @@ class Exports:
         for group in files.rounds():
             write(group, shown(), 1)
 
-    def _coco(self, session: Session, folder: Path, stop: Callable[[], bool]) -> None:
+    def _coco(self, session: Session, folder: Path) -> None:
         about = {
             "tracker": self._tracker,
             "video": session.video.name,
             "prompts": [plain_prompt(prompt) for prompt in session.prompts],
         }
         with MaskFiles(folder, session.video, about) as tracks:
-            for frame, masks in self._frames(session, stop):
+            for frame, masks in self._frames(session):
                 ids = tuple(masks)
                 pairs = [masks[n] for n in ids]
                 tracks.write(
                     frame, FrameMasks(frame.index, ids, tuple(m for m, _ in pairs), tuple(s for _, s in pairs))
                 )
 
-    def _frames(self, session: Session, stop: Callable[[], bool]) -> Iterator[tuple[Frame, Masks]]:
+    def _frames(self, session: Session) -> Iterator[tuple[Frame, Masks]]:
         for frame in full_frames(session.video, self._reader, 0, session.frames - 1):
-            if stop() or session.closed:
-                raise Cancelled("the export was cancelled")
+            if self._ended.is_set() or session.closed:
+                raise Cancelled("the session or the studio has ended")
             yield frame, session.masks(frame.index)

@@ -62,7 +62,7 @@ class Guard:
             await JSONResponse({"detail": error.message}, error.status)(scope, receive, send)
             return
         limited = receive if scope["path"] == UPLOAD else _limited(receive)
-        await self._app(scope, limited, _with_headers(send, self._allows(text.get("origin"))))
+        await self._app(scope, limited, _with_headers(send, self._allows(text.get("origin")), scope["path"] == UPLOAD))
 
     def _check_host(self, host: str) -> None:
         name = _host_name(host)
@@ -106,7 +106,7 @@ class Guard:
         """Compared in constant time."""
         if given is None or self._token is None:
             return False
-        return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token.encode())
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
 
     async def _remember(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A page opened with ?token=... gets a cookie, and an address without the secret."""
@@ -145,13 +145,15 @@ def _limited(receive: Receive) -> Receive:
     return limited
 
 
-def _with_headers(send: Send, foreign: bool) -> Send:
-    """Add what browsers should know of every answer. foreign: to a site of the list."""
+def _with_headers(send: Send, foreign: bool, unread: bool) -> Send:
+    """Add what browsers should know of every answer. foreign: to a site of the list. unread: of a request whose body
+    may not have been read to its end: once refused, the rest need not be sent."""
     added = [(k, v) for k, v in HEADERS if not (foreign and k == b"cross-origin-resource-policy")]
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", []), *added]}
+            close = [(b"connection", b"close")] if unread and message["status"] >= 400 else []
+            message = {**message, "headers": [*message.get("headers", []), *added, *close]}
         await send(message)
 
     return sending

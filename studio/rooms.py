@@ -65,6 +65,7 @@ class Rooms:
     def stop(self) -> None:
         """Free the model; sessions stay on disk."""
         self._ended.set()
+        self.exports.stop()
         self.model.stop()
         self.pictures.close()
 

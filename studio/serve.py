@@ -86,6 +86,7 @@ def _bound(options: StudioConfig) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((options.host, options.port))
+        bound.listen(2048)
     except OSError as error:
         bound.close()
         raise ConfigError(
