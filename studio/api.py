@@ -241,11 +241,21 @@ def cancel(rooms: InRooms, session: InSession) -> bodies.Cancelled:
     return bodies.Cancelled(cancelled=rooms.model.cancel(session.id))
 
 
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": ["progress", "idle", "closed"]},
+        "data": {"type": "string", "description": "JSON: a job's state, or {}"},
+    },
+}
+
+
 @router.get(
     "/sessions/{session}/events",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "server-sent events"},
+        200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "server-sent events"},
         **refusals(404),
     },
 )
