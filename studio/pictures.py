@@ -29,6 +29,7 @@ RGB = NDArray[np.uint8]
 IN_MEMORY = 96 * 2**20  # bytes of decoded frames
 ON_DISK = 400  # JPEG files of each kind and session
 OPEN = 8  # videos that stay open
+STEPS = 8  # frames back that are kept after a jump
 NEARBY = 16  # frames around one that is damaged, in which another is taken
 
 
@@ -78,14 +79,17 @@ class Pictures:
             old = [self._open.popitem(last=False)[1] for _ in range(max(0, len(self._open) - OPEN))]
         for each in old:
             each.close()
-        picture = opened.read(session.video, self._how, number)
+        pictures, nearest = opened.read(session.video, self._how, number)
         with self._lock:
-            if key not in self._decoded:
-                self._decoded[key] = picture
-                self._bytes += picture.nbytes
+            kept = {**{(session.id, n): rgb for n, rgb in pictures.items()}, key: pictures[nearest]}
+            for place, rgb in kept.items():
+                if place not in self._decoded:
+                    self._decoded[place] = rgb
+                    self._bytes += rgb.nbytes
+            self._decoded.move_to_end(key)
             while self._bytes > IN_MEMORY and len(self._decoded) > 1:
                 self._bytes -= self._decoded.popitem(last=False)[1].nbytes
-        return picture
+        return pictures[nearest]
 
     def forget(self, session: str) -> None:
         """Drop what is held of a session, and close its file."""
@@ -116,17 +120,24 @@ class _Opened:
         self._reader: VideoReader | None = None
         self._passed = -1
 
-    def read(self, video: Video, how: str, number: int) -> RGB:
+    def read(self, video: Video, how: str, number: int) -> tuple[dict[int, RGB], int]:
+        """Frames by their numbers, and which of them is the one asked for, or stands in for it.
+
+        Where a jump decodes the frames before it anyway, the last of them come too: whoever steps back finds them.
+        """
         with self._lock:
             try:
-                for span in (range(number, number + 1), range(max(0, number - NEARBY), number + NEARBY)):
+                steps = max(1, min(STEPS, IN_MEMORY // (6 * video.width * video.height)))
+                jump = self._reader is None or not 0 < number - self._passed <= STEPS
+                first = range(max(0, number - steps + 1) if jump else number, number + 1)
+                for span in (first, range(max(0, number - NEARBY), number + NEARBY)):
                     if self._reader is None or span.start <= self._passed:
                         self._close()
                         self._reader = open_reader(video, how, threads=1)
                     found = {f.position: f.rgb for f in self._reader.read(EVERY, [span])}
                     self._passed = span.stop - 1
-                    if found:
-                        return found[min(found, key=lambda position: abs(position - number))]
+                    if number in found or (found and span is not first):
+                        return found, min(found, key=lambda position: abs(position - number))
             except (UnreadableVideo, OSError) as error:
                 self._close()
                 raise StudioError(422, f"frame {number} of {video.name} cannot be decoded: {error}") from error

@@ -86,6 +86,13 @@ def test_frames_are_the_right_ones_at_full_size(studio: Served, session: str, t:
         assert np.abs(rgb[y, x - 2 * radius(SIZE)].astype(int) - colour).max() > 60
 
 
+def test_stepping_back_shows_the_frames_before(studio: Served, session: str) -> None:
+    for t in (*range(COUNT - 1, COUNT - 13, -1), 5, 7, 6, 20, 19):
+        rgb = picture(studio.ask("GET", f"/frame/{session}/{t}").content).astype(int)
+        (x, y), reach = place(t), radius(SIZE)
+        assert np.abs(rgb[y, x - reach + 3] - RED).max() < 40 and np.abs(rgb[y, x - reach - 3] - RED).max() > 60, t
+
+
 def test_the_workflow_of_the_seed(studio: Served, session: str, tmp_path: Path) -> None:
     """Upload, annotate, propagate, refine, propagate from there, export; masks are right to a few pixels."""
     shown = studio.ask("POST", f"/annotate-frame/{session}", json={"frame_idx": 0, "points": [click(0)]})
