@@ -78,7 +78,7 @@ _UPLOAD = {
 }
 
 
-@router.post("/upload-video", openapi_extra=_UPLOAD, responses=refusals(413, 415, 429, 507))
+@router.post("/upload-video", openapi_extra=_UPLOAD, responses=refusals(408, 413, 415, 429, 507))
 async def upload_video(request: Request, rooms: InRooms) -> bodies.SessionInfo:
     """Upload a video and open a session of it."""
     announced = request.headers.get("content-length", "")
@@ -265,13 +265,16 @@ async def events(
     request: Request,
     follow: Annotated[bool, Query(description="false: end when nothing runs or waits")] = True,
 ) -> StreamingResponse:
-    """Progress as server-sent events: `progress` with a job's state whenever it changes, `idle` when none is left."""
+    """Progress as server-sent events: `progress` with a job's state whenever it changes, `idle` when none is left.
+
+    Begins with the job that ended last."""
     stream = _events(rooms, session, request, follow)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
 async def _events(rooms: Rooms, session: Session, request: Request, follow: bool) -> AsyncIterator[bytes]:
-    known: dict[int, Job] = {}
+    last = rooms.model.last(session.id)
+    known: dict[int, Job] = {} if last is None else {last.id: last}
     told: dict[int, dict[str, Any]] = {}
     quiet = HEARTBEAT_S
     busy: bool | None = None
@@ -331,6 +334,7 @@ async def result(job: Job) -> Any:
 def described(rooms: Rooms, session: Session) -> bodies.SessionInfo:
     """A session as answers say it."""
     video, tracker = session.video, rooms.model.tracker
+    last = rooms.model.last(session.id)
     return bodies.SessionInfo(
         session_id=session.id,
         name=video.name,
@@ -345,6 +349,7 @@ def described(rooms: Rooms, session: Session) -> bodies.SessionInfo:
         prompts=[{k: v for k, v in plain_prompt(p).items() if v not in (None, ())} for p in session.prompts],
         undoable=session.undoable,
         jobs=[bodies.JobState(**job.describe()) for job in rooms.model.jobs(session.id)],
+        last_job=None if last is None else bodies.JobState(**last.describe()),
         tracker=tracker.name,
         understands=sorted(tracker.understands),
     )

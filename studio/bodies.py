@@ -119,7 +119,8 @@ class JobState(BaseModel):
 
 
 class SessionInfo(BaseModel):
-    """A session. objects: in how many frames each has a mask. created, expires: seconds since 1970."""
+    """A session. objects: in how many frames each has a mask. created, expires: seconds since 1970. jobs: what runs and
+    waits; last_job: what ended last, with its error if it failed."""
 
     session_id: str
     name: str
@@ -134,6 +135,7 @@ class SessionInfo(BaseModel):
     prompts: list[dict[str, Any]]
     undoable: int
     jobs: list[JobState]
+    last_job: JobState | None
     tracker: str
     understands: list[str]
 

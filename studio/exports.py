@@ -69,11 +69,18 @@ class Exports:
             return place
         if session.closed or not any(session.found().values()):
             raise StudioError(409, "there is no mask to export yet: annotate a frame and propagate first")
-        with disk_errors(place):
-            stamp.unlink(missing_ok=True)
-            self._write(session, kind, place)
-        write_bytes(stamp, state)
-        return place
+        try:
+            with disk_errors(place):
+                stamp.unlink(missing_ok=True)
+                self._write(session, kind, place)
+            with session.lock:
+                if not session.closed:
+                    write_bytes(stamp, state)
+                    return place
+        except OSError:
+            if not session.closed:
+                raise
+        raise Cancelled("the session has ended")
 
     def _write(self, session: Session, kind: str, place: Path) -> None:
         with TemporaryDirectory(dir=session.folder, prefix=".export-") as temporary:

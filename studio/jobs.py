@@ -62,6 +62,7 @@ class ModelThread:
         self._wake = threading.Condition()
         self._queues: dict[str, deque[Job]] = {}
         self._turn: deque[str] = deque()
+        self._last: dict[str, Job] = {}
         self._numbers = itertools.count(1)
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
@@ -102,6 +103,14 @@ class ModelThread:
         """What runs or waits for a session, in order."""
         with self._wake:
             return list(self._queues.get(session, ()))
+
+    def last(self, session: str) -> Job | None:
+        """What ended last for a session."""
+        return self._last.get(session)
+
+    def forget(self, session: str) -> None:
+        """Nothing of a session is asked for any more."""
+        self._last.pop(session, None)
 
     def cancel(self, session: str) -> int:
         """Stop a session's jobs at their next step; returns how many."""
@@ -169,6 +178,7 @@ class ModelThread:
                 log.exception("session %s could not be cleaned up", job.session)
             release_cuda()
         with self._wake:
+            self._last[job.session] = job
             queue = self._queues[job.session]
             queue.popleft()
             if not queue:

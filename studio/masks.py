@@ -7,7 +7,7 @@ was committed.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class MaskBlocks:
         self.versions: dict[int, int] = dict(versions or {})
         self._clean: OrderedDict[int, dict[int, Masks]] = OrderedDict()
         self._dirty: OrderedDict[int, dict[int, Masks]] = OrderedDict()
+        self._counts: dict[int, Counter[int]] = {}  # by version
         self._next = 1 + max(
             (int(path.name.split(".")[1]) for path in folder.glob("*.json") if path.name.split(".")[1].isdigit()),
             default=0,
@@ -79,11 +80,26 @@ class MaskBlocks:
         for path in self._folder.glob("*.json"):
             if path.name not in wanted:
                 path.unlink(missing_ok=True)
+        kept = {version for state in states for version in state.values()}
+        self._counts = {version: counts for version, counts in self._counts.items() if version in kept}
 
     def frames(self) -> Iterator[tuple[int, Masks]]:
         """Every frame that has masks, ascending."""
         for number in sorted({*self.versions, *self._dirty}):
             yield from sorted(self._block(number).items())
+
+    def counts(self) -> Counter[int]:
+        """Object id -> in how many frames it has a mask. What is on disk is counted once."""
+        total: Counter[int] = Counter()
+        for number in {*self.versions, *self._dirty}:
+            version = self.versions.get(number)
+            if number in self._dirty or version is None:
+                total += _counted(self._block(number))
+                continue
+            if version not in self._counts:
+                self._counts[version] = _counted(self._block(number))
+            total += self._counts[version]
+        return total
 
     def _block(self, number: int) -> dict[int, Masks]:
         for held in (self._dirty, self._clean):
@@ -106,6 +122,10 @@ class MaskBlocks:
 
     def _path(self, number: int, version: int) -> Path:
         return self._folder / f"{number * BLOCK:06}.{version}.json"
+
+
+def _counted(block: Mapping[int, Masks]) -> Counter[int]:
+    return Counter(number for masks in block.values() for number in masks)
 
 
 def _encoded(block: Mapping[int, Masks]) -> bytes:

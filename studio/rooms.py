@@ -147,8 +147,9 @@ class Rooms:
             return
             yield
 
-        if identity in self._tracking and self.model.alive:
-            self.model.submit(identity, "close", run)
+        if self.model.alive:
+            closing = self.model.submit(identity, "close", run)
+            closing.future.add_done_callback(lambda _: self.model.forget(identity))
 
     def _drop(self, identity: str) -> None:
         tracking = self._tracking.pop(identity, None)

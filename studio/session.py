@@ -22,6 +22,7 @@ import orjson
 
 from pipeline.layout import write_bytes
 from sam.types import Mask, Prompt
+from studio.errors import Cancelled
 from studio.masks import MaskBlocks, Masks
 from video.source import Found, probe
 from video.types import Video
@@ -102,12 +103,9 @@ class Session:
 
     def found(self) -> dict[int, int]:
         """Object id -> in how many frames it has a mask."""
-        counts: dict[int, int] = dict.fromkeys(self.objects, 0)
         with self.lock:
-            for _, masks in self._masks.frames():
-                for number in masks:
-                    counts[number] = counts.get(number, 0) + 1
-        return dict(sorted(counts.items()))
+            counts = self._masks.counts()
+        return dict(sorted({**dict.fromkeys(self.objects, 0), **counts}.items()))
 
     def begin(self) -> None:
         """An action begins: what is now can be gone back to."""
@@ -123,6 +121,8 @@ class Session:
     def show(self, frame: int, changes: Mapping[int, tuple[Mask, float] | None]) -> None:
         """Change the masks of a frame; see `MaskBlocks.update`."""
         with self.lock:
+            if self.closed:
+                raise Cancelled("the session has ended")
             self._masks.update(frame, changes)
             self.version += 1
 

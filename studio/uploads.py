@@ -6,6 +6,7 @@ that begin like a video container: playlists and scripts, which could make it op
 
 from __future__ import annotations
 
+import asyncio
 import re
 import unicodedata
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from video.source import EXTENSIONS, Found, probe
 from video.types import Video
 
 HEAD = 400  # bytes by which a container is recognised
+STALL_S = 60.0  # without a byte, after which an upload is given up
 MOST_FIELDS = 16
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 
@@ -62,9 +64,15 @@ async def receive(stream: AsyncIterator[bytes], content_type: str, place: Path, 
     try:
         with disk_errors(place), body:
             parser = MultipartParser(options[b"boundary"], body.callbacks())
-            async for chunk in stream:
+            while True:
+                async with asyncio.timeout(STALL_S):
+                    chunk = await anext(stream, None)
+                if chunk is None:
+                    break
                 parser.write(chunk)
             parser.finalize()
+    except TimeoutError as error:
+        raise StudioError(408, f"nothing came for {STALL_S:g} seconds: send the video again") from error
     except MultipartParseError as error:
         raise StudioError(400, f"the multipart body is broken: {error}") from error
     if not body.complete:

@@ -214,12 +214,15 @@ def test_progress_is_told_and_a_job_can_be_cancelled(studio: Served, tmp_path: P
         for line in answer.iter_lines(decode_unicode=True):
             if line.startswith("data: {") and line != "data: {}":
                 told.append(json.loads(line.removeprefix("data: ")))
-                if told[-1]["done"] > 20:
+                if told[-1]["name"] != "propagate":  # the job that ended last
+                    assert told.pop()["name"] == "annotate"
+                elif told[-1]["done"] > 20:
                     studio.ask("POST", f"/sessions/{session}/cancel")
     assert told[-1]["state"] == "cancelled" and told[-1]["total"] == 300
     assert 20 < told[-1]["done"] < 300 and [each["done"] for each in told] == sorted(each["done"] for each in told)
     said = studio.ask("GET", f"/sessions/{session}")
     assert said["jobs"] == [] and said["objects"]["1"] >= 20  # what was tracked stays
+    assert said["last_job"]["state"] == "cancelled" and "was cancelled after" in said["last_job"]["error"]
     studio.ask("DELETE", f"/sessions/{session}")
 
 

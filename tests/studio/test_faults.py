@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -102,6 +103,7 @@ def test_what_was_tracked_before_it_broke_stays(tmp_path: Path, cows: Path) -> N
         studio.ask("POST", f"/propagate/{session}", 500, json={})
         said = studio.ask("GET", f"/sessions/{session}")
         assert said["objects"] == {"1": 10} and said["jobs"] == []
+        assert (said["last_job"]["state"], said["last_job"]["error"]) == ("failed", "a kernel fell over")
         tracker.on_frame = None
         assert studio.ask("POST", f"/propagate/{session}", json={"start_frame": 9})["objects"] == {"1": 31}
         assert studio.ask("GET", f"/sessions/{session}")["objects"] == {"1": 40}
@@ -170,6 +172,19 @@ def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path, cows: Path) ->
             time.sleep(0.05)
         assert list(studio.rooms.uploads.iterdir()) == []
         studio.upload(cows)
+
+
+def test_an_upload_that_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studio.uploads.STALL_S", 0.3)
+    with serving(tmp_path, max_sessions=1) as studio:
+        host, port = studio.address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as wire:
+            wire.sendall(
+                b"POST /upload-video HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n"
+                b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+            )
+            assert b" 408 " in wire.recv(100)
+        assert list(studio.rooms.uploads.iterdir()) == []
 
 
 def test_sessions_that_nobody_uses_end_and_free_everything(tmp_path: Path, cows: Path) -> None:
