@@ -22,13 +22,19 @@ statuses = Statuses()
 
 def job(cfg: DictConfig) -> int:
     """One job: the only one of a run, or one of a sweep's. Never exits; remembers its status."""
-    from pipeline.run import run
-
     runtime = HydraConfig.get()
     sweep = runtime.job.override_dirname if runtime.mode == RunMode.MULTIRUN else None
     with statuses.catching(sweep):
         overrides = list(runtime.overrides.task)
-        statuses.add(sweep, *run(load(cfg, sweep, overrides), overrides))
+        settings = load(cfg, sweep, overrides)
+        if settings.task == "studio":
+            from studio.serve import serve
+
+            statuses.add(sweep, serve(settings, overrides), None)
+        else:
+            from pipeline.run import run
+
+            statuses.add(sweep, *run(settings, overrides))
     return statuses.hand_back()
 
 

@@ -34,6 +34,7 @@ from pipeline.settings import (
     ShardConfig,
     SplitConfig,
 )
+from pipeline.studio_config import StudioConfig
 from pipeline.values import exports_named, hours, one_of, prompts, texts
 from sam.tracker import trackers
 from video.clipper import ClipConfig
@@ -56,6 +57,7 @@ TASKS = {
     "verify": "prove with checksums that a dataset, copied perhaps, is complete and unchanged; writes nothing",
     "outputs": "masks, overlays and alpha videos of a finished dataset, from its stored tracks",
     "segment": "follow what points or boxes name through one video; without any, print what the video is",
+    "studio": "a web server on this machine: videos segmented by clicks, over a REST API",
     "demo": "generate footage with known truth, build a dataset from it, and score the tracks",
 }
 NEEDS_TRACKER = frozenset({"build", "plan", "preview", "track", "crop", "demo", "batch"})
@@ -120,6 +122,7 @@ class Config:
     demo: DemoConfig = field(default_factory=DemoConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     outputs: OutputsConfig = field(default_factory=OutputsConfig)
+    studio: StudioConfig = field(default_factory=StudioConfig)
     retry_failed: bool = True
     labels: str | None = None  # task=label: the CSV file
 
@@ -200,6 +203,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         demo=config.demo,
         segment=config.segment,
         outputs=config.outputs,
+        studio=config.studio,
         retry_failed=config.retry_failed,
         values=_plain_values(cfg),
         document=document,

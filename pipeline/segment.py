@@ -23,15 +23,13 @@ from pipeline.layout import Layout, writing_folder
 from pipeline.mask_files import MaskFiles
 from pipeline.output_files import KINDS, Item, OutputFiles, Shown, write
 from pipeline.settings import Settings
-from pipeline.source_frames import EVERY, last_frame, session_frames
+from pipeline.source_frames import full_frames, last_frame, session_frames
 from sam.errors import TrackingFailed, WrongPrompt
 from sam.session import SAMSession
 from sam.tracker import DialogueTracker, Tracker
 from sam.types import Prompt
-from video.errors import UnreadableVideo
-from video.reader import open_reader
 from video.source import find, probe
-from video.types import Frame, Video
+from video.types import Video
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +104,8 @@ def _tracker(settings: Settings) -> Tracker:
     tracker = settings.tracker.build()
     if not isinstance(tracker, DialogueTracker):
         raise ConfigError(
-            f"task=segment needs a tracker that follows points and boxes: tracker=sam2 or tracker=sam3_tracker, "
+            f"task=segment needs a tracker that follows points and boxes: tracker=sam2, tracker=sam3_tracker or "
+            f"tracker=grabcut, "
             f"got tracker={settings.tracker_name}"
         )
     return tracker
@@ -135,7 +134,7 @@ def _write(
     about = {"tracker": tracker.identity(), "video": video.path, "prompts": [_plain(p) for p in prompts]}
 
     def shown() -> Iterator[Shown]:
-        source = every_frame(video, settings.reader, start, last)
+        source = full_frames(video, settings.reader, start, last)
         counted = tqdm(source, unit="frame", disable=not sys.stderr.isatty(), total=last - start + 1)
         for frame, seen in zip(counted, session.propagate(), strict=True):
             for object_id in seen.object_ids:
@@ -152,26 +151,6 @@ def _write(
     with MaskFiles(folder, video, about) as tracks:
         write(together, shown(), settings.executor.workers or cores())
     return visible
-
-
-def every_frame(video: Video, reader: str, first: int, last: int) -> Iterator[Frame]:
-    """These frames at full size; in place of one too damaged to be decoded, its neighbour, marked corrupt."""
-    held: Frame | None = None
-    following = first
-    with open_reader(video, reader) as opened:
-        for frame in opened.read(EVERY, [range(first, last + 1)]):
-            held = held or frame
-            yield from (_in_place(held, number) for number in range(following, frame.index))
-            yield frame
-            held, following = frame, frame.index + 1
-    if held is None:
-        raise UnreadableVideo(f"{video.name}: no frame from {first} to {last} can be decoded")
-    yield from (_in_place(held, number) for number in range(following, last + 1))
-
-
-def _in_place(frame: Frame, number: int) -> Frame:
-    """A frame where another one should have been."""
-    return replace(frame, index=number, position=number, corrupt=True)
 
 
 def _plain(prompt: Prompt) -> dict[str, Any]:

@@ -28,9 +28,9 @@ from pipeline.layout import Layout, writing_folder
 from pipeline.mask_files import MaskFiles
 from pipeline.output_files import KINDS, Item, OutputFiles, Shown, write
 from pipeline.proposal_files import ProposalFiles
-from pipeline.segment import every_frame, tracked_range
+from pipeline.segment import tracked_range
 from pipeline.settings import Settings
-from pipeline.source_frames import session_frames
+from pipeline.source_frames import full_frames, session_frames
 from sam.errors import TrackingFailed
 from sam.proposals import ProposingTracker
 from sam.session import SAMSession
@@ -96,7 +96,7 @@ def _one(settings: Settings, folder: Path, tracker: Tracker, video: Video, stamp
     first, last = tracked_range(video, settings)
 
     def picture(index: int) -> NDArray[np.uint8]:
-        return next(every_frame(video, settings.reader, index, index)).rgb
+        return next(full_frames(video, settings.reader, index, index)).rgb
 
     with ExitStack() as stack:
         part = stack.enter_context(writing_folder(folder))
@@ -126,7 +126,7 @@ def _track(
         MaskFiles(part, video, about) as tracks,
     ):
         session.add_prompt(Prompt(text=LABEL))
-        source = every_frame(video, settings.reader, *span)
+        source = full_frames(video, settings.reader, *span)
         counted = tqdm(source, unit="frame", disable=not sys.stderr.isatty(), total=span[1] - span[0] + 1)
         for frame, seen in zip(counted, session.propagate(), strict=True):
             pickle.dump(seen, spool)
@@ -144,7 +144,7 @@ def _outputs(
 
     def shown() -> Iterator[Shown]:
         spool.seek(0)
-        for frame in every_frame(video, settings.reader, *span):
+        for frame in full_frames(video, settings.reader, *span):
             seen: FrameMasks = pickle.load(spool)
             if (frame.index - span[0]) % options.every == 0:
                 masks = {items[n]: mask for n, mask in zip(seen.object_ids, seen.masks, strict=True)}

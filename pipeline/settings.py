@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.extractor import CropConfig
 from pipeline.prompts_file import PromptsFile
+from pipeline.studio_config import StudioConfig
 from sam.tracker import TrackerConfig
 from video.alpha import ALPHA
 from video.clipper import ClipConfig
@@ -26,7 +27,7 @@ PICTURES = ("png", "jpeg", "webp")
 STYLES = ("binary", "highlighted", "greenscreen")
 FROM_DATASET = frozenset({"crop", "export", "report", "label", "outputs"})  # tasks that start from out/dataset.yaml
 UNDECISIVE = frozenset(
-    {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs"}
+    {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs", "studio"}
 )
 
 
@@ -250,6 +251,7 @@ class Settings:
     demo: DemoConfig
     segment: SegmentConfig
     outputs: OutputsConfig
+    studio: StudioConfig
     retry_failed: bool
     values: Mapping[str, Any]  # the whole config as plain dicts, lists and scalars
     document: str  # the same as YAML

@@ -10,6 +10,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Self, overload
 
 import numpy as np
@@ -19,7 +20,7 @@ from sam.types import SessionFrames
 from video.errors import UnreadableVideo
 from video.reader import VideoReader, open_reader, shrink
 from video.source import find, probe
-from video.types import Grid, Video
+from video.types import Frame, Grid, Video
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,12 @@ class SourceFrames(Sequence[NDArray[np.uint8]]):
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
         self._blocks.clear()
+
+    def rest(self) -> None:
+        """Drop the decoded frames and close the file; what is asked for next is decoded again."""
+        self._stack.close()
+        self._blocks.clear()
+        self._reader = None
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -102,16 +109,22 @@ class SourceFrames(Sequence[NDArray[np.uint8]]):
 
 @contextmanager
 def session_frames(
-    video: Video | str, first: int = 0, last: int | None = None, max_side: int | None = 1280, reader: str = "pyav"
+    video: Video | str,
+    first: int = 0,
+    last: int | None = None,
+    max_side: int | None = 1280,
+    reader: str = "pyav",
+    end: int | None = None,
 ) -> Iterator[SessionFrames]:
     """The frames of a video for a `SAMSession`, decoded while it tracks; frame 0 of the session is `first`.
 
     video: or a path. last: inclusive; None for the last that can be decoded. max_side: of what the tracker sees;
-    prompts and masks are at the source's size. Raises UnreadableVideo, and ValueError for frames that are not there.
+    prompts and masks are at the source's size. end: the number of the last frame that can be decoded, if it is known;
+    else the file's tail is decoded to find it. Raises UnreadableVideo, and ValueError for frames that are not there.
     """
     if isinstance(video, str):
         video = probe(find([video])[0])
-    end = last_frame(video, reader)
+    end = last_frame(video, reader) if end is None else end
     if not 0 <= first <= (end if last is None else last) <= end:
         raise ValueError(f"{video.name} has frames 0 to {end}, got {first} to {last}")
     last = end if last is None else last
@@ -133,3 +146,23 @@ def last_frame(video: Video, reader: str) -> int:
         if start == 0:
             raise UnreadableVideo(f"{video.name}: no frame can be decoded")
         start = max(0, start - 4 * TAIL)
+
+
+def full_frames(video: Video, reader: str, first: int, last: int) -> Iterator[Frame]:
+    """These frames at full size; in place of one too damaged to be decoded, its neighbour, marked corrupt."""
+    held: Frame | None = None
+    following = first
+    with open_reader(video, reader) as opened:
+        for frame in opened.read(EVERY, [range(first, last + 1)]):
+            held = held or frame
+            yield from (_in_place(held, number) for number in range(following, frame.index))
+            yield frame
+            held, following = frame, frame.index + 1
+    if held is None:
+        raise UnreadableVideo(f"{video.name}: no frame from {first} to {last} can be decoded")
+    yield from (_in_place(held, number) for number in range(following, last + 1))
+
+
+def _in_place(frame: Frame, number: int) -> Frame:
+    """A frame where another one should have been."""
+    return replace(frame, index=number, position=number, corrupt=True)

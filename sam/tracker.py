@@ -113,7 +113,7 @@ class TrackerEntry:
 
 
 REGISTRY: dict[str, TrackerEntry] = {}
-BACKENDS = ("motion", "file", "sam3", "sam3_hf", "sam3_tracker", "sam2", "sam2_auto", "grounded_sam2")
+BACKENDS = ("motion", "grabcut", "file", "sam3", "sam3_hf", "sam3_tracker", "sam2", "sam2_auto", "grounded_sam2")
 
 
 def tracker(name: str, *, one_phrase: bool = False) -> Callable[[type[Config]], type[Config]]:

@@ -38,7 +38,12 @@ def test_there_are_presets_to_test() -> None:
 
 @pytest.mark.parametrize("name", sorted(trackers()))
 def test_every_tracker_can_be_chosen_by_name(name: str) -> None:
-    needs = {"file": ["tracker.path=/tracks"], "sam2": ["task=clip"], "sam3_tracker": ["task=clip"]}
+    needs = {
+        "file": ["tracker.path=/tracks"],
+        "sam2": ["task=clip"],
+        "sam3_tracker": ["task=clip"],
+        "grabcut": ["task=clip"],
+    }
     settings = loaded(*BASE[:2], f"tracker={name}", *needs.get(name, []))
     assert settings.tracker_name == name and type(settings.tracker) is trackers()[name].config
 

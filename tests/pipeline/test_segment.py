@@ -240,7 +240,7 @@ def test_without_a_prompt_it_says_what_the_video_is(video: Path, tmp_path: Path,
 def test_other_trackers_and_several_videos_are_refused(video: Path, tmp_path: Path, go: Run) -> None:
     click = "segment.points=[[5,5]]"
     said = go(f"videos={video}", f"out={tmp_path}", "tracker=motion", click)
-    assert said.status == 2 and "tracker=sam2 or tracker=sam3_tracker, got tracker=motion" in said.text
+    assert said.status == 2 and "tracker=sam3_tracker or tracker=grabcut, got tracker=motion" in said.text
     (tmp_path / "more").mkdir()
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / "more" / name).write_bytes(video.read_bytes())

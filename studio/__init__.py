@@ -1,0 +1,1 @@
+"""The studio: videos segmented by clicks over HTTP; `task=studio`."""
