@@ -48,7 +48,7 @@ TASKS = {
     "crop": "only crop, from tracks that are already there",
     "export": "only write the exports of a finished dataset",
     "report": "only write the report of a finished dataset",
-    "label": "take labels from a CSV file into a finished dataset, and write its exports anew",
+    "label": "take labels from a table or an annotation tool into a finished dataset, and write its exports anew",
     "verify": "prove with checksums that a dataset, copied perhaps, is complete and unchanged; writes nothing",
     "outputs": "masks, overlays and alpha videos of a finished dataset, from its stored tracks",
     "segment": "follow what points or boxes name through one video; without any, print what the video is",
@@ -113,7 +113,7 @@ class Config:
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     outputs: OutputsConfig = field(default_factory=OutputsConfig)
     retry_failed: bool = True
-    labels: str | None = None  # task=label: the CSV file
+    labels: str | None = None  # task=label: a table, or what an annotation tool exported
 
 
 def register() -> None:

@@ -39,10 +39,12 @@ def export(settings: Settings, layout: Layout) -> list[str]:
         stamp = digest(samples, asdict(options), settings.link, settings.classes)
         if read_state(layout).get(f"export.{name}") == stamp and target.is_dir():
             continue
-        table = with_classes(read_table(layout.samples), settings.classes) if table is None else table
+        table = read_table(layout.samples) if table is None else table
+        everything = getattr(options, "everything", False)
+        chosen = table.append_column("class", table["label"]) if everything else with_classes(table, settings.classes)
         layout.exports.mkdir(parents=True, exist_ok=True)
         with writing_folder(target) as part:
-            options.write(table, layout, part, settings.link)
+            options.write(chosen, layout, part, settings.link)
         write_state(layout, **{f"export.{name}": stamp})
         written.append(name)
     return written
