@@ -28,6 +28,7 @@ from pipeline.settings import (
     DemoConfig,
     LinkConfig,
     OutputsConfig,
+    ReleaseConfig,
     SegmentConfig,
     Settings,
     ShardConfig,
@@ -109,6 +110,7 @@ class Config:
     export: ExportConfig = field(default_factory=ExportConfig)  # type: ignore[valid-type]
     executor: Any = MISSING
     shard: ShardConfig = field(default_factory=ShardConfig)
+    release: ReleaseConfig = field(default_factory=ReleaseConfig)
     demo: DemoConfig = field(default_factory=DemoConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     outputs: OutputsConfig = field(default_factory=OutputsConfig)
@@ -183,6 +185,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         labels=Path(config.labels) if config.labels else None,
         executor=config.executor,
         shard=config.shard,
+        release=config.release,
         demo=config.demo,
         segment=config.segment,
         outputs=config.outputs,

@@ -18,6 +18,7 @@ from pipeline import audit
 from pipeline.checksums import write_checksums
 from pipeline.errors import DatasetError
 from pipeline.layout import Layout, write_bytes, writing_folder
+from pipeline.release import write_release
 from pipeline.settings import Settings
 from pipeline.tables import read_table
 from video.types import digest
@@ -32,11 +33,13 @@ def export(settings: Settings, layout: Layout) -> list[str]:
     if read_state(layout).get("audit") != samples:
         audit.check(read_table(layout.samples, audit.COLUMNS))
         write_state(layout, audit=samples)
+    write_release(settings, layout)
     table = None
     written = []
     for name, options in settings.exports.items():
         target = layout.exports / name
-        stamp = digest(samples, asdict(options), settings.link, settings.classes)
+        said = layout.release.read_bytes() if getattr(options, "released", False) else b""
+        stamp = digest(samples, asdict(options), settings.link, settings.classes, said)
         if read_state(layout).get(f"export.{name}") == stamp and target.is_dir():
             continue
         table = read_table(layout.samples) if table is None else table
@@ -79,7 +82,7 @@ def report(settings: Settings, layout: Layout, seconds: Mapping[str, float]) -> 
 def checksums(layout: Layout) -> None:
     """List the files of the dataset anew if any of them changed."""
     exported = {name: stamp for name, stamp in read_state(layout).items() if name.startswith("export.")}
-    others = (layout.dataset_yaml, layout.links, layout.splits, layout.labels)
+    others = (layout.dataset_yaml, layout.links, layout.splits, layout.labels, layout.release)
     small = [path.read_bytes() for path in others if path.is_file()]
     stamp = digest(_samples_stamp(layout), sorted(exported.items()), small)
     if read_state(layout).get("checksums") == stamp and layout.checksums.is_file():

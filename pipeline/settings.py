@@ -24,7 +24,7 @@ PICTURES = ("png", "jpeg", "webp")
 STYLES = ("binary", "highlighted", "greenscreen")
 FROM_DATASET = frozenset({"crop", "export", "report", "label", "outputs"})  # tasks that start from out/dataset.yaml
 UNDECISIVE = frozenset(
-    {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs"}
+    {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs", "release"}
 )
 
 
@@ -99,6 +99,17 @@ class ShardConfig:
     def takes(self, digest: str) -> bool:
         """Whether what has this (hexadecimal) digest is done by this shard."""
         return int(digest, 16) % self.count == self.index
+
+
+@dataclass
+class ReleaseConfig:
+    """What a dataset says of itself to those who get it; texts, shown in the card and kept in `release.json`."""
+
+    title: str | None = None
+    licence: str | None = None  # an identifier of SPDX or Hugging Face such as cc-by-4.0, or a text
+    source: str | None = None  # where the footage comes from, and whom to cite
+    rights: str | None = None  # whom it shows, what they agreed to, what must not be done with it
+    contact: str | None = None
 
 
 @dataclass
@@ -220,6 +231,7 @@ class Settings:
     labels: Path | None
     executor: Any
     shard: ShardConfig
+    release: ReleaseConfig
     demo: DemoConfig
     segment: SegmentConfig
     outputs: OutputsConfig

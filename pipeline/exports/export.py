@@ -8,7 +8,8 @@
         def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None: ...
 
 An export is one pass over the committed samples. It never decodes, tracks or crops. One that hands crops to people who
-label them says `everything: ClassVar[bool] = True` and gets those without a label too.
+label them says `everything: ClassVar[bool] = True` and gets those without a label too; one that is made to be passed on
+says `released: ClassVar[bool] = True` and is made again when `release.json` changes.
 """
 
 from __future__ import annotations
