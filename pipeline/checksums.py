@@ -1,9 +1,9 @@
 """`checksums.sha256`: what a finished dataset consists of, and task=verify, which proves that a copy is complete.
 
 The format is that of the common tool: `sha256sum --check checksums.sha256` in the dataset's folder does the same for
-whoever has no Python. Listed are the crops, the tables, the settings, the labels, release.json, and what exports add to the crops. An export
-that is passed on by itself has a list of its own. Tracks, records, reports and runs are not part of a release and not
-listed.
+whoever has no Python. Listed are the crops, the tables, the settings, the labels, release.json, and what exports add
+to the crops. An export that is passed on by itself has a list of its own. Tracks, records, reports and runs are not
+part of a release and not listed.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import numpy as np
 from pipeline.derive import checksums, export, report
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.label_formats.said import Run, Said, read
-from pipeline.labels import ANCHORS, PART, SAME, Label, LabelStore, anchored, apply, mean_iou
+from pipeline.labels import ANCHORS, PART, SAME, Label, LabelStore, anchored, apply, match, mean_iou
 from pipeline.layout import Layout
 from pipeline.settings import Settings
 from pipeline.span_table import listed, seconds, videos_named
@@ -123,6 +123,7 @@ class _Import:
         where there are none, by the track's own boxes."""
         found: dict[str, Label] = {}
         unfit: list[Label] = []
+        short: list[int] = []
         for run in self._said.runs:
             names = videos_named(run.video, self._videos)
             if len(names) != 1:
@@ -132,8 +133,20 @@ class _Import:
             rows = [row for row in self._rows.values() if row["video"] == names[0] and _shows(run, row)]
             self._remember(found, [(r, anchored(run.label, run.author, _now(), dict(r))) for r in rows], run.number)
             if not rows:
-                unfit.append(_unfit(run, names[0], self._videos[names[0]], list(self._rows.values())))
+                there = [dict(row) for row in self._rows.values() if row["video"] == names[0]]
+                own = _unfit(run, names[0], self._videos[names[0]], there)
+                if any(match([own], there).found):  # its few boxes would pass for the whole crop
+                    short.append(run.number)
+                else:
+                    unfit.append(own)
         self._stop_if_wrong()
+        if short:
+            log.warning(
+                "%s: %d stretches of a label are shorter than half of the crop they lie in: no label (track %s)",
+                self._path,
+                len(short),
+                listed(short),
+            )
         return iter([*found.values(), *unfit])
 
     def _remember(self, into: dict[str, Label], found: Sequence[tuple[Row, Label]], number: int) -> None:
@@ -210,9 +223,8 @@ def _shows(run: Run, row: Row) -> bool:
 
 
 def _unfit(run: Run, video: str, fingerprint: str, rows: Sequence[Row]) -> Label:
-    """A run that fits no crop, by its own boxes: kept and listed, never dropped. Its times come from the rate of the
-    video's crops."""
-    row = next(r for r in rows if r["video"] == video)
+    """A run by its own boxes. rows: crops of the video, whose rate gives its times."""
+    row = rows[0]
     frames, times = row["frame_indices"], row["timestamps_s"]
     rate = (frames[-1] - frames[0]) / (times[-1] - times[0]) if times[-1] > times[0] else 25.0
     start, end = (times[0] + (float(f) - frames[0]) / rate for f in (run.frames[0], run.frames[-1]))
