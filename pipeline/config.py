@@ -26,6 +26,7 @@ from pipeline.roi import load_regions
 from pipeline.settings import (
     FROM_DATASET,
     DemoConfig,
+    HubConfig,
     LinkConfig,
     OutputsConfig,
     ReleaseConfig,
@@ -51,6 +52,7 @@ TASKS = {
     "report": "only write the report of a finished dataset",
     "label": "take labels from a table or an annotation tool into a finished dataset, and write its exports anew",
     "verify": "prove with checksums that a dataset, copied perhaps, is complete and unchanged; writes nothing",
+    "upload": "put an export on the Hugging Face Hub, private unless said; resumes",
     "outputs": "masks, overlays and alpha videos of a finished dataset, from its stored tracks",
     "segment": "follow what points or boxes name through one video; without any, print what the video is",
     "demo": "generate footage with known truth, build a dataset from it, and score the tracks",
@@ -111,6 +113,7 @@ class Config:
     executor: Any = MISSING
     shard: ShardConfig = field(default_factory=ShardConfig)
     release: ReleaseConfig = field(default_factory=ReleaseConfig)
+    hub: HubConfig = field(default_factory=HubConfig)
     demo: DemoConfig = field(default_factory=DemoConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     outputs: OutputsConfig = field(default_factory=OutputsConfig)
@@ -186,6 +189,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         executor=config.executor,
         shard=config.shard,
         release=config.release,
+        hub=config.hub,
         demo=config.demo,
         segment=config.segment,
         outputs=config.outputs,

@@ -22,9 +22,12 @@ from video.encoder import EncodeConfig
 SPLITS = ("train", "val", "test")
 PICTURES = ("png", "jpeg", "webp")
 STYLES = ("binary", "highlighted", "greenscreen")
-FROM_DATASET = frozenset({"crop", "export", "report", "label", "outputs"})  # tasks that start from out/dataset.yaml
+FROM_DATASET = frozenset(
+    {"crop", "export", "report", "label", "outputs", "upload"}
+)  # tasks that start from out/dataset.yaml
 UNDECISIVE = frozenset(
-    {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs", "release"}
+    {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs"}
+    | {"release", "hub"}
 )
 
 
@@ -110,6 +113,16 @@ class ReleaseConfig:
     source: str | None = None  # where the footage comes from, and whom to cite
     rights: str | None = None  # whom it shows, what they agreed to, what must not be done with it
     contact: str | None = None
+
+
+@dataclass
+class HubConfig:
+    """Where task=upload puts an export. The token is no setting: `hf auth login`, or HF_TOKEN."""
+
+    repo: str | None = None  # OWNER/NAME
+    private: bool = True
+    export: str = "videofolder"
+    dry: bool = False  # only list what would be uploaded
 
 
 @dataclass
@@ -232,6 +245,7 @@ class Settings:
     executor: Any
     shard: ShardConfig
     release: ReleaseConfig
+    hub: HubConfig
     demo: DemoConfig
     segment: SegmentConfig
     outputs: OutputsConfig
