@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pipeline.checksums import described, verify
 from pipeline.errors import ConfigError, DatasetError
@@ -82,16 +81,14 @@ def _send(repo: str, private: bool, folder: Path) -> None:
                 f"{repo} is there already and everybody can see it, but hub.private=true: make it private in its "
                 "settings, name another hub.repo, or say hub.private=false"
             )
-        _upload(api, repo, folder)
+        api.upload_folder(
+            repo_id=repo,
+            repo_type="dataset",
+            folder_path=str(folder),
+            ignore_patterns=list(IGNORED),
+            commit_message="Upload dataset",
+        )
     log.info("%s is at %s/datasets/%s", folder, api.endpoint, repo)
-
-
-def _upload(api: Any, repo: str, folder: Path) -> None:
-    common = {"repo_id": repo, "repo_type": "dataset", "folder_path": str(folder), "ignore_patterns": list(IGNORED)}
-    if hasattr(api, "upload_large_folder"):  # huggingface_hub 1; in 2 it is what upload_folder does
-        api.upload_large_folder(**common, print_report=False)
-    else:
-        api.upload_folder(**common, commit_message="Upload dataset")
 
 
 @contextmanager

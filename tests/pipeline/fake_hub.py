@@ -104,7 +104,13 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self._reply({"transfer": "basic", "objects": [self._object(o) for o in json.loads(body)["objects"]]})
             elif path == f"{api}/commit/main":
                 self._commit(body)
-                self._reply({"commitOid": "1" * 40, "commitUrl": f"{hub.url}/datasets/{REPO}/commit/{40 * chr(49)}", "success": True})
+                self._reply(
+                    {
+                        "commitOid": "1" * 40,
+                        "commitUrl": f"{hub.url}/datasets/{REPO}/commit/{40 * chr(49)}",
+                        "success": True,
+                    }
+                )
             else:
                 self._reply({"error": f"no {path}"}, 404)
 

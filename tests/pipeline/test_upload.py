@@ -65,12 +65,11 @@ def test_every_file_arrives_as_it_is_and_in_private(
 
 
 def test_what_has_arrived_is_not_sent_again(layout: Layout, hub: Hub) -> None:
-    if "upload_large_folder" not in dir(__import__("huggingface_hub").HfApi):
-        hub.fail_after = 3
-        with pytest.raises(DatasetError, match="what has arrived is not sent again"):
-            send(layout)
-        assert hub.uploads and not hub.files
-        hub.fail_after = 10**9
+    hub.fail_after = 3
+    with pytest.raises(DatasetError, match="what has arrived is not sent again"):
+        send(layout)
+    assert hub.uploads and not hub.files
+    hub.fail_after = 10**9
     assert send(layout) == 0 and send(layout) == 0
     assert len(hub.uploads) == len(set(hub.uploads)) == 8, "each once, over all runs"
 
