@@ -1,15 +1,16 @@
 """`checksums.sha256`: what a finished dataset consists of, and task=verify, which proves that a copy is complete.
 
 The format is that of the common tool: `sha256sum --check checksums.sha256` in the dataset's folder does the same for
-whoever has no Python. Listed are the crops, the tables, the settings, the labels, and what exports add to the crops.
-Tracks, records, reports and runs are not part of a release and not listed.
+whoever has no Python. Listed are the crops, the tables, the settings, the labels, release.json, and what exports add
+to the crops. An export that is passed on by itself has a list of its own. Tracks, records, reports and runs are not
+part of a release and not listed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +49,20 @@ def write_checksums(layout: Layout) -> None:
     write_bytes(layout.checksums, lines.encode())
 
 
+def write_checksums_of(folder: Path, known: Mapping[str, str]) -> None:
+    """List every file of a folder that is passed on by itself, in the folder. known: digests by path in the folder."""
+    target = Layout(folder, folder).checksums
+    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p != target)
+    target.write_text(
+        "".join(f"{known.get(name) or _digest(folder / name)}  {name}\n" for name in files), encoding="utf-8"
+    )
+
+
 def _others(layout: Layout) -> Iterator[Path]:
     """The files besides the crops. The videos of an export are the crops under other names."""
     tables = (layout.samples, layout.rejected, layout.failures, layout.links, layout.splits)
-    yield from (path for path in (*tables, layout.labels, layout.dataset_yaml) if path.is_file())
+    said = (layout.labels, layout.dataset_yaml, layout.release)
+    yield from (path for path in (*tables, *said) if path.is_file())
     if layout.exports.is_dir():
         yield from sorted(p for p in layout.exports.rglob("*") if p.is_file() and p.suffix != ".mp4")
 

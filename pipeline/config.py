@@ -27,8 +27,10 @@ from pipeline.roi import load_regions
 from pipeline.settings import (
     FROM_DATASET,
     DemoConfig,
+    HubConfig,
     LinkConfig,
     OutputsConfig,
+    ReleaseConfig,
     SegmentConfig,
     Settings,
     ShardConfig,
@@ -52,9 +54,10 @@ TASKS = {
     "crop": "only crop, from tracks that are already there",
     "export": "only write the exports of a finished dataset",
     "report": "only write the report of a finished dataset",
-    "label": "take labels from a CSV file into a finished dataset, and write its exports anew",
+    "label": "take labels from a table or an annotation tool into a finished dataset, and write its exports anew",
     "status": "how far the runs over a dataset are, from any shell or machine that sees it; writes nothing",
     "verify": "prove with checksums that a dataset, copied perhaps, is complete and unchanged; writes nothing",
+    "upload": "put an export on the Hugging Face Hub, private unless said; resumes",
     "outputs": "masks, overlays and alpha videos of a finished dataset, from its stored tracks",
     "segment": "follow what points or boxes name through one video; without any, print what the video is",
     "studio": "a web server on this machine: videos segmented by clicks, over a REST API",
@@ -119,12 +122,14 @@ class Config:
     export: ExportConfig = field(default_factory=ExportConfig)  # type: ignore[valid-type]
     executor: Any = MISSING
     shard: ShardConfig = field(default_factory=ShardConfig)
+    release: ReleaseConfig = field(default_factory=ReleaseConfig)
+    hub: HubConfig = field(default_factory=HubConfig)
     demo: DemoConfig = field(default_factory=DemoConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     outputs: OutputsConfig = field(default_factory=OutputsConfig)
     studio: StudioConfig = field(default_factory=StudioConfig)
     retry_failed: bool = True
-    labels: str | None = None  # task=label: the CSV file
+    labels: str | None = None  # task=label: a table, or what an annotation tool exported
 
 
 def register() -> None:
@@ -200,6 +205,8 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         labels=Path(config.labels) if config.labels else None,
         executor=config.executor,
         shard=config.shard,
+        release=config.release,
+        hub=config.hub,
         demo=config.demo,
         segment=config.segment,
         outputs=config.outputs,

@@ -18,6 +18,7 @@ from pipeline import audit
 from pipeline.checksums import write_checksums
 from pipeline.errors import DatasetError
 from pipeline.layout import Layout, write_bytes, writing_folder
+from pipeline.release import write_release
 from pipeline.settings import Settings
 from pipeline.tables import read_table
 from video.types import digest
@@ -37,17 +38,21 @@ def export(settings: Settings, layout: Layout) -> list[str]:
     if read_state(layout).get("audit") != audited:
         audit.check(read_table(layout.samples, audit.COLUMNS), by_individual)
         write_state(layout, audit=audited)
+    write_release(settings, layout)
     table = None
     written = []
     for name, options in settings.exports.items():
         target = layout.exports / name
-        stamp = digest(samples, asdict(options), settings.link, settings.classes)
+        said = layout.release.read_bytes() if getattr(options, "released", False) else b""
+        stamp = digest(samples, asdict(options), settings.link, settings.classes, said)
         if read_state(layout).get(f"export.{name}") == stamp and target.is_dir():
             continue
-        table = with_classes(read_table(layout.samples), settings.classes) if table is None else table
+        table = read_table(layout.samples) if table is None else table
+        everything = getattr(options, "everything", False)
+        chosen = table.append_column("class", table["label"]) if everything else with_classes(table, settings.classes)
         layout.exports.mkdir(parents=True, exist_ok=True)
         with writing_folder(target) as part:
-            options.write(table, layout, part, settings.link)
+            options.write(chosen, layout, part, settings.link)
         write_state(layout, **{f"export.{name}": stamp})
         written.append(name)
     return written
@@ -84,7 +89,7 @@ def report(settings: Settings, layout: Layout, seconds: Mapping[str, float]) -> 
 def checksums(layout: Layout) -> None:
     """List the files of the dataset anew if any of them changed."""
     exported = {name: stamp for name, stamp in read_state(layout).items() if name.startswith("export.")}
-    others = (layout.dataset_yaml, layout.links, layout.splits, layout.labels)
+    others = (layout.dataset_yaml, layout.links, layout.splits, layout.labels, layout.release)
     small = [_digest(path) for path in others if path.is_file()]
     stamp = digest(_samples_stamp(layout), sorted(exported.items()), small)
     if read_state(layout).get("checksums") == stamp and layout.checksums.is_file():

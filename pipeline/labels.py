@@ -191,7 +191,12 @@ def _alike(boxes: Boxes, row: dict[str, Any]) -> float:
     if len(anchors) < PART * len(boxes):
         return 0.0
     there = np.stack([np.interp(anchors[:, 0], own[:, 0], own[:, k]) for k in range(1, 5)], axis=1)
-    low, high = np.maximum(there[:, :2], anchors[:, 1:3]), np.minimum(there[:, 2:], anchors[:, 3:])
+    return mean_iou(there, anchors[:, 1:])
+
+
+def mean_iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Mean IoU of boxes, pair by pair; (n, 4) xyxy each."""
+    low, high = np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=1)
-    areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (there, anchors[:, 1:])]
+    areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (one, other)]
     return float(np.mean(shared / (areas[0] + areas[1] - shared)))

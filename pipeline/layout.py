@@ -98,6 +98,11 @@ class Layout:
         return self.root / "checksums.sha256"
 
     @property
+    def release(self) -> Path:
+        """Licence, sources, config and versions, for those who get the dataset."""
+        return self.root / "release.json"
+
+    @property
     def exports(self) -> Path:
         return self.root / "exports"
 

@@ -47,6 +47,10 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
         verdict = verify(Layout(settings.out, settings.tracks))
         print(described(verdict, Layout(settings.out, settings.tracks)))
         return (0 if verdict.whole else 3), None
+    if settings.task == "upload":
+        from pipeline.upload import upload
+
+        return upload(settings, Layout(settings.out, settings.tracks)), None
     proposes = getattr(settings.tracker, "names_objects", False)
     if settings.task == "segment" and not settings.segment.given and not proposes:
         from pipeline.segment import describe

@@ -25,9 +25,12 @@ from video.encoder import EncodeConfig
 SPLITS = ("train", "val", "test")
 PICTURES = ("png", "jpeg", "webp")
 STYLES = ("binary", "highlighted", "greenscreen")
-FROM_DATASET = frozenset({"crop", "export", "report", "label", "outputs"})  # tasks that start from out/dataset.yaml
+FROM_DATASET = frozenset(
+    {"crop", "export", "report", "label", "outputs", "upload"}
+)  # tasks that start from out/dataset.yaml
 UNDECISIVE = frozenset(
     {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs", "studio"}
+    | {"release", "hub"}
 )
 
 
@@ -119,6 +122,27 @@ class ShardConfig:
     def takes(self, digest: str) -> bool:
         """Whether what has this (hexadecimal) digest is done by this shard."""
         return int(digest, 16) % self.count == self.index
+
+
+@dataclass
+class ReleaseConfig:
+    """What a dataset says of itself to those who get it; texts, shown in the card and kept in `release.json`."""
+
+    title: str | None = None
+    licence: str | None = None  # an identifier of SPDX or Hugging Face such as cc-by-4.0, or a text
+    source: str | None = None  # where the footage comes from, and whom to cite
+    rights: str | None = None  # whom it shows, what they agreed to, what must not be done with it
+    contact: str | None = None
+
+
+@dataclass
+class HubConfig:
+    """Where task=upload puts an export. The token is no setting: `hf auth login`, or HF_TOKEN."""
+
+    repo: str | None = None  # OWNER/NAME
+    private: bool = True
+    export: str = "videofolder"
+    dry: bool = False  # only list what would be uploaded
 
 
 @dataclass
@@ -248,6 +272,8 @@ class Settings:
     labels: Path | None
     executor: Any
     shard: ShardConfig
+    release: ReleaseConfig
+    hub: HubConfig
     demo: DemoConfig
     segment: SegmentConfig
     outputs: OutputsConfig

@@ -15,6 +15,8 @@ from pipeline.errors import ConfigError
 NAMES = {
     "label": ("label", "behavior", "behaviour", "class"),
     "sample_id": ("sample_id", "sample"),
+    "individual_id": ("individual_id", "individual"),
+    "subject": ("subject",),
     "path": ("path", "file", "filename", "file_name"),
     "video": ("video", "media file name", "media file", "source_video"),
     "start_s": ("start_s", "start (s)", "start", "start_time"),

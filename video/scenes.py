@@ -8,6 +8,7 @@ tracker, and the truth never looks at the encoded video.
 
 from __future__ import annotations
 
+import csv
 import multiprocessing
 import os
 import signal
@@ -27,12 +28,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
+from video.synthetic.behaviour import BehavingHerd, Bout
 from video.synthetic.figures import COATS, JACKETS, Figure, make_cow, make_person
+from video.synthetic.herd import Herd
 from video.synthetic.renderer import Renderer
 
 U8 = NDArray[np.uint8]
 
 TRUTH_SUFFIX = ".truth.npz"
+BOUTS_SUFFIX = ".behaviours.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,15 @@ def load_truth(video: str | os.PathLike[str]) -> SceneTruth:
         )
 
 
+def load_bouts(video: str | os.PathLike[str]) -> list[Bout]:
+    """Who does what when in a video that was rendered with `behaviours`."""
+    with Path(video).with_suffix(BOUTS_SUFFIX).open(newline="", encoding="utf-8") as file:
+        return [
+            Bout(row["individual"], int(row["start_frame"]), int(row["end_frame"]), row["behaviour"])
+            for row in csv.DictReader(file)
+        ]
+
+
 def render_scene(
     path: str | os.PathLike[str],
     seed: int,
@@ -113,12 +126,14 @@ def render_scene(
     noise: float = 1.8,
     crf: int = 22,
     coats: Sequence[int] = (),
+    behaviours: bool = False,
 ) -> SceneTruth:
     """Render a scene to an H.264 mp4 and its truth beside it, and return the truth.
 
     Both files appear complete or not at all, the video last. width and height are multiples of 4. noise is the
     deviation of the sensor noise in 8-bit levels. coats: what the cows wear in turn, rows of `COATS`; drawn by the seed
-    if empty. Raises ValueError if a number makes no scene.
+    if empty. behaviours: cows walk, stand, turn and feed, each for some seconds, and who does what when is written
+    beside the video too (`load_bouts`). Raises ValueError if a number makes no scene.
     """
     if width % 4 or height % 4 or min(width, height) < 64:
         raise ValueError(f"width and height are multiples of 4 from 64 on, got {width}x{height}")
@@ -129,7 +144,8 @@ def render_scene(
     rng = np.random.default_rng([seed, 0x5CE4E])
     count = round(seconds * fps)
     figures = _figures(rng, cows, people, coats)
-    renderer = Renderer(rng, count / fps, width, height, fps, figures, noise)
+    herd = BehavingHerd if behaviours else Herd
+    renderer = Renderer(rng, count / fps, width, height, fps, figures, noise, herd)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -137,6 +153,8 @@ def render_scene(
         _encode(partial, renderer.render(count), width, height, fps, crf)
         truth = _truth(renderer, figures, (width, height), fps, count)
         _save_truth(truth, truth_path(path))
+        if isinstance(renderer.herd, BehavingHerd):
+            _save_bouts(renderer.herd.bouts(), path.with_suffix(BOUTS_SUFFIX))
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -268,6 +286,18 @@ def _save_truth(truth: SceneTruth, path: Path) -> None:
                 lengths=np.array([len(c) for c in truth.counts], np.int64),
                 silhouette=truth.silhouette,
             )
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _save_bouts(bouts: Sequence[Bout], path: Path) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(partial, "w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(("individual", "start_frame", "end_frame", "behaviour"))
+            table.writerows((bout.individual, bout.start, bout.end, bout.behaviour) for bout in bouts)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -7,7 +7,9 @@
 
         def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None: ...
 
-An export is one pass over the committed samples. It never decodes, tracks or crops.
+An export is one pass over the committed samples. It never decodes, tracks or crops. One that hands crops to people who
+label them says `everything: ClassVar[bool] = True` and gets those without a label too; one that is made to be passed on
+says `released: ClassVar[bool] = True` and is made again when `release.json` changes.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ class Export(Protocol):
         """Write the samples into the empty folder `target`, and check what was written; raises DatasetError when the
         check fails.
 
-        samples: schema `pipeline.index.SAMPLES`, paths relative to `layout.root`, and the column `class`. link: one of
-        LINKS.
+        samples: schema `pipeline.index.SAMPLES`, paths relative to `layout.root`, and the column `class`, which is the
+        label, or null, for an export of everything. link: one of LINKS.
         """
         ...
 

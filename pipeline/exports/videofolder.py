@@ -8,29 +8,30 @@ It never changes or re-encodes a crop, and it never imports `datasets`.
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
+from pipeline.checksums import write_checksums_of
 from pipeline.errors import DatasetError
+from pipeline.exports.card import card
 from pipeline.exports.export import dataset_export, place
 from pipeline.exports.rows import each, metadata
+from pipeline.layout import Layout
+from pipeline.release import read_release
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.layout import Layout
-
 METADATA = "metadata.jsonl"
 BATCH = 1024
-HF_SPLITS = {"val": "validation"}  # what `datasets` calls the split it reads from the folder val/
 SPLIT_WORDS = "training|train|validation|valid|val|dev|testing|test|evaluation|eval"
 
 
@@ -43,9 +44,11 @@ class VideoFolder:
     """
 
     boxes: bool = False
+    released: ClassVar[bool] = True
 
     def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
-        """Write `<target>/<split>/<video>/<sample id>.mp4`, `<split>/metadata.jsonl` and README.md, then check them.
+        """Write `<target>/<split>/<video>/<sample id>.mp4`, `<split>/metadata.jsonl` and README.md, and check them;
+        then release.json and checksums, for a folder that is passed on by itself.
 
         Further variants lie beside the main crop and are named in its row, so they load as columns of their own.
         Raises DatasetError when a crop is missing or when rows and files do not match.
@@ -55,15 +58,20 @@ class VideoFolder:
         root = layout.root
         target.mkdir(parents=True, exist_ok=True)
         variants = variant_names(samples)
+        digests: dict[str, str] = {}
         for split in sorted(set(samples["split"].to_pylist())):
             rows = samples.filter(pc.equal(samples["split"], split))
             (target / split).mkdir()
             with (target / split / METADATA).open("wb") as lines:
                 for row in each(rows):
                     line = self._export(row, variants, root, target / split, link)
+                    digests |= {f"{split}/{name}": sha256 for name, sha256 in _files(line, row)}
                     lines.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-        (target / "README.md").write_text(_card(samples, variants), encoding="utf-8")
+        (target / "README.md").write_text(card(samples, variants, read_release(layout)), encoding="utf-8")
         check(samples, target)
+        if layout.release.is_file():
+            shutil.copyfile(layout.release, Layout(target, target).release)
+        write_checksums_of(target, digests)
 
     def _export(
         self, row: dict[str, Any], variants: tuple[str, ...], root: Path, folder: Path, link: str
@@ -81,6 +89,12 @@ class VideoFolder:
             place(root / others[variant], folder / f"{name}.{variant}.mp4", link)
             line[f"{variant}_file_name"] = f"{name}.{variant}.mp4"
         return line | metadata(row, self.boxes)
+
+
+def _files(line: dict[str, Any], row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The files that a line of metadata names, with their digests."""
+    yield line["file_name"], row["sha256"]
+    yield from ((line[f"{v['background']}_file_name"], v["sha256"]) for v in row["variants"])
 
 
 def variant_names(samples: pa.Table) -> tuple[str, ...]:
@@ -148,49 +162,3 @@ def _lines(path: Path) -> Iterator[bytes]:
             yield from lines
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing: run task=export again") from None
-
-
-def _card(samples: pa.Table, variants: tuple[str, ...]) -> str:
-    """The dataset card: a header that tells the Hub and `datasets` the splits, counts, and how to load it."""
-    counts = Counter(samples["split"].to_pylist())
-    header = ["---", "task_categories:", "- video-classification"]
-    if counts:
-        header += ["configs:", "- config_name: default", "  data_files:"]
-        for split in sorted(counts):
-            header += [
-                f"  - split: {json.dumps(HF_SPLITS.get(split, split))}",
-                f"    path: {json.dumps(split + '/**')}",
-            ]
-    names = sorted(set(samples["class"].to_pylist()))
-    trackers = sorted(set(samples["tracker"].to_pylist()))
-    shapes = sorted(set(zip(samples["num_frames"].to_pylist(), samples["size"].to_pylist(), strict=True)))
-    table = [f"| {split} | {HF_SPLITS.get(split, split)} | {count} |" for split, count in sorted(counts.items())]
-    columns = "".join(f", `{name}`" for name in ("video", *variants))[2:]
-    return "\n".join(
-        [
-            *header,
-            "---",
-            "# Object crop videos",
-            "",
-            f"{len(samples)} crop videos, each following one object through one clip"
-            f" ({', '.join(f'{n} frames at {s} x {s} pixels' for n, s in shapes) or 'none'}).",
-            "",
-            f"- Classes (column `label`): {', '.join(json.dumps(n, ensure_ascii=False) for n in names) or 'none'}",
-            f"- Tracker: {', '.join(trackers) or 'none'}",
-            f"- Source videos: {len(set(samples['video'].to_pylist()))}, no video is in two splits unless you said so",
-            "",
-            "| folder | split in `datasets` | videos |",
-            "|---|---|---|",
-            *table,
-            "",
-            "```python",
-            "from datasets import Video, load_dataset",
-            "",
-            'dataset = load_dataset("videofolder", data_dir="path/to/this/folder")',
-            f"# {columns} decode with torchcodec; without it, take the paths instead:",
-            *(f'dataset = dataset.cast_column("{name}", Video(decode=False))' for name in ("video", *variants)),
-            'dataset = dataset.class_encode_column("label")  # class numbers instead of words',
-            "```",
-            "",
-        ]
-    )

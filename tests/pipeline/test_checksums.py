@@ -33,7 +33,9 @@ def test_a_copy_is_whole_and_the_common_tool_says_so_too(layout: Layout, tmp_pat
     copy = tmp_path / "copy"
     shutil.copytree(layout.root, copy)
     verdict = verify(Layout(copy, copy))
-    assert verdict.whole and verdict.listed == 16 * 2 + 3 + 4, "crops and masks, tables, metadata and card"
+    assert verdict.whole and verdict.listed == 16 * 2 + 3 + 4 + 1, (
+        "crops and masks, tables, metadata and card, its list"
+    )
     assert "exports/videofolder/train/metadata.jsonl" in layout.checksums.read_text()
     done = subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "checksums.sha256"], cwd=copy, check=False)
     assert done.returncode == 0
@@ -45,7 +47,7 @@ def test_what_is_missing_changed_or_more_is_named(layout: Layout) -> None:
     crops[1].write_bytes(b"x" + crops[1].read_bytes()[1:])
     (crops[2].parent / "zz.mp4").write_bytes(b"more")
     names = [path.relative_to(layout.root).as_posix() for path in (*crops[:2], crops[2].parent / "zz.mp4")]
-    assert verify(layout) == Verdict(39, (names[0],), (names[1],), (names[2],))
+    assert verify(layout) == Verdict(40, (names[0],), (names[1],), (names[2],))
 
 
 @pytest.mark.parametrize("line", ["hello", f"{'a' * 64}  ../../etc/passwd", f"{'a' * 64}  /etc/passwd"])
@@ -68,7 +70,7 @@ def test_a_build_lists_its_files_and_task_verify_checks_them(
     small = ("filters.size.min_side=8", "clip.num_frames=5", "exports=[videomae]")
     Build(loaded("prompt=cow", "tracker=file", *chosen, *small)).run()
     done = run(capfd, monkeypatch, "task=verify", f"out={out}")
-    assert done.status == 0 and "all 13 files are there and unchanged" in done.text
+    assert done.status == 0 and "all 14 files are there and unchanged" in done.text
     assert not (out / "runs").exists(), "it writes nothing"
     before = (out / "checksums.sha256").stat().st_mtime_ns
     checksums(Layout(out, out / "tracks"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -17,6 +19,7 @@ from pipeline.exports.export import exports
 from pipeline.exports.videofolder import VideoFolder, video_slug
 from pipeline.exports.videomae import VideoMae
 from pipeline.layout import Layout, writing_folder
+from pipeline.loader import decode
 from tests.pipeline.dataset_fixture import FRAMES, PROMPTS, VIDEOS, make_dataset
 
 
@@ -82,6 +85,29 @@ def test_datasets_loads_the_videofolder(source: tuple[pa.Table, Path], tmp_path:
             assert (row["recorded_at"] or None) == (sample["recorded_at"] and sample["recorded_at"] + ".000")
             seen.add(row["sample_id"])
     assert seen == expected.keys()
+
+
+def test_torchcodec_decodes_what_datasets_loads(source: tuple[pa.Table, Path], tmp_path: Path, hf: Any) -> None:
+    """As a user does: no cast, every video column decoded to tensors; the pixels are those of our own loader."""
+    try:
+        pytest.importorskip("torchcodec.decoders")
+    except (RuntimeError, OSError) as error:
+        pytest.skip(f"torchcodec finds no FFmpeg here ({str(error).splitlines()[0]})")
+    samples, root = source
+    VideoFolder().write(samples, at(root), tmp_path / "my vf", "hard")
+    loaded = hf.load_dataset("videofolder", data_dir=str(tmp_path / "my vf"))
+    paths = {row["sample_id"]: row for row in samples.to_pylist()}
+    seen = 0
+    for rows in loaded.values():
+        for row in rows:
+            sample = paths[row["sample_id"]]
+            for column, path in (("video", sample["path"]), ("mask", sample["variants"][0]["path"])):
+                frames = row[column].get_frames_in_range(0, FRAMES).data.numpy().transpose(0, 2, 3, 1)
+                ours = decode(root / path)
+                assert row[column].metadata.num_frames == FRAMES and frames.shape == ours.shape
+                assert np.abs(frames.astype(int) - ours).mean() < 2
+                seen += 1
+    assert seen == 32
 
 
 def test_a_video_called_like_a_split_makes_no_split(tmp_path: Path, hf: Any) -> None:
@@ -198,7 +224,7 @@ def test_video_slug(video: str, slug: str) -> None:
 def test_an_empty_dataset_is_exported(tmp_path: Path) -> None:
     samples = make_dataset(tmp_path / "ds", videos={"a.mp4": "train"}, objects=0)
     VideoFolder().write(samples, at(tmp_path / "ds"), tmp_path / "vf", "hard")
-    assert [p.name for p in (tmp_path / "vf").iterdir()] == ["README.md"]
+    assert {p.name for p in (tmp_path / "vf").iterdir()} == {"README.md", "checksums.sha256"}
     VideoMae().write(samples, at(tmp_path / "ds"), tmp_path / "mae", "hard")
     assert (tmp_path / "mae" / "train.csv").read_bytes() == b""
 
@@ -219,6 +245,29 @@ def test_videomae_lists_read_back_as_the_loaders_do(source: tuple[pa.Table, Path
             sample = expected[Path(path).stem]
             assert (sample["split"], classes[sample["prompt"]]) == (split, int(label))
             assert videomae.count_frames(target / path) == FRAMES
+
+
+@pytest.mark.parametrize("prefix", ["data_root", "absolute"])
+def test_loaders_built_on_decord_read_every_line(source: tuple[pa.Table, Path], tmp_path: Path, prefix: str) -> None:
+    """As VideoMAEv2 (pandas, blank as delimiter, data_root), mmaction2 (split, data_prefix) and SlowFast (rsplit once)
+    do it: the same clips and classes, and frames that decord gets by their numbers in a batch."""
+    decord, pandas = pytest.importorskip("decord"), pytest.importorskip("pandas")
+    samples, made = source
+    home = tmp_path / "cows.v1"
+    shutil.copytree(made, home, ignore=shutil.ignore_patterns("exports", "mae"))
+    target = home / "mae"
+    VideoMae(absolute=prefix == "absolute").write(samples, at(home), target, "hard")
+    expected = {Path(row["path"]).stem: row for row in samples.to_pylist()}
+    for split, count in COUNTS.items():
+        table = pandas.read_csv(target / f"{split}.csv", header=None, delimiter=" ")
+        lines = (target / f"{split}.csv").read_text().splitlines()
+        assert len(table) == len(lines) == count
+        for (path, label), line in zip(table.values, lines, strict=True):
+            assert line.strip().split(" ") == [path, str(label)] == line.rsplit(" ", 1)
+            reader = decord.VideoReader(os.path.join(target, path), num_threads=1)
+            batch = reader.get_batch(list(range(0, FRAMES, 2))).asnumpy()
+            ours = decode(made / expected[Path(path).stem]["path"])[::2]
+            assert batch.shape == ours.shape and np.abs(batch.astype(int) - ours).mean() < 2
 
 
 def test_videomae_writes_an_empty_list_for_an_empty_split(tmp_path: Path) -> None:

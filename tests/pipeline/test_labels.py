@@ -155,7 +155,9 @@ def test_spans_as_boris_writes_them(tmp_path: Path) -> None:
         ("sample_id,colour\nabc,red\n", "needs a column label, it has sample_id"),
         ("sample_id,label\n", "no lines below its header"),
         ("sample_id,label\nabc,lying\nxyz,lying\nuvw,lying\n", r"no such crop in samples\.parquet \(line 3, 4\)"),
-        ("sample_id,label\nabc,\n", r"no label \(line 2\)"),
+        ("sample_id,label\nabc,\ndef,\n", "none of its 2 lines has a label"),
+        ("individual_id,label\nann,\n", r"no label \(line 2\)"),
+        ("individual_id,label\nann,lying\nbert,lying\n", r"no such individual_id in samples\.parquet \(line 2, 3\)"),
         ("sample_id,label\nabc,lying\nabc,standing\n", r"another label for a crop that has one above \(line 3\)"),
         ("video,start_s,end_s,label\na.mp4,0,1,x\n", r"several videos of that name \(line 2\)"),
         ("video,start_s,end_s,label\nc.mp4,0,1,x\n", r"no such video \(line 2\)"),
@@ -171,7 +173,7 @@ def test_a_table_with_mistakes_gives_nothing_and_names_them(text: str, message: 
 
 
 def test_no_file_at_all(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read as a table"):
+    with pytest.raises(ConfigError, match=r"cannot be read \(No such file"):
         read_labels(tmp_path / "none.csv", ROWS)
 
 

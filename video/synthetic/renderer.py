@@ -47,11 +47,12 @@ class Renderer:
         fps: int,
         figures: list[Figure],
         noise: float,
+        herd: type[Herd] = Herd,
     ) -> None:
         place_rng, herd_rng, light_rng, sensor_rng = rng.spawn(4)
         self._width, self._height, self._fps, self._figures = width, height, fps, figures
         self._place: Place = build_place(place_rng, width, height)
-        self._herd = Herd(herd_rng, figures, width, height, fps)
+        self.herd = herd(herd_rng, figures, width, height, fps)
         self._daylight = Daylight(light_rng, seconds, width, height)
         self._sensor = Sensor(sensor_rng, width, height, noise)
         self._sun = float(light_rng.uniform(-0.7, 0.7))
@@ -64,7 +65,7 @@ class Renderer:
             time_s = frame / self._fps
             picture = self._place.empty.copy()
             self._wind(picture, time_s)
-            drawn = [self._figure(walker, time_s) for walker in self._herd.step(time_s)]
+            drawn = [self._figure(walker, time_s) for walker in self.herd.step(time_s)]
             hardness = self._daylight.sun(time_s)
             for patch in drawn:
                 self._shadow(picture, patch, hardness)
@@ -85,7 +86,7 @@ class Renderer:
 
     def _figure(self, walker: Walker, time_s: float) -> _Patch:
         """Draw one individual where it stands, its patch aligned to even pixels."""
-        scale = self._herd.scale(walker.y)
+        scale = self.herd.scale(walker.y)
         ox, oy = foot_offset(scale * walker.figure.size)
         x, y = int(np.floor((walker.x - ox) / 2)) * 2, int(np.floor((walker.y - oy) / 2)) * 2
         rgb, alpha = walker.figure.draw(walker.pose(time_s), scale, (walker.x - x, walker.y - y))
