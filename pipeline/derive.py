@@ -38,7 +38,10 @@ def export(settings: Settings, layout: Layout) -> list[str]:
     if read_state(layout).get("audit") != audited:
         audit.check(read_table(layout.samples, audit.COLUMNS), by_individual)
         write_state(layout, audit=audited)
-    write_release(settings, layout)
+    told = digest(samples, settings.digest, asdict(settings.release))
+    if read_state(layout).get("release") != told or not layout.release.is_file():
+        write_release(settings, layout)
+        write_state(layout, release=told)
     table = None
     written = []
     for name, options in settings.exports.items():

@@ -20,7 +20,6 @@ import orjson
 from pipeline.layout import Layout, write_bytes
 from pipeline.settings import Settings
 from pipeline.tables import read_table
-from pipeline.track_store import TrackStore
 
 PACKAGES = ("clipcrop", "av", "numpy", "opencv-python-headless", "pycocotools", "pyarrow")
 MACHINE = ("videos", "out", "labels", "executor", "shard", "demo", "segment", "outputs", "hub", "task", "release")
@@ -68,6 +67,8 @@ def _tracker(settings: Settings, layout: Layout) -> dict[str, Any]:
     """The tracker's own words when it made the tracks: version, thresholds, and weights by revision or digest."""
     said = None
     if settings.tracker is not None:
+        from pipeline.track_store import TrackStore
+
         said = TrackStore(layout).remembered_identity(settings.tracker_name, settings.tracker)
     return {"name": settings.tracker_name} | dict(said or {})
 
