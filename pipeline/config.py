@@ -30,6 +30,7 @@ from pipeline.settings import (
     HubConfig,
     LinkConfig,
     OutputsConfig,
+    PlanConfig,
     ReleaseConfig,
     SegmentConfig,
     Settings,
@@ -122,6 +123,7 @@ class Config:
     export: ExportConfig = field(default_factory=ExportConfig)  # type: ignore[valid-type]
     executor: Any = MISSING
     shard: ShardConfig = field(default_factory=ShardConfig)
+    plan: PlanConfig = field(default_factory=PlanConfig)
     release: ReleaseConfig = field(default_factory=ReleaseConfig)
     hub: HubConfig = field(default_factory=HubConfig)
     demo: DemoConfig = field(default_factory=DemoConfig)
@@ -205,6 +207,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         labels=Path(config.labels) if config.labels else None,
         executor=config.executor,
         shard=config.shard,
+        plan=config.plan,
         release=config.release,
         hub=config.hub,
         demo=config.demo,

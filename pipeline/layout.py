@@ -159,6 +159,11 @@ class Layout:
     def runs(self) -> Path:
         return self.root / "runs"
 
+    @property
+    def plan(self) -> Path:
+        """What the last trial of task=plan promised."""
+        return self.runs / "plan.json"
+
     def record(self, record_id: str) -> Path:
         return self.records / record_id[:2] / f"{record_id}.json"
 

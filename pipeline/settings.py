@@ -30,7 +30,7 @@ FROM_DATASET = frozenset(
 )  # tasks that start from out/dataset.yaml
 UNDECISIVE = frozenset(
     {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs", "studio"}
-    | {"release", "hub"}
+    | {"release", "hub", "plan"}
 )
 
 
@@ -143,6 +143,21 @@ class HubConfig:
     private: bool = True
     export: str = "videofolder"
     dry: bool = False  # only list what would be uploaded
+
+
+@dataclass
+class PlanConfig:
+    """What task=plan tries out. trial: windows that go through the whole job, 0 for none. price: of an hour of the
+    machine that will do it, in any currency."""
+
+    trial: int = 0
+    price: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.trial < 0:
+            raise ValueError(f"plan.trial must be 0 or more windows, got {self.trial}")
+        if self.price is not None and not 0 <= self.price < math.inf:
+            raise ValueError(f"plan.price must be 0 or more an hour, got {self.price}")
 
 
 @dataclass
@@ -272,6 +287,7 @@ class Settings:
     labels: Path | None
     executor: Any
     shard: ShardConfig
+    plan: PlanConfig
     release: ReleaseConfig
     hub: HubConfig
     demo: DemoConfig
