@@ -13,6 +13,7 @@ from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord
 from pipeline.settings import SPLITS, Settings
+from pipeline.status import clock
 from pipeline.trial import trial
 from video.spread import Spread
 
@@ -32,9 +33,9 @@ def plan(settings: Settings) -> tuple[int, str]:
     stored = {key for key in keys if build.store.has(key)}
     again = _tracked_again(build, jobs, stored)
     frames = sum(len(w.positions) for job in jobs for w in job.chunk.windows)
-    hours = sum(video.duration for video in footage.videos) / 3600
+    length = clock(sum(video.duration for video in footage.videos))
     rows = [
-        ("videos", f"{len(footage.videos)} ({hours:.2f} hours)"),
+        ("videos", f"{len(footage.videos)} ({length} in all)"),
         ("cannot be used", str(len(footage.failures))),
         ("duplicates", str(len(footage.duplicates))),
         ("clips", f"{footage.clips} of {settings.clip.num_frames} frames"),

@@ -155,6 +155,6 @@ def _dataset(layout: Layout, runs: list[Status]) -> Iterator[str]:
         crops = counts["crops"]
     promised = Trial.read(layout.plan)
     if promised is not None:
-        hours = sum(run.seconds.get("track", 0.0) for run in runs) / 3600
-        so_far = f"{hours:,.1f} hours" if crops is None else f"{crops:,} crops, {hours:,.1f} hours"
-        yield f"planned: {promised.crops.text()} crops, {promised.hours.text(1)} hours of tracking; so far {so_far}"
+        took = clock(sum(run.seconds.get("track", 0.0) for run in runs))
+        so_far = took if crops is None else f"{crops:,} crops, {took}"
+        yield f"planned: {promised.crops.text()} crops, {promised.duration} of tracking; so far {so_far}"

@@ -41,6 +41,9 @@ class Estimate:
         spread = statistics.stdev(each) if len(each) > 1 else 0.0
         return cls(times * statistics.fmean(each), times * 2 * spread / math.sqrt(len(each)))
 
+    def times(self, factor: float) -> Estimate:
+        return Estimate(self.mean * factor, self.error * factor)
+
     def text(self, decimals: int = 0) -> str:
         band = f" ± {self.error:,.{decimals}f}" if self.error else ""
         return f"{self.mean:,.{decimals}f}{band}"
@@ -64,6 +67,16 @@ class Trial:
     memory_gib: float
     gpu: bool
 
+    @property
+    def duration(self) -> str:
+        """Of tracking, in hours or minutes."""
+        return f"{self.hours.text(1)} hours" if self.hours.mean >= 1 else f"{self.hours.times(60).text(1)} minutes"
+
+    @property
+    def disk(self) -> str:
+        """Of crops and tracks, in GiB or MiB."""
+        return f"{self.gib.text(1)} GiB" if self.gib.mean >= 1 else f"{self.gib.times(1024).text(1)} MiB"
+
     def rows(self, price: float | None) -> list[tuple[str, str]]:
         """As lines of the plan. price: of an hour of the machine."""
         failed = f", {self.failed} failed" if self.failed else ""
@@ -71,13 +84,12 @@ class Trial:
             ("tried", f"{self.windows} windows of {self.videos} videos{failed}; ready after {self.load_s:.0f} s"),
             ("objects", f"{self.objects.text(1)} a clip"),
             ("crops", self.crops.text()),
-            ("tracking", f"{self.hours.text(1)} hours with one worker"),
-            ("disk", f"{self.gib.text(2)} GiB of crops and tracks"),
+            ("tracking", f"{self.duration} with one worker"),
+            ("disk", f"{self.disk} of crops and tracks"),
             ("memory", f"{self.memory_gib:.1f} GiB at most, of the {'GPU' if self.gpu else 'process'}"),
         ]
         if price is not None:
-            cost = Estimate(self.hours.mean * price, self.hours.error * price)
-            rows.append(("price", f"{cost.text(2)} at {price:g} an hour"))
+            rows.append(("price", f"{self.hours.times(price).text(2)} at {price:g} an hour"))
         return rows
 
     def write(self, path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_trial_tells_what_a_build_then_makes(footage: Path, tmp_path: Path, go
     crops = sum(path.stat().st_size for path in (tmp_path / "out" / "crops").rglob("*.mp4"))
     assert promised.gib.mean * 2**30 == pytest.approx(crops, rel=0.5), "and the tracks"
     told = go("task=status", f"out={tmp_path}/out").text
-    assert f"planned: {promised.crops.text()} crops, " in told and f"so far {made} crops, 0.0 hours" in told
+    assert f"planned: {promised.crops.text()} crops, " in told and f"so far {made} crops, 0:00:" in told
 
 
 def test_windows_that_fail_are_said(footage: Path, tmp_path: Path, go: Callable[..., Done]) -> None:
