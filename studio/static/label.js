@@ -251,6 +251,13 @@ async function onwards(started) {
 function remember(entry) {
   history.push(entry);
   if (history.length > 500) history.shift();
+  keepHistory();
+}
+
+/** What can be undone outlives a reload of the page. */
+function keepHistory() {
+  const ready = history.filter((entry) => entry.before && entry.before.length <= 50).slice(-200);
+  try { sessionStorage.setItem(`studio-history-${facts.name}`, JSON.stringify(ready)); } catch { /* it is only kept in the page */ }
 }
 
 async function undo() {
@@ -260,9 +267,17 @@ async function undo() {
   outbox.send("/dataset/labels", () => (entry.before?.length ? { words: entry.before, author } : null), (answer) => { counted(answer); mark(); });
   if (entry.before) everywhere(entry.before);
   times.pop();
+  keepHistory();
   const place = pages.findIndex((each) => each.some((sample) => sample.sample_id === entry.ids[0]));
-  if (place < 0) return toast("Undone; the crop is further back.");
-  here = place;
+  if (place < 0) {
+    try {
+      const sample = await ask("GET", `/dataset/samples/${encodeURIComponent(entry.ids[0])}`);
+      pages.splice(Math.max(0, here), 0, [{ ...sample, ...entry.before?.find((word) => word.sample_id === sample.sample_id) }]);
+      here = Math.max(0, here);
+    } catch (error) {
+      return complain(error);
+    }
+  } else here = place;
   at = page().findIndex((sample) => sample.sample_id === entry.ids[0]);
   chosen.clear();
   show();
@@ -460,6 +475,7 @@ function tick() {
 try {
   [facts, classes] = await Promise.all([ask("GET", "/dataset"), ask("GET", "/dataset/classes")]);
   document.title = `Label ${facts.name} – studio`;
+  try { history = JSON.parse(sessionStorage.getItem(`studio-history-${facts.name}`)) ?? []; } catch { history = []; }
   const names = orderNames(facts);
   if (!names[order]) order = "time";
   $("#order").append(...Object.entries(names).map(([value, text]) => el("option", { value, text, selected: value === order })));

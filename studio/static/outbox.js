@@ -4,6 +4,7 @@ import { ask, complain, kept } from "/static/common.js";
 const KEY = "studio-outbox";
 const AGAIN_MS = 1000;
 const LATER = new Set([0, 401, 429, 500, 502, 503, 504, 507]);  // the fault may pass
+const TRIES = 3;  // of what the studio itself fails at; it must not hold up all that comes after it
 
 export class Outbox {
   /** onChange(waiting, error): how many wait, and the fault that stops them or null. */
@@ -39,7 +40,8 @@ export class Outbox {
         this.jobs.shift();
         this.onChange(this.jobs.length, null);
       } catch (error) {
-        if (LATER.has(error.status)) {
+        job.failed = (job.failed ?? 0) + (error.status === 500 ? 1 : 0);
+        if (LATER.has(error.status) && job.failed < TRIES) {
           this.onChange(this.jobs.length, error);
           await new Promise((on) => setTimeout(on, AGAIN_MS));
         } else {
