@@ -20,6 +20,7 @@ export class Outbox {
   send(path, body, done = () => {}) {
     this.jobs.push({ path, body, done });
     this.#keep();
+    if (!this.busy) this.onChange(this.jobs.length, null);
     this.#work();
   }
 
