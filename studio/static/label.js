@@ -51,7 +51,7 @@ function show() {
     const film = reel.of(sample);
     const cell = el("button", { class: "cell", "data-id": sample.sample_id, onclick: (event) => pressed(n, event) }, film, el("span", { class: "tag" }));
     film.onerror = () => { if (!$(".missing", cell)) cell.append(el("span", { class: "missing", text: "this crop cannot be played" })); };
-    film.currentTime = 0;
+    if (film.currentTime > 0) film.currentTime = 0;  // even a seek to where it is takes time
     if (playing) film.play().catch(() => {});
     return cell;
   }));
@@ -243,9 +243,15 @@ async function onwards(started) {
     return mark();
   }
   await next();
-  const shown = video();
+  timed(video(), started);
+}
+
+/** Note how long it took from a key until the crop was on the screen: a loaded video is painted with the next frame. */
+function timed(film, started) {
+  if (!film) return;
   const seen = () => performance.measure("key to crop", { start: started, end: performance.now() });
-  if (shown?.requestVideoFrameCallback) shown.requestVideoFrameCallback(seen);
+  if (film.readyState >= 2) requestAnimationFrame(() => requestAnimationFrame(seen));
+  else film.requestVideoFrameCallback?.(seen);
 }
 
 function remember(entry) {

@@ -15,7 +15,7 @@ import requests
 
 from benchmarks.synthetic_dataset import synthetic_dataset
 from pipeline.errors import ConfigError, DatasetError
-from pipeline.labels import LabelStore, apply
+from pipeline.labels import COLUMNS, LabelStore, apply, match
 from pipeline.layout import Layout
 from pipeline.studio_config import StudioConfig
 from pipeline.tables import read_table
@@ -84,6 +84,9 @@ def test_a_restart_finds_everything_as_it_was(studio: Served, layout: Layout) ->
     say(studio, names[3], unsure=True)
     say(studio, names[0], label="standing", comment="after all")
     shown = found(studio, limit=200)
+    labels = LabelStore(layout).read()  # matched here near labels only, there everywhere
+    _, said = Dataset(layout, StudioConfig()).current()
+    assert said.given.tolist() == match(labels, read_table(layout.samples, list(COLUMNS)).to_pylist()).given
     with serving(layout.root.parent / "again", dataset=layout.root) as again:
         assert found(again, limit=200) == shown
         assert again.ask("GET", "/dataset")["labelled"] == 3
@@ -251,7 +254,7 @@ def test_what_others_change_is_seen(studio: Served, layout: Layout, tmp_path: Pa
     assert found(studio)["total"] == COUNT + 5
 
 
-def test_a_full_disk_is_said_and_nothing_is_taken_for_said(
+def test_a_full_disk_is_said_and_the_next_try_counts(
     studio: Served, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = ids(studio)[0]
