@@ -214,6 +214,8 @@ def test_only_files_of_the_dataset_are_sent(studio: Served, layout: Layout) -> N
     [
         ("/dataset/labels", {"words": [{"sample_id": "nobody", "label": "x"}]}, 404, "no crop 'nobody'"),
         ("/dataset/labels", {"words": []}, 422, "words"),
+        ("/dataset/labels", {"words": [{"sample_id": "a", "label": "../x\n"}]}, 422, "printed characters"),
+        ("/dataset/labels/many", {"of": "individual", "sample_id": "a", "label": " x"}, 422, "printed characters"),
         ("/dataset/labels", {"words": [{"sample_id": "a", "label": "x", "unsure": True}]}, 422, "not both"),
         ("/dataset/labels", {"words": [{"sample_id": "a", "lable": "x"}]}, 422, "lable"),
         ("/dataset/labels/many", {"of": "everything", "sample_id": "a"}, 422, "needs start_s and end_s"),

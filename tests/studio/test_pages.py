@@ -247,9 +247,10 @@ def test_pictures_of_the_pages(chromium: Any, tmp_path: Path, demo: Path | None,
     whole = "#%7B%22figures%22%3A%7B%22visible_share%22%3A%7B%22least%22%3A0.99%7D%7D%7D"
     with serving(tmp_path / "studio", dataset=layout.root, classes=[*CLASSES, "feeding"]) as served:
         with page(chromium, color_scheme="light") as tab:
+            tab.set_viewport_size({"width": 1180, "height": 700})
             tab.goto(f"{served.address}/label{whole}")
             tab.wait_for_selector(SHOWN)
-            press(tab, "1", "2", "3", "2", "4", "2", "ArrowLeft", "ArrowLeft", "ArrowLeft")
+            press(tab, "1", "2", "3", "2", "4", "2", "ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowLeft")
             saved(tab)
             tab.wait_for_timeout(600)
             tab.screenshot(path=pictures / "studio_label.png")
