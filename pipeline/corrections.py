@@ -83,7 +83,7 @@ class Corrections:
     def save(self, path: Path) -> None:
         """Write the file atomically; `load` gives the same back."""
         head = {"video": self.video} | ({"fingerprint": self.fingerprint} if self.fingerprint else {})
-        document = head | {"corrections": [_written(entry) for entry in self.entries]}
+        document = head | {"corrections": [written(entry) for entry in self.entries]}
         write_bytes(path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
     @classmethod
@@ -101,18 +101,20 @@ class Corrections:
         for key in ("video", "fingerprint"):
             if not isinstance(raw.get(key), str | None):
                 raise ConfigError(f"{path}: {key} must be a text, got {raw[key]!r}")
-        entries = tuple(_read(entry, f"{path}: corrections[{n}]") for n, entry in enumerate(raw["corrections"]))
+        entries = tuple(read_entry(entry, f"{path}: corrections[{n}]") for n, entry in enumerate(raw["corrections"]))
         return cls(raw.get("video") or path.name.removesuffix(".json"), entries, raw.get("fingerprint"), str(path))
 
 
-def _written(entry: Correction) -> dict[str, Any]:
+def written(entry: Correction) -> dict[str, Any]:
+    """An entry as it stands in a file."""
     given = asdict(entry)
     given = {"do": given.pop("do"), "frame": given.pop("frame"), "object": given.pop("object_id"), **given}
     raw = {key: value for key, value in given.items() if value not in (None, ()) and key != "other"}
     return raw | ({OTHER[entry.do]: entry.other} if entry.do in OTHER else {})
 
 
-def _read(raw: Any, where: str) -> Correction:
+def read_entry(raw: Any, where: str) -> Correction:
+    """An entry from a file. where: what messages call it. Raises ConfigError."""
     if not isinstance(raw, Mapping):
         raise ConfigError(
             f'{where} must be an object such as {{"do": "remove", "frame": 120, "object": 3}}, got {raw!r}'

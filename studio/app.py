@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -20,6 +21,8 @@ from sam.errors import TrackerError, TrackerUnavailable, TrackingFailed, Unknown
 from sam.memory import OutOfMemory
 from sam.tracker import Tracker
 from studio.api import router
+from studio.correct_api import router as correct_router
+from studio.correcting import Correcting
 from studio.errors import Cancelled, StudioError
 from studio.guard import Guard
 from studio.rooms import Rooms
@@ -42,13 +45,18 @@ STATUSES: dict[type[Exception], int] = {
 
 
 def create_app(
-    options: StudioConfig, tracker: Tracker, reader: str = "pyav", encode: EncodeConfig | None = None
+    options: StudioConfig,
+    tracker: Tracker,
+    reader: str = "pyav",
+    encode: EncodeConfig | None = None,
+    dataset: Path | None = None,
 ) -> FastAPI:
     """The application. It loads the tracker when it starts, and frees it when it ends; sessions stay on disk.
 
     Other pages are routers that find the sessions under `request.app.state.rooms`.
     """
     rooms = Rooms(options, tracker, reader, encode or EncodeConfig())
+    correcting = None if dataset is None else Correcting(dataset, Path(options.folder), options.jpeg_quality, tracker)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,6 +64,8 @@ def create_app(
         try:
             yield
         finally:
+            if correcting is not None:
+                await asyncio.to_thread(correcting.stop)
             await asyncio.to_thread(rooms.stop)
 
     app = FastAPI(
@@ -68,6 +78,9 @@ def create_app(
     )
     app.state.rooms = rooms
     app.include_router(router)
+    if correcting is not None:
+        app.state.correcting = correcting
+        app.include_router(correct_router)
     _explain_errors(app)
     app.add_middleware(
         CORSMiddleware,

@@ -51,10 +51,12 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, tracker: Tracker | None = None, **options: Any) -> Iterator[Served]:
-    """A studio that works in a folder, on loopback."""
+def serving(
+    folder: Path, tracker: Tracker | None = None, dataset: Path | None = None, **options: Any
+) -> Iterator[Served]:
+    """A studio that works in a folder, on loopback; with a dataset or without."""
     made = StudioConfig(folder=str(folder), port=0, **options)
-    app = create_app(made, tracker or GrabcutConfig().build(), encode=EncodeConfig(preset="ultrafast"))
+    app = create_app(made, tracker or GrabcutConfig().build(), encode=EncodeConfig(preset="ultrafast"), dataset=dataset)
     config = uvicorn.Config(
         app, host="127.0.0.1", port=0, log_level="error", lifespan="on", timeout_graceful_shutdown=2
     )
