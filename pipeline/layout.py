@@ -99,6 +99,11 @@ class Layout:
         return self.root / "corrections"
 
     @property
+    def label_classes(self) -> Path:
+        """The classes a labeller chooses from, and their keys."""
+        return self.root / "label_classes.json"
+
+    @property
     def checksums(self) -> Path:
         return self.root / "checksums.sha256"
 

@@ -55,11 +55,13 @@ Index = Annotated[int, Path(description="source frame, from 0")]
 
 
 @router.get("/health")
-def health(rooms: InRooms) -> bodies.Health:
+def health(request: Request, rooms: InRooms) -> bodies.Health:
     """Whether the server and its model thread live."""
     if not rooms.model.alive:
         raise StudioError(503, "the model thread has ended: restart the studio")
-    return bodies.Health(status="ok", tracker=rooms.model.tracker.name, sessions=len(rooms.all()))
+    dataset = request.app.state.dataset
+    named = None if dataset is None else dataset.layout.root.name
+    return bodies.Health(status="ok", tracker=rooms.model.tracker.name, sessions=len(rooms.all()), dataset=named)
 
 
 _UPLOAD = {

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,16 +14,20 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from pipeline.errors import DiskError
+from pipeline.errors import ConfigError, DatasetError, DiskError
 from pipeline.studio_config import StudioConfig
 from sam.errors import TrackerError, TrackerUnavailable, TrackingFailed, UnknownPrompt, WrongPrompt
 from sam.memory import OutOfMemory
 from sam.tracker import Tracker
 from studio.api import router
+from studio.browse_api import router as browse_router
 from studio.correct_api import router as correct_router
 from studio.correcting import Correcting
+from studio.dataset import Dataset
 from studio.errors import Cancelled, StudioError
 from studio.guard import Guard
+from studio.label_api import router as label_router
+from studio.pages import add_pages
 from studio.rooms import Rooms
 from video.encoder import EncodeConfig
 from video.errors import UnreadableVideo
@@ -40,6 +43,8 @@ STATUSES: dict[type[Exception], int] = {
     TrackerError: 500,
     UnreadableVideo: 422,
     DiskError: 507,
+    DatasetError: 503,
+    ConfigError: 503,
     Cancelled: 409,
 }
 
@@ -49,14 +54,15 @@ def create_app(
     tracker: Tracker,
     reader: str = "pyav",
     encode: EncodeConfig | None = None,
-    dataset: Path | None = None,
+    dataset: Dataset | None = None,
 ) -> FastAPI:
     """The application. It loads the tracker when it starts, and frees it when it ends; sessions stay on disk.
 
-    Other pages are routers that find the sessions under `request.app.state.rooms`.
+    Other pages are routers that find the sessions under `request.app.state.rooms`, and the dataset under
+    `request.app.state.dataset`. Without a dataset there is only what serves single videos.
     """
     rooms = Rooms(options, tracker, reader, encode or EncodeConfig())
-    correcting = None if dataset is None else Correcting(dataset, Path(options.folder), options.jpeg_quality, tracker)
+    correcting = None if dataset is None else Correcting(dataset.layout.root, options, tracker)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -77,10 +83,14 @@ def create_app(
         redoc_url=None,
     )
     app.state.rooms = rooms
+    app.state.dataset = dataset
     app.include_router(router)
-    if correcting is not None:
+    if dataset is not None:
         app.state.correcting = correcting
+        app.include_router(browse_router)
+        app.include_router(label_router)
         app.include_router(correct_router)
+    add_pages(app)
     _explain_errors(app)
     app.add_middleware(
         CORSMiddleware,

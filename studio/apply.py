@@ -12,7 +12,7 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +64,8 @@ class Progress:
 class Applying:
     """One build at a time. folder: where its output is kept. ended: called when one is over, in its own thread."""
 
-    def __init__(self, layout: Layout, folder: Path, ended: Any) -> None:
-        self._layout = layout
+    def __init__(self, out: Path, folder: Path, ended: Callable[[], None]) -> None:
+        self._layout = Layout(out, out / "tracks")
         self._log = folder / "apply.log"
         self._ended = ended
         self._lock = threading.Lock()

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from pipeline.corrections import CLICKS, OTHER, written
+from pipeline.studio_config import StudioConfig
 from pipeline.tables import read_table
 from pipeline.track_store import WindowTracks
 from sam.tracker import DialogueTracker, Tracker
@@ -26,13 +27,13 @@ from video.types import digest
 
 
 class Correcting:
-    """See the module docstring. folder: where the output of builds is kept. tracker: which shows what clicks do."""
+    """See the module docstring. out: the dataset. tracker: which shows what clicks do."""
 
-    def __init__(self, out: Path, folder: Path, quality: int, tracker: Tracker) -> None:
+    def __init__(self, out: Path, options: StudioConfig, tracker: Tracker) -> None:
         self.windows = Windows(out)
         self.edits = Edits(self.windows)
-        self.pictures = WindowPictures(self.windows.reader, quality)
-        self.applying = Applying(self.windows.layout, folder, self.windows.refresh)
+        self.pictures = WindowPictures(self.windows, options.jpeg_quality)
+        self.applying = Applying(out, Path(options.folder), self.windows.refresh)
         self._tracker = tracker
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ import cv2
 
 from pipeline.source_frames import SourceFrames
 from studio.errors import StudioError
-from studio.windows import Place
+from studio.windows import Place, Windows
 from video.errors import VideoError
 
 SIDES = (480, 960, 1440, 1920)  # the longer side; what is asked for is rounded up to one of them
@@ -21,8 +21,8 @@ OPEN = 2  # windows whose decoded frames stay in memory
 class WindowPictures:
     """See the module docstring; may be used from several threads. quality: of JPEG, 1 to 100."""
 
-    def __init__(self, reader: str, quality: int) -> None:
-        self._reader = reader
+    def __init__(self, windows: Windows, quality: int) -> None:
+        self._windows = windows
         self._quality = quality
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
@@ -37,7 +37,7 @@ class WindowPictures:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-            opened = self._open.setdefault((place.window.id, side), _Opened(place, self._reader, side))
+            opened = self._open.setdefault((place.window.id, side), _Opened(place, self._windows.reader, side))
             self._open.move_to_end((place.window.id, side))
             old = [self._open.popitem(last=False)[1] for _ in range(max(0, len(self._open) - OPEN))]
         for each in old:

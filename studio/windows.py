@@ -53,28 +53,42 @@ class Seen:
 class Windows:
     """See the module docstring; may be used from several threads. out: the dataset's folder.
 
-    Raises ConfigError when there is no dataset, or one whose settings this version cannot read.
+    Its settings are read when they are first needed; StudioError (404) when there are none that this version can read.
     """
 
     def __init__(self, out: Path) -> None:
         self.out = out
         self._lock = threading.RLock()
-        self._settings = of_dataset(out, "crop")
-        self.layout = Layout(out, self._settings.tracks)
+        self._made_with: Settings | None = None
         self._seen: Seen | None = None
         self._doubts: tuple[object, dict[str, Doubts]] | None = None
         self._jobs: OrderedDict[str, dict[str, Job]] = OrderedDict()
         self._stored: OrderedDict[tuple[str, ...], Stored] = OrderedDict()
 
     @property
+    def settings(self) -> Settings:
+        """What the dataset was built with."""
+        with self._lock:
+            if self._made_with is None:
+                try:
+                    self._made_with = of_dataset(self.out, "crop")
+                except ConfigError as error:
+                    raise StudioError(404, f"nothing can be corrected here: {error}") from error
+            return self._made_with
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.out, self.settings.tracks)
+
+    @property
     def corrections(self) -> Path:
         """The folder or file of the dataset's corrections; it may not exist yet."""
-        return self._settings.corrections or self.layout.corrections
+        return self.settings.corrections or self.layout.corrections
 
     @property
     def reader(self) -> str:
         """What decodes its videos."""
-        return self._settings.reader
+        return self.settings.reader
 
     def file_of(self, video: Video) -> Path:
         """The corrections file of one video."""
@@ -83,9 +97,8 @@ class Windows:
 
     def refresh(self) -> None:
         """Forget what was read: the dataset was built anew."""
-        settings = of_dataset(self.out, "crop")
         with self._lock:
-            self._settings, self._seen, self._doubts = settings, None, None
+            self._made_with = self._seen = self._doubts = None
             self._jobs.clear()
             self._stored.clear()
 
@@ -104,7 +117,7 @@ class Windows:
 
     def _look(self) -> Seen:
         try:
-            footage = survey(self._settings, Ledger(self.layout))
+            footage = survey(self.settings, Ledger(self.layout))
         except (VideoError, ConfigError, OSError) as error:
             raise StudioError(404, f"the source videos of {self.out} are not at hand: {error}") from error
         places = {
@@ -112,7 +125,7 @@ class Windows:
             for chunk in footage.chunks
             for window in chunk.windows
         }
-        return Seen(self._settings, footage, places)
+        return Seen(self.settings, footage, places)
 
     def find(self, identity: str) -> Place:
         """A window by its id. Raises StudioError (404)."""
@@ -194,7 +207,7 @@ class Windows:
     def _read(self, job: Job) -> Stored:
         key = job.track_keys + job.base_keys
         if key not in self._stored:
-            self._stored[key] = Stored(self._settings, TrackStore(self.layout), job)
+            self._stored[key] = Stored(self.settings, TrackStore(self.layout), job)
             while len(self._stored) > CHUNKS_HELD:
                 self._stored.popitem(last=False)
         self._stored.move_to_end(key)
@@ -203,6 +216,6 @@ class Windows:
     def _untracked(self, place: Place) -> StudioError:
         return StudioError(
             404,
-            f"there are no stored tracks of this part of {place.video.name} in {self._settings.tracks}: build the "
+            f"there are no stored tracks of this part of {place.video.name} in {self.settings.tracks}: build the "
             "dataset with tracks.keep=true, or to its end",
         )
