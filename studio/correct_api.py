@@ -105,7 +105,10 @@ def window_crop(
 @router.post("/windows/{window}/corrections", status_code=201, responses=refusals(404, 409, 507))
 def correct(dataset: In, place: InWindow, body: bodies.Correct) -> bodies.Entry:
     """Write a correction. It is on disk when this is answered; the crops follow with the next build."""
-    entry = dataset.edits.add(place, body.prompt, raw_entry(body), body.author)
+    there = None if body.at_window is None else dataset.windows.find(body.at_window)
+    if there is not None and body.at is None:
+        body = body.model_copy(update={"at": int(dataset.windows.tracks(there)[0][0].indices[0])})
+    entry = dataset.edits.add(place, body.prompt, raw_entry(body), body.author, there)
     return bodies.Entry(id=key_of(entry), entry=written(entry))
 
 

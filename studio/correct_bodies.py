@@ -19,12 +19,15 @@ Masks = list[tuple[int, int, int, int, int, str]]  # session frame, x0, y0, x1, 
 
 class Correct(Body):
     """One correction. frame: source frame that is tracked. other: of merge (into it) and swap; of split and add a
-    number that is free is chosen."""
+    number that is free is chosen. same and different are about `other` in the window `at_window`; at: a frame there,
+    its first unless said."""
 
-    do: Literal["remove", "merge", "swap", "split", "refine", "add"]
+    do: Literal["remove", "merge", "swap", "split", "refine", "add", "same", "different"]
     frame: Number
     object: Number | None = None
     other: Number | None = None
+    at: Number | None = None
+    at_window: Text | None = None
     prompt: Text | None = None
     points: Points = Field(default_factory=list)
     labels: Labels = Field(default_factory=list)
@@ -84,6 +87,20 @@ class Crop(BaseModel):
     reason: str | None
 
 
+class LinkLine(BaseModel):
+    """An object of a window and one of another that may be the same individual. start_s: of the other window."""
+
+    object: int
+    prompt: str
+    other: int
+    other_prompt: str
+    window: str
+    start_s: float
+    by: str
+    score: float
+    state: str
+
+
 class ClickState(BaseModel):
     """write: whether the dataset's tracker follows clicks. show: whether the studio's does. why: if not, the reason."""
 
@@ -113,6 +130,7 @@ class WindowInfo(BaseModel):
     clicks: ClickState
     corrections: list[Entry]
     crops: list[Crop]
+    links: list[LinkLine]
     stamp: str
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from pipeline.corrections import CLICKS, OTHER, written
+from pipeline.corrections import CLICKS, OTHER, SAID, written
 from pipeline.studio_config import StudioConfig
 from pipeline.tables import read_table
 from pipeline.track_store import WindowTracks
@@ -102,6 +102,7 @@ class Correcting:
             clicks=self._clicks(),
             corrections=[bodies.Entry(id=key_of(entry), entry=written(entry)) for entry in entries],
             crops=self._crops(place),
+            links=self._links(place),
             stamp=digest("window", job.record_id, [key_of(entry) for entry in entries]),
         )
 
@@ -120,6 +121,47 @@ class Correcting:
                 for track in window.tracks
             ]
         )
+
+    def _links(self, place: Place) -> list[bodies.LinkLine]:
+        """The links of a window's objects to other windows, the doubtful first."""
+        layout, seen = self.windows.layout, self.windows.seen()
+        if not layout.links.is_file():
+            return []
+        table = read_table(layout.links)
+        rows = table.filter(pc.equal(table["video"], place.video.name)).to_pylist()
+        columns = ["sample_id", "clip_id", "object_id", "prompt"]
+        objects: dict[str, tuple[str, int, str]] = {}
+        windows = {
+            clip.id: name
+            for name, each in seen.places.items()
+            if each.video.name == place.video.name
+            for clip in each.window.clips
+        }
+        for path in (layout.samples, layout.rejected):
+            table = read_table(path, ["video", *columns])
+            for row in table.filter(pc.equal(table["video"], place.video.name)).to_pylist():
+                if row["clip_id"] in windows and row["sample_id"] is not None:
+                    objects[row["sample_id"]] = windows[row["clip_id"]], row["object_id"], row["prompt"]
+        found = []
+        for row in rows:
+            ends = [objects.get(row["first_sample"]), objects.get(row["second_sample"])]
+            for here, there in (ends, ends[::-1]):
+                if here is not None and there is not None and here[0] == place.window.id != there[0]:
+                    start = place.chunk.grid.seconds(seen.places[there[0]].window.clips[0].start, place.video)
+                    found.append(
+                        bodies.LinkLine(
+                            object=here[1],
+                            prompt=here[2],
+                            other=there[1],
+                            other_prompt=there[2],
+                            window=there[0],
+                            start_s=start,
+                            by=row["by"],
+                            score=row["score"],
+                            state=row["state"],
+                        )
+                    )
+        return sorted(found, key=lambda line: (line.state != "open", line.start_s, line.object))
 
     def crop_file(self, place: Place, sample: str) -> Path:
         """The video of a crop of a window. Raises StudioError (404)."""
@@ -188,6 +230,12 @@ def raw_entry(body: bodies.Correct) -> dict[str, Any]:
             raise StudioError(422, f"other: {body.do} needs a second object")
     elif body.other is not None:
         raise StudioError(422, f"other: {body.do} has no second object")
+    if body.do in SAID:
+        if body.at is None or body.at_window is None:
+            raise StudioError(422, f"at_window: {body.do} needs the window of the other object")
+        raw["at"] = body.at
+    elif body.at is not None or body.at_window is not None:
+        raise StudioError(422, f"at, at_window: {body.do} is about one window")
     places: Mapping[str, Any] = {"points": body.points, "labels": body.labels, "box": body.box}
     given = {key: value for key, value in places.items() if value}
     if given and body.do not in CLICKS:

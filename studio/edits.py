@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from pipeline.corrected_windows import Touched, check_clicks, windows_touched
+from pipeline.corrected_windows import Said, Touched, check_clicks, said_in, windows_touched
 from pipeline.correcting import Corrector
-from pipeline.corrections import CLICKS, OTHER, Correction, Corrections, read_entry
+from pipeline.corrections import CLICKS, OTHER, SAID, Correction, Corrections, read_entry
 from pipeline.errors import ConfigError
 from pipeline.layout import disk_errors
 from pipeline.track_store import WindowTracks
@@ -43,17 +43,26 @@ class Edits:
         """The corrections of one window, in the order in which they are applied."""
         given = self._load(place)
         touched = self._touched(given, place)
-        return [entry for windows in touched.values() for _, entry in windows.get(place.window.id, ())]
+        edits = [entry for windows in touched.values() for _, entry in windows.get(place.window.id, ())]
+        mine = [*edits, *(entry for _, entry in self._words(given, place))]
+        return sorted(mine, key=given.entries.index)
 
     def counts(self, place: Place) -> Counter[str]:
         """How many corrections each window of a window's video has, by window id."""
-        touched = self._touched(self._load(place), place)
-        return Counter(name for windows in touched.values() for name, entries in windows.items() for _ in entries)
+        given = self._load(place)
+        touched = self._touched(given, place)
+        found = Counter(name for windows in touched.values() for name, entries in windows.items() for _ in entries)
+        for word in said_in(given, self._chunks(place), place.prompts):
+            found.update((word.first[0], word.second[0]))
+        return found
 
-    def add(self, place: Place, prompt: str | None, raw: Mapping[str, Any], author: str) -> Correction:
+    def add(
+        self, place: Place, prompt: str | None, raw: Mapping[str, Any], author: str, there: Place | None = None
+    ) -> Correction:
         """Write one more correction of a window; a number that is wanted free is chosen unless it is said.
 
-        prompt: whose object it is; None where the video has one. Raises StudioError when it does not fit.
+        prompt: whose object it is; None where the video has one. there: the window of the other object, for a word
+        about individuals. Raises StudioError when it does not fit.
         """
         base = self._windows.base(place)
         with self._writing(place):
@@ -64,11 +73,11 @@ class Edits:
             if len(place.prompts) > 1:
                 whole["prompt"] = prompt
             p = self._prompt_number(place, prompt)
-            there = [entry for _, entry in mine[place.prompts[p]].get(place.window.id, ())]
+            before = [entry for _, entry in mine[place.prompts[p]].get(place.window.id, ())]
             for key in _free_keys(whole):
-                whole.setdefault(key, _free(base[p], there))
+                whole.setdefault(key, _free(base[p], before))
             try:
-                entry = self._in_window(read_entry(whole, "this correction"), given, place)
+                entry = self._in_window(read_entry(whole, "this correction"), given, place, there)
                 after = replace(given, entries=(*given.entries, entry))
                 touched = windows_touched(after, self._chunks(place), place.prompts)
                 settings = self._windows.seen().settings
@@ -80,7 +89,10 @@ class Edits:
                 )
             except ConfigError as error:
                 raise StudioError(422, str(error)) from error
-            self._check_fit(place, base, touched, 422, "")
+            self._check_fit(place, base, touched, 422, "", self._words(after, place))
+            if there is not None:
+                base = self._windows.base(there)
+                self._check_fit(there, base, touched, 422, "", self._words(after, there))
             after.save(self._windows.file_of(place.video))
         self._windows.changed(place.video)
         return entry
@@ -90,18 +102,15 @@ class Edits:
         base = self._windows.base(place)
         with self._writing(place):
             given = self._load(place)
-            mine = {
-                key_of(entry): entry
-                for windows in self._touched(given, place).values()
-                for _, entry in windows.get(place.window.id, ())
-            }
+            mine = {key_of(entry): entry for entry in self.of(place)}
             if identity not in mine:
                 raise StudioError(404, f"there is no correction {identity[:64]!r} in this window")
             entry = mine[identity]
             at = given.entries.index(entry)
             after = replace(given, entries=given.entries[:at] + given.entries[at + 1 :])
             touched = windows_touched(after, self._chunks(place), place.prompts)
-            self._check_fit(place, base, touched, 409, "a later correction needs this one: undo that first. ")
+            words = self._words(after, place)
+            self._check_fit(place, base, touched, 409, "a later correction needs this one: undo that first. ", words)
             after.save(self._windows.file_of(place.video))
         self._windows.changed(place.video)
         return entry
@@ -109,12 +118,20 @@ class Edits:
     # -- checking -----------------------------------------------------------------------------------------------------
 
     def _check_fit(
-        self, place: Place, base: Sequence[WindowTracks], touched: Mapping[str, Touched], status: int, why: str
+        self,
+        place: Place,
+        base: Sequence[WindowTracks],
+        touched: Mapping[str, Touched],
+        status: int,
+        why: str,
+        words: Sequence[tuple[Said, Correction]],
     ) -> None:
-        """Raise StudioError when the window's corrections do not fit what was tracked in it."""
+        """Raise StudioError when the window's corrections, or words about its objects, do not fit what was tracked."""
         for p, prompt in enumerate(place.prompts):
             entries = touched[prompt].get(place.window.id, ())
-            if not entries:
+            keys = [key for word, _ in words for key in (word.first, word.second)]
+            named = [number for *where, number in keys if where == [place.window.id, prompt]]
+            if not entries and not named:
                 continue
             if base[p].error is not None:
                 raise StudioError(
@@ -126,12 +143,27 @@ class Edits:
                 after = corrector.with_clicks(p, base[p], lambda clicks, p=p: _with_added(base[p], clicks))  # type: ignore[misc]
             if after.error is not None:
                 raise StudioError(status, why + after.error)
+            there = {track.object_id for track in after.tracks}
+            for number in [n for n in named if n not in there]:
+                raise StudioError(
+                    status,
+                    f"{why}a word about individuals is about object {number}, which this window does not have; there "
+                    f"are {', '.join(map(str, sorted(there))) or 'none'}",
+                )
 
-    def _in_window(self, entry: Correction, given: Corrections, place: Place) -> Correction:
+    def _in_window(self, entry: Correction, given: Corrections, place: Place, there: Place | None) -> Correction:
         """The entry, naming its window where the frame alone does not. A clip's id is named, which stays the same when
         windows are cut otherwise."""
+        alone = replace(given, entries=(entry,))
+        if there is not None:
+            if there.video != place.video or there.window == place.window:
+                raise StudioError(422, "at_window: it must be another window of the same video")
+            with suppress(ConfigError):
+                ((word, _),) = self._words(alone, place)
+                if (word.first[0], word.second[0]) == (place.window.id, there.window.id):
+                    return entry
+            return replace(entry, window=place.window.clips[0].id, at_window=there.window.clips[0].id)
         try:
-            alone = replace(given, entries=(entry,))
             touched = windows_touched(alone, self._chunks(place), place.prompts)
             if any(place.window.id in windows for windows in touched.values()):
                 return entry
@@ -151,6 +183,13 @@ class Edits:
             return windows_touched(given, self._chunks(place), place.prompts)
         except ConfigError as error:
             raise StudioError(409, f"{error}. Repair the file, or remove the entry") from error
+
+    def _words(self, given: Corrections, place: Place) -> list[tuple[Said, Correction]]:
+        """What is said of individuals in a window, with its entries."""
+        words = said_in(given, self._chunks(place), place.prompts)
+        entries = [entry for entry in given.entries if entry.do in SAID]
+        pairs = zip(words, entries, strict=True)
+        return [pair for pair in pairs if place.window.id in (pair[0].first[0], pair[0].second[0])]
 
     def _chunks(self, place: Place) -> list[Chunk]:
         return [chunk for chunk in self._windows.seen().footage.chunks if chunk.video.name == place.video.name]

@@ -5,7 +5,7 @@ import { Masks, css } from "/static/correct_masks.js";
 import { Stage } from "/static/correct_stage.js";
 
 const PAGE = 200;
-const page = { windows: [], total: 0, info: null, masks: null, object: null, mode: null, clicks: null, busy: false, asked: 0 };
+const page = { windows: [], total: 0, info: null, masks: null, object: null, mode: null, clicks: null, held: null, busy: false, asked: 0 };
 const stage = new Stage({ frame: remember, click: clicked, drag: boxed, lost: () => {} });
 const building = new Applying(async () => { await list(false); if (page.info) await reload(); });
 
@@ -14,6 +14,7 @@ const TOOLS = [
   ["Merge into…", "M", "merge", () => choose("merge")],
   ["Swap with…", "S", "swap", () => choose("swap")],
   ["Split here", "C", "split", () => write("split", {})],
+  ["Same as…", "I", "same", () => same("same")],
   ["Click", "E", "refine", () => aim("refine")],
   ["New object", "A", "add", () => aim("add")],
   ["Follow", "F", "follow", () => preview(true)],
@@ -95,6 +96,7 @@ function show() {
   $("#entries").replaceChildren(...info.corrections.map(({ id, entry }) => el("li", { class: "small" },
     el("span", { class: "ellipsis", text: said(entry), title: `${said(entry)}\n${entry.author ?? "by hand"}, ${entry.time ?? ""}` }),
     el("button", { class: "plain", "aria-label": `Undo ${said(entry)}`, text: "✕", onclick: () => undo(id) }))));
+  showLinks(object);
   $("#undo").disabled = !info.corrections.length;
   $("#stale").hidden = !info.unapplied;
   showCrops(object);
@@ -104,7 +106,7 @@ function show() {
 function showTools() {
   const { info, mode } = page, object = chosen();
   const can = {
-    remove: object, merge: object && page.masks.objects.length > 1, swap: object && page.masks.objects.length > 1, split: object,
+    remove: object, merge: object && page.masks.objects.length > 1, swap: object && page.masks.objects.length > 1, split: object, same: object,
     refine: object && info?.clicks.show, add: info?.clicks.show, follow: page.clicks && hasClicks(), write: page.clicks && hasClicks() && info?.clicks.write,
   };
   $("#tools").replaceChildren(...TOOLS.map(([name, key, kind, run]) => el("button", {
@@ -113,8 +115,21 @@ function showTools() {
   const words = { merge: "Merge into which object? Click it or press its number.", swap: "Swap with which object from here on?" };
   const aiming = "Click: in it. Right or shift click: not in it. Drag: a box.";
   $("#mode").textContent = words[mode] ?? (mode ? `${aiming}${info?.clicks.write ? "" : " Only a preview."}` : "");
-  $("#mode").hidden = !mode;
+  if (!mode && page.held) $("#mode").textContent = `${page.held.name} of ${clock(page.held.start)}: in another window, I says it is the same as the chosen object, D that it is not.`;
+  $("#mode").hidden = !mode && !page.held;
   $("#canvas").classList.toggle("aim", mode === "refine" || mode === "add");
+}
+
+function showLinks(object) {
+  const shown = page.info.links.filter((link) => !object || (link.object === object.object && link.prompt === object.prompt));
+  $("#linked").hidden = !shown.length;
+  $("#links").replaceChildren(...shown.map((link) => {
+    const say = (kind) => word(kind, link.object, link.prompt, link.other, link.window);
+    const told = link.state === "open" ? `open, ${link.score.toFixed(2)}` : link.by === "person" ? "said" : `linked, ${link.score.toFixed(2)}`;
+    return el("li", { class: link.state }, el("button", { class: "plain", title: "Go there", onclick: () => open(link.window),
+      text: `${link.object} – ${link.other} at ${clock(link.start_s)} (${told})` }),
+    link.prompt === link.other_prompt && [el("button", { text: "Same", onclick: () => say("same") }), el("button", { text: "Two", title: "Two individuals", onclick: () => say("different") })]);
+  }));
 }
 
 function showCrops(object) {
@@ -146,7 +161,8 @@ function strip(object) {
 }
 
 function said(entry) {
-  const other = { merge: ` into ${entry.into}`, swap: ` with ${entry.with}`, split: ` as ${entry.as}` }[entry.do] ?? "";
+  const there = `${entry.with} at ${entry.at}`;
+  const other = { merge: ` into ${entry.into}`, swap: ` with ${entry.with}`, split: ` as ${entry.as}`, same: ` as ${there}`, different: ` from ${there}` }[entry.do] ?? "";
   return `${{ remove: "delete", refine: "click" }[entry.do] ?? entry.do} ${entry.object}${other} at ${entry.frame}`;
 }
 
@@ -200,6 +216,28 @@ async function write(kind, more, frame = stage.n) {
     return false;
   } finally {
     page.busy = false;
+  }
+}
+
+/** Say of two objects in two windows whether they are one individual: the chosen one is held until the other is. */
+function same(kind) {
+  const object = chosen(), { held } = page;
+  if (!object) return;
+  if (held && held.window !== page.info.window) {
+    if (held.prompt !== object.prompt) { toast("Only objects of one prompt can be one individual.", true); return; }
+    word(kind, object.object, object.prompt, held.object, held.window);
+  } else if (kind === "same") {
+    page.held = { window: page.info.window, object: object.object, prompt: object.prompt, name: keyOf(object), start: page.info.times_s[0] };
+    showTools();
+  }
+}
+
+async function word(kind, object, prompt, other, window) {
+  page.object = `${prompt} ${object}`;
+  if (await write(kind, { other, at_window: window })) {
+    page.held = null;
+    toast("Apply links the individuals anew.");
+    showTools();
   }
 }
 
@@ -304,7 +342,8 @@ const KEYS = {
   Delete: () => write("remove", {}), x: () => write("remove", {}), m: () => choose("merge"), s: () => choose("swap"), c: () => write("split", {}),
   e: () => aim("refine"), a: () => aim("add"), f: () => preview(true), Enter: writeClicks, z: () => undo(), "ctrl+z": () => undo(),
   o: () => { stage.shown = !stage.shown; stage.draw(); },
-  Escape: () => (page.mode ? leave() : take(null)), "shift+Enter": () => building.start(),
+  i: () => same("same"), d: () => same("different"),
+  Escape: () => { if (page.mode) leave(); else if (page.held) { page.held = null; showTools(); } else take(null); }, "shift+Enter": () => building.start(),
 };
 
 keys((key) => {

@@ -147,6 +147,40 @@ def test_apply_makes_the_crops_anew_and_undone_they_are_as_before(out: Path) -> 
     assert {row["sample_id"]: row["sha256"] for row in rows(out / "samples.parquet")} == before
 
 
+def individuals(out: Path) -> dict[tuple[str, int], str]:
+    return {(row["window_id"], row["object_id"]): row["individual_id"] for row in rows(out / "samples.parquet")}
+
+
+def test_a_word_about_individuals_is_followed_by_the_next_build(out: Path) -> None:
+    with corrected(out) as studio:
+        first, second = (each["window"] for each in windows(studio)[:2])
+        before = individuals(out)
+        (here, _), (there, _) = (sorted(objects(studio, window)) for window in (first, second))
+        joined = before[first, here] == before[second, there]
+        body = {"frame": 0, "object": here, "other": there, "at_window": second, "author": "ann"}
+        body["do"] = "different" if joined else "same"
+        at = f"/dataset/windows/{first}/corrections"
+        made = studio.ask("POST", at, 201, json=body)
+        assert made["entry"]["at"] == 16 and made["entry"]["with"] == there
+        for window in (first, second):
+            assert [each["id"] for each in studio.ask("GET", f"/dataset/windows/{window}")["corrections"]] == [
+                made["id"]
+            ]
+        removal = {"do": "remove", "frame": 0, "object": here, "author": "ann"}
+        assert "a word about individuals" in studio.ask("POST", at, 422, json=removal)["detail"]
+        assert "another window" in studio.ask("POST", at, 422, json=body | {"at_window": first})["detail"]
+        assert "object 99" in studio.ask("POST", at, 422, json=body | {"other": 99})["detail"]
+        assert "needs the window" in studio.ask("POST", at, 422, json=body | {"at_window": None})["detail"]
+        assert applied(studio)["state"] == "done"
+        after = individuals(out)
+        assert (after[first, here] == after[second, there]) is not joined
+        links = studio.ask("GET", f"/dataset/windows/{first}")["links"]
+        if not joined:
+            assert any(link["by"] == "person" and link["window"] == second for link in links)
+        studio.ask("DELETE", f"/dataset/windows/{second}/corrections/{made['id']}")
+        assert applied(studio)["state"] == "done" and individuals(out) == before
+
+
 def test_what_does_not_fit_is_refused_and_nothing_is_written(out: Path) -> None:
     with corrected(out) as studio:
         window = windows(studio)[0]["window"]
