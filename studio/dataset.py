@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.labels import COLUMNS, Label, LabelStore, match
 from pipeline.layout import Layout
-from pipeline.records import FIGURES
+from pipeline.records import FIGURES as MEASURED
 from pipeline.studio_config import StudioConfig
 from pipeline.tables import read_table
 
@@ -30,6 +30,7 @@ Ints = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 CODED = ("prompt", "video", "split", "individual_id")
 PLAIN = ("sample_id", "path", "start_frame", "num_frames", "fps", "size", "object_id", "corrected")
+FIGURES = (*MEASURED, "first_score")
 BATCH = 4096  # rows that are made into Python objects at once
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from pipeline.records import FIGURES
 from studio.bodies import Body
+from studio.dataset import FIGURES
 from studio.label_classes import LONGEST, MOST, LabelClass, checked
 
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False, description="of the video")]
