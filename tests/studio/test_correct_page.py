@@ -10,16 +10,13 @@ from typing import Any
 import pytest
 
 from tests.running import rows
+from tests.studio.browsing import browser
+from tests.studio.browsing import page as tab
 from tests.studio.serving import Served, serving
 from tests.studio.test_correct import built, objects, out, windows
 
 __all__ = ["built", "out"]  # fixtures
-CHROMIUM = Path("/usr/bin/chromium")
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"needs {CHROMIUM}"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -29,18 +26,10 @@ def studio(out: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def page(studio: Served) -> Iterator[Any]:
-    """The page, which must ask no other site and make no error in the console."""
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 1440, "height": 860})
-        wrong: list[str] = []
-        opened.on("pageerror", lambda error: wrong.append(str(error)))
-        opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-        opened.on("request", lambda asked: None if asked.url.startswith(studio.address) else wrong.append(asked.url))
-        yield opened
-        browser.close()
-        assert wrong == []
+def page() -> Iterator[Any]:
+    """A tab, which must ask no other site, and in which no script may fail."""
+    with browser() as chromium, tab(chromium) as made:
+        yield made
 
 
 def opened(page: Any, studio: Served, number: int) -> dict[str, Any]:
