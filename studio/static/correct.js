@@ -43,7 +43,7 @@ function showList() {
   $("#list").replaceChildren(...page.windows.map((each) => el("li", {}, el("button", {
     "aria-current": each.window === page.info?.window ? "true" : null, onclick: () => open(each.window), "data-window": each.window,
   }, el("span", { class: "ellipsis", text: each.video, title: each.video }),
-  el("span", { class: "small soft", text: `${clock(each.start_s)}–${clock(each.stop_s)} · ${each.crops} crops${each.corrections ? ` · ${each.corrections} corrections` : ""}` }),
+  el("span", { class: "small soft", text: `${clock(each.start_s)}–${clock(each.stop_s)} · ${each.crops} crops${each.corrections ? ` · ${each.corrections} edits` : ""}` }),
   each.why.map((why) => el("span", { class: `small ellipsis ${why.startsWith("failed") ? "failed" : "doubt"}`, text: why, title: why }))))));
   $("#more").hidden = page.windows.length >= page.total;
 }
@@ -121,13 +121,14 @@ function showTools() {
 }
 
 function showLinks(object) {
-  const shown = page.info.links.filter((link) => !object || (link.object === object.object && link.prompt === object.prompt));
+  const there = new Set(page.masks.objects.map(keyOf));
+  const shown = page.info.links.filter((link) => there.has(`${link.prompt} ${link.object}`) && (!object || keyOf(object) === `${link.prompt} ${link.object}`));
   $("#linked").hidden = !shown.length;
   $("#links").replaceChildren(...shown.map((link) => {
     const say = (kind) => word(kind, link.object, link.prompt, link.other, link.window);
-    const told = link.state === "open" ? `open, ${link.score.toFixed(2)}` : link.by === "person" ? "said" : `linked, ${link.score.toFixed(2)}`;
+    const told = link.by === "person" ? "said" : `${link.score.toFixed(2)}${link.state === "open" ? "?" : ""}`;
     return el("li", { class: link.state }, el("button", { class: "plain", title: "Go there", onclick: () => open(link.window),
-      text: `${link.object} – ${link.other} at ${clock(link.start_s)} (${told})` }),
+      text: `${link.object} – ${link.other} at ${clock(link.start_s)}, ${told}` }),
     link.prompt === link.other_prompt && [el("button", { text: "Same", onclick: () => say("same") }), el("button", { text: "Two", title: "Two individuals", onclick: () => say("different") })]);
   }));
 }
@@ -274,7 +275,7 @@ function aim(kind) {
   stage.stop();
   page.clicks = { frame: stage.n, points: [], labels: [], box: null, masks: null };
   stage.overlay = page.clicks;
-  if (!page.info.clicks.write) toast(page.info.clicks.why, true);
+  if (!page.info.clicks.write) toast(`Only a preview: ${page.info.clicks.why}`, false, 6);
   show();
 }
 
