@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from pipeline import thumbnails
-from pipeline.corrected_windows import corrections_of, touching
+from pipeline.corrected_windows import corrections_of, said_of, touching
 from pipeline.correcting import Corrector
 from pipeline.derive import checksums, export, read_state, report, write_state
 from pipeline.errors import DatasetError
@@ -216,7 +216,8 @@ class Build:
         filters = {name: asdict(options) for name, options in settings.filters.items()}
         splits, linking = self.splits(footage), asdict(settings.linking)
         refused = footage.duplicates + footage.refused
-        return digest(records, footage.failures, refused, filters, roi, splits, asdict(settings.split), linking)
+        said = said_of(settings, footage)
+        return digest(records, footage.failures, refused, filters, roi, splits, asdict(settings.split), linking, said)
 
     def _remove_superseded(self, wanted: set[str], stamp: str) -> None:
         """Remove the records and crops that the current settings do not name, unless that was done for this index and

@@ -220,6 +220,21 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
     )
 
 
+def of_dataset(out: Path, task: str, corrections: Path | None = None) -> Settings:
+    """The settings that a dataset was built with, without a command line. corrections: others than it had.
+
+    Raises ConfigError when `out` holds no dataset, or one of another version.
+    """
+    cfg = OmegaConf.structured(Config)
+    cfg.executor = OmegaConf.structured(executors()["local"])
+    cfg.task = task
+    cfg = _from_dataset(cfg, out, ())
+    cfg.task, cfg.out = task, str(out)
+    if corrections is not None:
+        cfg.corrections = str(corrections)
+    return load(cfg)
+
+
 def _job_folder(overrides: str) -> str:
     """The folder of a sweep's job: what distinguishes it, as a name that no other job has."""
     name = re.sub(r"[^\w.,=+@-]+", "_", overrides)

@@ -12,6 +12,7 @@ from dataclasses import replace
 import orjson
 
 from pipeline import index
+from pipeline.corrected_windows import said_of
 from pipeline.filters.filter import Refusal
 from pipeline.footage import Footage
 from pipeline.individuals import individuals, joined
@@ -58,7 +59,7 @@ def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequ
     layout.links.unlink(missing_ok=True)
     if settings.linking.enabled:
         chunks = [(job.chunk, dict(zip(job.prompts, job.track_keys, strict=True))) for job in jobs]
-        found = individuals(tracklets, chunks, TrackStore(layout), settings.linking)
+        found = individuals(tracklets, chunks, TrackStore(layout), settings.linking, said_of(settings, footage))
         write_table(layout.links, found.links)
         made = joined(made, found)
         if config.by == "individual":

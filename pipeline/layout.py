@@ -94,6 +94,11 @@ class Layout:
         return self.root / "labels.open.jsonl"
 
     @property
+    def corrections(self) -> Path:
+        """Where the studio writes corrections, unless the dataset was built with others."""
+        return self.root / "corrections"
+
+    @property
     def label_classes(self) -> Path:
         """The classes a labeller chooses from, and their keys."""
         return self.root / "label_classes.json"

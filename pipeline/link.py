@@ -33,10 +33,10 @@ REMEMBERED = 8  # tracklets of an individual, the latest, whose colours are comp
 class Link:
     """What was thought of two tracklets, by their numbers, the earlier first.
 
-    by: masks, boxes, gap, or count where only `link.individuals` asked for it. gap_s: seconds without either, 0 where
-    frames are shared. score: the IoU, or how likely the two are one individual, taken alone. margin: that IoU less the
-    next largest of either; or p - q for the best assignment with the link (p) and without it (q = 1 - p); 0 for a link
-    by count, which was not weighed against others.
+    by: masks, boxes, gap, person where someone said so, or count where only `link.individuals` asked for it. gap_s:
+    seconds without either, 0 where frames are shared. score: the IoU, or how likely the two are one individual, taken
+    alone. margin: that IoU less the next largest of either; or p - q for the best assignment with the link (p) and
+    without it (q = 1 - p); 0 for a link by count, which was not weighed against others. Both are 1 for a person's.
     """
 
     first: int
@@ -57,22 +57,32 @@ class Link:
 class Linked:
     """individual: per tracklet the first tracklet of its individual. confidence: per tracklet that of the best link to
     an earlier one (where it has none, to a later one) of its individual; None for the first. links: linked and open,
-    sorted."""
+    sorted. contradicted: which of what was said cannot be, by place."""
 
     individual: tuple[int, ...]
     confidence: tuple[float | None, ...]
     links: tuple[Link, ...]
+    contradicted: tuple[int, ...] = ()
 
 
-def link(tracklets: Sequence[Tracklet], shared: Sequence[Shared], config: LinkConfig) -> Linked:
-    """Find the individuals of one video. tracklets: as `Tracklets.of_videos` sorts them. shared: pairs by number."""
+def link(
+    tracklets: Sequence[Tracklet],
+    shared: Sequence[Shared],
+    config: LinkConfig,
+    said: Sequence[tuple[int, int, bool]] = (),
+) -> Linked:
+    """Find the individuals of one video. tracklets: as `Tracklets.of_videos` sorts them. shared: pairs by number.
+
+    said: pairs that a person says are one (True) or two; they come before everything but what one frame shows.
+    """
     chains = _Chains(tracklets)
     windows = list(_by_window(tracklets).values())
     pairs = [side_by_side([tracklets[n] for n in window]) for window in windows]
     for window, both in zip(windows, pairs, strict=True):
         for i, j in np.argwhere(np.triu(both)).tolist():
             chains.keepapart(window[i], window[j])
-    links = list(_over_shared_frames(chains, shared, config))
+    links, contradicted = _by_word(chains, said)
+    links += _over_shared_frames(chains, shared, config)
     others = strangers([([tracklets[n] for n in w], both) for w, both in zip(windows, pairs, strict=True)])
     doubts: dict[int, float] = {}
     live: set[int] = set()
@@ -85,6 +95,10 @@ def link(tracklets: Sequence[Tracklet], shared: Sequence[Shared], config: LinkCo
     known = config.count(tracklets[0].video) if tracklets else None
     if known is not None:
         links += list(_by_count(chains, known, others))
+    if said:
+        two = {frozenset((a, b)) for a, b, same in said if not same}
+        links = [each for each in links if each.linked or frozenset((each.first, each.second)) not in two]
+    if said or known is not None:
         links = [each for each in links if each.linked or chains.first(each.first) != chains.first(each.second)]
     back: dict[int, float] = {}
     ahead: dict[int, float] = {}
@@ -94,7 +108,7 @@ def link(tracklets: Sequence[Tracklet], shared: Sequence[Shared], config: LinkCo
             ahead[made.first] = max(ahead.get(made.first, 0.0), made.confidence)
     roots = [chains.first(n) for n in range(len(tracklets))]
     confidence = tuple(None if root == n else back.get(n, ahead.get(n)) for n, root in enumerate(roots))
-    return Linked(tuple(roots), confidence, tuple(sorted(links, key=lambda x: (x.first, x.second))))
+    return Linked(tuple(roots), confidence, tuple(sorted(links, key=lambda x: (x.first, x.second))), contradicted)
 
 
 def _by_window(tracklets: Sequence[Tracklet]) -> dict[str, list[int]]:
@@ -114,6 +128,7 @@ class _Chains:
     members: dict[int, list[int]] = field(init=False)
     _last: list[int] = field(init=False)
     _coloured: list[list[int]] = field(init=False)
+    _bridged: set[int] = field(default_factory=set)
     _ends: dict[tuple[int, bool], End] = field(default_factory=dict)
     apart: list[set[int]] = field(init=False)
 
@@ -145,14 +160,23 @@ class _Chains:
             self._above[high] = low
             self.members[low] += self.members.pop(high)
             self._last[low] = max(self._last[low], self._last[high], key=self._end)
+            self._bridged |= {low} if high in self._bridged else set()
             self._coloured[low] = sorted(self._coloured[low] + self._coloured[high], key=self._end)[-REMEMBERED:]
 
     def _end(self, n: int) -> tuple[float, int]:
         return float(self.tracklets[n].times_s[-1]), n
 
-    def last(self, root: int) -> int:
-        """The member that is seen last."""
-        return self._last[root]
+    def bridge(self, a: int, b: int) -> None:
+        """Join over any gap, before what lies between is known."""
+        self.join(a, b)
+        self._bridged.add(self.first(a))
+
+    def last(self, root: int, before: float = np.inf) -> int:
+        """The member that is seen last; of a chain with a bridge, last before a time in seconds."""
+        if root not in self._bridged:
+            return self._last[root]
+        earlier = [n for n in self.members[root] if self._end(n)[0] <= before]
+        return max(earlier or self.members[root], key=self._end)
 
     def end(self, n: int, last: bool) -> End:
         """The first or last end of a tracklet, computed once."""
@@ -168,6 +192,24 @@ class _Chains:
         """The mean colours of the latest members that have any."""
         found = [c for n in self._coloured[root] if (c := self.tracklets[n].colours) is not None]
         return np.asarray(np.mean(found, axis=0), np.float32) if found else None
+
+
+def _by_word(chains: _Chains, said: Sequence[tuple[int, int, bool]]) -> tuple[list[Link], tuple[int, ...]]:
+    """Keep apart and join what a person says, and which of that cannot be: one frame shows both, or it was said twice,
+    once so and once otherwise."""
+    for a, b, same in said:
+        if not same:
+            chains.keepapart(a, b)
+    links, wrong = [], []
+    for place, (a, b, same) in enumerate(said):
+        first, second = sorted((a, b))
+        if same and chains.may_join(a, b):
+            chains.bridge(a, b)
+            gap = max(0.0, chains.end(second, last=False).time_s - chains.end(first, last=True).time_s)
+            links.append(Link(first, second, "person", gap, 1.0, 1.0, True))
+        elif same:
+            wrong.append(place)
+    return links, tuple(wrong)
 
 
 def _over_shared_frames(chains: _Chains, shared: Sequence[Shared], config: LinkConfig) -> Iterator[Link]:
@@ -222,7 +264,8 @@ def _over_gaps(
     left open; a later link has to be clearly better than that one, too.
     """
     starts = [chains.end(n, last=False) for n in begin]
-    ends = [chains.end(chains.last(root), last=True) for root in ended]
+    lasts = [chains.last(root, max(start.time_s for start in starts)) for root in ended]
+    ends = [chains.end(n, last=True) for n in lasts]
     gaps = np.array([s.time_s for s in starts])[None] - np.array([e.time_s for e in ends])[:, None]
     ratio = where(ends, starts, chains.tracklets[begin[0]].size)
     ratio += looks([chains.colours(root) for root in ended], [chains.colours(n) for n in begin], others)
@@ -230,7 +273,6 @@ def _over_gaps(
     for i, j in np.argwhere(np.isfinite(ratio)).tolist():
         if not chains.may_join(ended[i], begin[j]):
             ratio[i, j] = -np.inf
-    lasts = [chains.last(root) for root in ended]
 
     def judged(i: int, j: int, nats: float, linked: bool) -> Link:
         score, margin = float(expit(ratio[i, j])), float(2 * expit(nats) - 1)
