@@ -19,6 +19,7 @@ import orjson
 
 from pipeline.batch_metadata import metadata
 from pipeline.build import Build
+from pipeline.cache import Cache
 from pipeline.chosen import Chosen, ClipMasks, Part
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.executors.local import cores
@@ -128,6 +129,7 @@ class Work:
         shown = replace(settings.outputs, objects="all", masks=None, overlay=True, alpha=None, every=1, per="clip")
         self._settings = replace(settings, outputs=shown)
         self._layout = layout
+        self._cache = Cache(settings.cache)
         self._store = Build(settings).store
 
     def is_done(self, task: Task) -> bool:
@@ -173,7 +175,7 @@ class Work:
 
         def shown() -> Iterator[Shown]:
             count = 0
-            with open_reader(video, self._settings.reader) as reader:
+            with self._cache.hold(video) as here, open_reader(here, self._settings.reader) as reader:
                 for frame in reader.read(clip.grid, [range(clip.start, clip.stop)]):
                     yield Shown(frame.index, frame.rgb, masks.of(frame))
                     count += 1
@@ -194,7 +196,7 @@ class Work:
         tracks = digest(FORMAT, task.part.clip.id, task.job.prompts, keys)
         return {
             SEGMENTED: digest(tracks, asdict(self._settings.encode)),
-            METADATA: digest(tracks, task.job.chunk.video.path),
+            METADATA: digest(tracks, task.job.chunk.video.origin),
         }
 
     def _record(self, task: Task) -> dict[str, Any]:

@@ -21,13 +21,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Self
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
 from pipeline.errors import DiskError
 from pipeline.settings import CacheConfig
-from video.errors import FetchError, SourceError
+from video.errors import FetchError, RangesRefused, SourceError
 from video.fetch import Stopped, fetch
 from video.probe import probe
 from video.remote import is_remote, remote_stat, shown
@@ -64,7 +65,10 @@ class Cache:
         self._ahead: threading.Thread | None = None
         self._closing = threading.Event()
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
         """Stop fetching ahead; what is there of it is gone on from another time."""
         self._closing.set()
         if self._ahead is not None:
@@ -85,7 +89,7 @@ class Cache:
                 stack.enter_context(self._using(video.fingerprint))
                 self._bring(video, needed=True)
             stack.callback(path.with_suffix(".used").touch)
-            yield replace(video, path=str(path))
+            yield replace(video, path=str(path), url=video.path)
 
     def ahead(self, video: Video | None) -> None:
         """Begin to fetch a video that will be wanted, beside what goes on; nothing while another one is under way."""
@@ -95,8 +99,14 @@ class Cache:
         self._ahead = threading.Thread(target=self._bring_ahead, args=(video,), name="fetch", daemon=True)
         self._ahead.start()
 
-    def probe_whole(self, found: Found, time_pattern: str | None) -> Video:
-        """The video of a server that gives whole files only: fetched, then looked at. Raises UnreadableVideo."""
+    def probe(self, found: Found, time_pattern: str | None = None) -> Video:
+        """The video, by ranges; a server that gives whole files only has it fetched. Raises UnreadableVideo."""
+        try:
+            return probe(found, time_pattern)
+        except RangesRefused:
+            return self._probe_whole(found, time_pattern)
+
+    def _probe_whole(self, found: Found, time_pattern: str | None) -> Video:
         stat = found.stat or remote_stat(found.path)
         key = digest(found.path, stat.size, stat.stamp)
         with self._written(), self._using(key), self._fetching(key):

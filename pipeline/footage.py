@@ -9,7 +9,6 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -26,7 +25,7 @@ from video.activity import activity
 from video.clipper import clips_of_span, keep_clips, plan
 from video.errors import FetchError, RangesRefused, SourceError, UnreadableVideo
 from video.remote import is_remote, located, remote_stat
-from video.source import Found, find, probe, select, unique
+from video.source import Found, find, select, unique
 from video.spread import Spread, spread
 from video.types import Chunk, Video
 
@@ -68,7 +67,7 @@ def survey(settings: Settings, ledger: Ledger | None) -> Footage:
     Raises SourceError when the source names no video at all, ConfigError when the prompts file does not fit them.
     """
     found, prompts = _found(settings)
-    with ThreadPoolExecutor(PROBES_AT_ONCE) as pool, closing(Cache(settings.cache)) as cache:
+    with ThreadPoolExecutor(PROBES_AT_ONCE) as pool, Cache(settings.cache) as cache:
         entries = list(pool.map(lambda each: _look(each, settings, ledger, cache), found))
     failures = [
         Failure(each.name, None, "probe", entry.error)
@@ -136,7 +135,7 @@ def _spread(
     for chunk in chunks:
         by_video.setdefault(chunk.video.fingerprint, []).append(chunk)
     videos = [found[0].video for found in by_video.values()]
-    with ThreadPoolExecutor(PROBES_AT_ONCE) as pool, closing(Cache(settings.cache)) as cache:
+    with ThreadPoolExecutor(PROBES_AT_ONCE) as pool, Cache(settings.cache) as cache:
         found = list(pool.map(lambda video: _activity(video, ledger, cache), videos))
     rates = {video.fingerprint: each for video, each in zip(videos, found, strict=True) if not isinstance(each, str)}
     lost = [Failure(v.name, None, "plan", each) for v, each in zip(videos, found, strict=True) if isinstance(each, str)]
@@ -204,10 +203,7 @@ def _look(found: Found, settings: Settings, ledger: Ledger | None, cache: Cache)
         known = ledger.known_video(found.path, found.name, pattern, found.stat) if ledger else None
         if known is not None and (known.error is None or not settings.retry_failed):
             return known
-        try:
-            entry = VideoEntry(probe(found, pattern), None)
-        except RangesRefused:
-            entry = VideoEntry(cache.probe_whole(found, pattern), None)
+        entry = VideoEntry(cache.probe(found, pattern), None)
     except FetchError as error:  # nothing is known of the video
         return VideoEntry(None, str(error))
     except UnreadableVideo as error:

@@ -49,4 +49,4 @@ class OpenVideo:
 
     def close(self) -> None:
         self.let_go()
-        self._cache.close()
+        self._cache.__exit__()

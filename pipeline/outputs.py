@@ -25,6 +25,7 @@ import orjson
 from tqdm import tqdm
 
 from pipeline.build import Build
+from pipeline.cache import Cache
 from pipeline.chosen import Chosen, Part, no_tracks
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.executors.local import cores
@@ -154,6 +155,7 @@ class Work:
         self._settings = settings
         self._options = settings.outputs
         self._layout = layout
+        self._cache = Cache(settings.cache)
         self._chosen = chosen
         self._reader: tuple[str, int, VideoReader] | None = None  # fingerprint, next position
         self._stack = ExitStack()
@@ -266,7 +268,8 @@ class Work:
         if self._reader is None or self._reader[0] != video.fingerprint or positions[0] < self._reader[1]:
             self._stack.close()
             self._reader = None
-            reader = self._stack.enter_context(open_reader(video, self._settings.reader))
+            here = self._stack.enter_context(self._cache.hold(video))
+            reader = self._stack.enter_context(open_reader(here, self._settings.reader))
         else:
             reader = self._reader[2]
         self._reader = (video.fingerprint, positions[-1] + 1, reader)

@@ -66,7 +66,9 @@ def is_remote(path: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """A URL for people and logs: without password and query, where secrets stand."""
+    """A URL for people and logs: without password and query, where secrets stand. A path as it is."""
+    if not is_remote(url):
+        return url
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
