@@ -24,17 +24,21 @@ import paramiko
 class Faults:
     """What a server does wrong, by the name of a file. cut: how many answers break off half-way. status: the answer to
     whatever is asked. missing: bytes that the size it says has too many. kb_s: the speed of its link, of all files.
-    garbled: how many whole answers come with other bytes. ranges: False gives whole files only, whatever is asked.
+    stalled: how many answers stop half-way for a second. garbled: how many come with other bytes. headers: sent with
+    all. ranges: False gives whole files only, whatever is asked. cut_from, cut_after: only answers of so many bytes,
+    and that begin at that byte or after it, are cut, stalled or garbled; over SFTP the latter alone counts.
     """
 
     cut: Counter[str] = field(default_factory=Counter)
     status: dict[str, int] = field(default_factory=dict)
     missing: Counter[str] = field(default_factory=Counter)
     garbled: Counter[str] = field(default_factory=Counter)
+    stalled: Counter[str] = field(default_factory=Counter)
     headers: dict[str, str] = field(default_factory=dict)
     kb_s: float | None = None
     ranges: bool = True
-    cut_from: int = 0  # answers of so many bytes and more are cut, garbled or counted as downloads
+    cut_from: int = 0
+    cut_after: int = 0
 
 
 @dataclass
@@ -67,6 +71,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             super().do_HEAD() if self.command == "HEAD" else super().do_GET()
             return
         if name in faults.status or not path.is_file():
+            self.served.asked.append((self.command, name, 0))
             self.send_error(faults.status.get(name, 404))
             return
         data = path.read_bytes()
@@ -74,7 +79,8 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         start, stop = (int(asked[1]), min(int(asked[2]) + 1, len(data))) if asked else (0, len(data))
         self.served.asked.append((self.command, name, start))
         body = data[start:stop]
-        if len(body) >= faults.cut_from and faults.garbled[name] > 0 and self.command == "GET":
+        harmed = len(body) >= faults.cut_from and start >= faults.cut_after
+        if harmed and faults.garbled[name] > 0 and self.command == "GET":
             faults.garbled[name] -= 1
             body = body[: len(body) // 2] + bytes(len(body) - len(body) // 2)
         self.send_response(206 if asked else 200)
@@ -88,9 +94,15 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if len(body) >= faults.cut_from and faults.cut[name] > 0:
+        if harmed and faults.cut[name] > 0:
             faults.cut[name] -= 1
             self._send(name, body[: len(body) // 2])
+            self._break()
+            return
+        if harmed and faults.stalled[name] > 0:
+            faults.stalled[name] -= 1
+            self._send(name, body[: len(body) // 2])
+            time.sleep(1)
             self._break()
             return
         self._send(name, body)
@@ -155,7 +167,7 @@ class _Handle(paramiko.SFTPHandle):
 
     def read(self, offset: int, length: int) -> bytes:
         faults = self._served.faults
-        if offset >= max(1, faults.cut_from) and faults.cut[self._name] > 0:
+        if offset >= max(1, faults.cut_after) and faults.cut[self._name] > 0:
             faults.cut[self._name] -= 1
             self._transport.close()
             return b""
@@ -181,6 +193,8 @@ class _Files(paramiko.SFTPServerInterface):
         return self._root / self.canonicalize(path).lstrip("/")
 
     def list_folder(self, path: str) -> Any:
+        if self._path(path).name in self._served.faults.status:
+            return paramiko.SFTP_PERMISSION_DENIED
         try:
             found = []
             for entry in os.scandir(self._path(path)):

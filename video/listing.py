@@ -15,6 +15,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from video.errors import FetchError, SourceError
 from video.remote import RemoteStat, connect, patiently, shown, stat_of
 
+BY_FOLDER = frozenset({"http", "https", "sftp", "ssh"})  # a request lists one folder and not all below it
 Named = tuple[str, str, RemoteStat | None]
 
 
@@ -103,15 +104,13 @@ def _found(url: str, extensions: frozenset[str] | None) -> Iterator[Named]:
 
     def attempt() -> tuple[str, Mapping[str, Mapping[str, Any]]]:
         fs, root = connect(url)
-        # By itself it leaves out the folders that it fails to list; file systems with a listing of their own do not.
-        strict = {"on_error": "raise"} if urlsplit(url).scheme in ("http", "https", "sftp", "ssh") else {}
-        entries = fs.find(root.rstrip("/") + "/" if _is_http(url) else root, detail=True, **strict)
-        if not entries and not _is_http(url) and not fs.exists(root):
+        entries = fs.find(root, detail=True)
+        if not entries and not fs.exists(root):
             raise FileNotFoundError(root)
         return root.rstrip("/"), entries
 
     try:
-        root, entries = patiently(url, attempt)
+        root, entries = _walked(url) if urlsplit(url).scheme in BY_FOLDER else patiently(url, attempt)
     except FetchError as error:
         raise SourceError(f"videos={error}") from error
     base = url.rstrip("/")
@@ -124,6 +123,24 @@ def _found(url: str, extensions: frozenset[str] | None) -> Iterator[Named]:
         if extensions is None or path.suffix.lower() in extensions:
             there = f"{base}/{rest}"
             yield there, name, stat_of(there, info) if info.get("size") is not None else None
+
+
+def _walked(url: str) -> tuple[str, dict[str, Mapping[str, Any]]]:
+    """The path of a folder and all files in it, asked for folder by folder. Raises FetchError if one is not listed;
+    fsspec's own walk leaves such a folder out."""
+    top = connect(url)[1].rstrip("/")
+    entries: dict[str, Mapping[str, Any]] = {}
+    waiting, seen = [f"{top}/"], {f"{top}/"}
+    while waiting:
+        folder = waiting.pop()
+        for info in patiently(url, lambda folder=folder: connect(url)[0].ls(folder, detail=True)):  # type: ignore[misc]
+            place = str(info["name"])
+            if info["type"] != "directory":
+                entries[place] = info
+            elif (below := f"{place.rstrip('/')}/") not in seen and below.startswith(folder):
+                seen.add(below)
+                waiting.append(below)
+    return top, entries
 
 
 def _listed(url: str, extensions: frozenset[str]) -> Iterator[Named]:

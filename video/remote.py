@@ -98,7 +98,8 @@ def connect(url: str) -> tuple[Any, str]:
         fs, path = fsspec.core.url_to_fs(url, **options)
         return fs, str(path)
     except ImportError as error:
-        raise _missing(url, extra, getattr(error, "name", None) or str(error)) from error
+        package = getattr(_chain(error)[-1], "name", None)
+        raise _missing(url, extra, package or str(error)) from error
 
 
 def _missing(url: str, extra: str, package: str) -> SourceError:
@@ -126,7 +127,7 @@ def _sftp(url: str) -> tuple[Any, str]:
         fs = SFTPFileSystem(**options, **waits, host_key_policy=KnownHosts(), skip_instance_cache=True)
         fs.ftp.get_channel().settimeout(STALL_S)
         held[key] = fs
-    return held[key], parts.path
+    return held[key], parts.path or "/"
 
 
 def disconnect(url: str) -> None:
