@@ -32,6 +32,7 @@ from pipeline.settings import Settings
 from pipeline.status import Status
 from video.errors import VideoError
 from video.reader import open_reader
+from video.remote import is_remote
 from video.types import digest
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ def file_names(videos: Sequence[str]) -> dict[str, str]:
 
 def _refuse_own(settings: Settings) -> None:
     """Refuse to write overlays among the videos, where the next run would take them for videos."""
-    for entry in map(Path, settings.videos):
+    for entry in (Path(each) for each in settings.videos if not is_remote(each)):
         searched = next(folder for folder in (entry, *entry.parents) if folder.is_dir())
         if searched.resolve() == settings.out.resolve() and not entry.is_file():
             raise ConfigError(

@@ -134,13 +134,20 @@ def _walked(url: str) -> tuple[str, dict[str, Mapping[str, Any]]]:
     while waiting:
         folder = waiting.pop()
         for info in patiently(url, lambda folder=folder: connect(url)[0].ls(folder, detail=True)):  # type: ignore[misc]
-            place = str(info["name"])
-            if info["type"] != "directory":
+            place, kind = str(info["name"]), info["type"]
+            if kind == "link":  # said of the link and not of what it leads to; folders are not followed
+                info = patiently(url, lambda place=place: connect(url)[0].info(place))  # type: ignore[misc]
+            below = f"{place.rstrip('/')}/"
+            if info["type"] == "file":
                 entries[place] = info
-            elif (below := f"{place.rstrip('/')}/") not in seen and below.startswith(folder):
+            elif kind == "directory" and below not in seen and below.startswith(folder) and not _hidden(below):
                 seen.add(below)
                 waiting.append(below)
     return top, entries
+
+
+def _hidden(folder: str) -> bool:
+    return PurePosixPath(folder).name.startswith(".")
 
 
 def _listed(url: str, extensions: frozenset[str]) -> Iterator[Named]:

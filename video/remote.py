@@ -170,7 +170,7 @@ def verdict(url: str, error: BaseException, last: bool) -> FetchError | None:
         return FetchError(f"{name}: access is denied ({status or chain[-1]}); {login}")
     if status is not None and 400 <= status < 500 and status not in _MAY_PASS:
         return FetchError(f"{name}: the server refuses it ({status})")
-    reason = _in_words(chain[-1])
+    reason = f"the server answers {status}" if status else _in_words(chain[-1]).replace(url, name)
     if last:
         return FetchError(f"{name}: given up after {TRIES} tries: {reason}")
     log.debug("%s: %s; tried again", name, reason)
