@@ -38,6 +38,7 @@ from pipeline.settings import Settings
 from pipeline.tables import read_table
 from video.errors import VideoError
 from video.reader import VideoReader, open_reader
+from video.remote import shown
 from video.source import matches
 from video.types import Frame, Grid, Video, digest
 
@@ -143,7 +144,7 @@ def _missing(layout: Layout, settings: Settings, footage: Footage) -> list[str]:
     known = {v.name for v in footage.videos} | {f.video for f in footage.failures}
     known |= {twin.video for twin in footage.duplicates}
     names = sorted(set(read_table(layout.samples, ["video"])["video"].to_pylist()) - known)
-    include, exclude, where = settings.include or ("*",), settings.exclude, ", ".join(settings.videos)
+    include, exclude, where = settings.include or ("*",), settings.exclude, ", ".join(map(shown, settings.videos))
     wanted = [n for n in names if any(matches(n, p) for p in include) and not any(matches(n, p) for p in exclude)]
     return [f"{name}, of the dataset, is not in videos={where}: say where it is with videos=..." for name in wanted]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -188,6 +189,37 @@ def test_the_next_video_is_fetched_meanwhile(web: Served, tmp_path: Path, monkey
     names = list(dict.fromkeys(name for name, _ in given))
     assert [dict(given)[name] for name in names] == [*names[1:], None]
     assert list(dict.fromkeys(ahead)) == [*names[1:], None]
+
+
+def test_the_other_tasks_fetch_too(
+    web: Served, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def go(*words: str) -> str:
+        done = run(capfd, monkeypatch, *words, f"cache.path={tmp_path}/cache")
+        assert done.status == 0, done.text
+        return done.text
+
+    build(tmp_path, f"videos={web.url}/yard/")
+    for task in ("outputs", "preview", "segment", "batch"):
+        shutil.rmtree(tmp_path / "cache")
+        out = f"out={tmp_path}/{'out' if task == 'outputs' else task}"
+        if task == "outputs":
+            go("task=outputs", out, "outputs.overlay=false", "outputs.clips=*-0000000-*")
+            assert list((tmp_path / "out" / "outputs").rglob("*.png"))
+        elif task == "preview":
+            go("task=preview", f"videos={web.url}/yard/cam3.mp4", out, *SMALL)
+            assert (tmp_path / "preview" / "preview" / "index.html").stat().st_size > 1000
+        elif task == "segment":
+            words = ("task=segment", f"videos={web.url}/yard/cam3.mp4", out, "tracker=grabcut")
+            assert f"videos={web.url}/yard/cam3.mp4 tracker=sam2" in go(*words)
+            go(*words, "segment.box=[20,20,80,70]", "segment.end=2")
+            (masks,) = (tmp_path / "segment").rglob("masks.json")
+            assert f"{web.url}/yard/cam3.mp4" in masks.read_text() and "/cache/" not in masks.read_text()
+        else:
+            go("task=batch", "clip.whole=true", f"videos={web.url}/yard/", out, "prompt=cow", "tracker=motion")
+            said = (tmp_path / "batch" / "cam3_metadata.json").read_text()
+            assert f"{web.url}/yard/cam3.mp4" in said
+        assert len(list((tmp_path / "cache").glob("*.mp4"))) == 1
 
 
 @pytest.mark.parametrize(

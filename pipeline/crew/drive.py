@@ -105,13 +105,17 @@ def drive(
     at: dict[int, Job] = {}
     deaths: Counter[str] = Counter()
     while True:
-        for number, member in enumerate(members):
+        fresh = []
+        for number in range(len(members)):
             if number not in at:
                 job = waiting.take(last.get(number), list(at.values()))
                 if job is not None:
-                    job = replace(job, following=waiting.following(job, list(at.values())))
-                    member.give(job)
                     at[number] = last[number] = job
+                    fresh.append(number)
+        for number in fresh:
+            others = [job for other, job in at.items() if other != number]
+            at[number] = replace(at[number], following=waiting.following(at[number], others))
+            members[number].give(at[number])
         if not at:
             return
         for member in wait([members[number] for number in at]):
