@@ -26,6 +26,7 @@ from pipeline.quoting import shell_word
 from pipeline.roi import load_regions
 from pipeline.settings import (
     FROM_DATASET,
+    CacheConfig,
     DemoConfig,
     HubConfig,
     LinkConfig,
@@ -38,7 +39,7 @@ from pipeline.settings import (
     SplitConfig,
 )
 from pipeline.studio_config import StudioConfig
-from pipeline.values import exports_named, hours, one_of, prompts, texts
+from pipeline.values import exports_named, hours, one_of, prompts, refuse_url, texts
 from sam.tracker import trackers
 from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
@@ -109,6 +110,7 @@ class Config:
     out: str = "dataset"
     select: SelectConfig = field(default_factory=SelectConfig)
     tracks: TracksConfig = field(default_factory=TracksConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     tracker: Any = None
     disjoint: bool = False  # no pixel in two masks of one prompt: it goes to the higher score, then the smaller object
@@ -155,6 +157,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         raise ConfigError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
     if not str(cfg.out or "").strip():
         raise ConfigError("out must name the dataset's folder, such as out=/data/cows, got an empty text")
+    refuse_url("out", str(cfg.out))
     base = _absolute(str(cfg.out))
     out = base / _job_folder(sweep_folder) if sweep_folder else base
     if out.exists() and not out.is_dir():
@@ -184,6 +187,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         prompts_file=read_prompts_file(lines, one_phrase) if lines else None,
         out=out,
         tracks=tracks,
+        cache=config.cache,
         keep_tracks=config.tracks.keep,
         disjoint=config.disjoint,
         corrections=Path(config.corrections) if config.corrections else None,
@@ -357,7 +361,7 @@ def _make_absolute(cfg: DictConfig) -> None:
     elif isinstance(videos, ListConfig):
         cfg.videos = [_place(v) if isinstance(v, str) and v else v for v in videos]
     files = ("prompts_file", "select.roi", "tracker.path", "tracker.boxes", "labels", "corrections", "clip.spans")
-    for key in (*files, "tracks.path", "split.by"):
+    for key in (*files, "tracks.path", "cache.path", "split.by"):
         path = OmegaConf.select(cfg, key)
         if path and (key != "split.by" or path.endswith(".csv")):
             OmegaConf.update(cfg, key, str(_absolute(path)))

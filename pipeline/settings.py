@@ -30,7 +30,7 @@ FROM_DATASET = frozenset(
 )  # tasks that start from out/dataset.yaml
 UNDECISIVE = frozenset(
     {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs", "studio"}
-    | {"release", "hub", "plan"}
+    | {"release", "hub", "plan", "cache"}
 )
 
 
@@ -122,6 +122,18 @@ class ShardConfig:
     def takes(self, digest: str) -> bool:
         """Whether what has this (hexadecimal) digest is done by this shard."""
         return int(digest, 16) % self.count == self.index
+
+
+@dataclass
+class CacheConfig:
+    """Where videos of servers lie while they are used, and how much of the disk they may take together."""
+
+    path: str = "~/.cache/clipcrop"
+    max_gb: float = 50.0  # 1 GB is 10^9 bytes
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_gb < math.inf:
+            raise ValueError(f"cache.max_gb must be more than 0, got {self.max_gb}")
 
 
 @dataclass
@@ -264,6 +276,7 @@ class Settings:
     prompts_file: PromptsFile | None
     out: Path
     tracks: Path
+    cache: CacheConfig
     keep_tracks: bool
     disjoint: bool
     corrections: Path | None

@@ -70,7 +70,7 @@ def test_help_loads_no_heavy_library() -> None:
         "import sys; sys.argv = ['main.py', '--help']; import main\n"
         "try: main.main()\n"
         "except SystemExit: pass\n"
-        f"print('LOADED', sorted(set(sys.modules) & {HEAVY | {'scipy'}!r}))"
+        f"print('LOADED', sorted(set(sys.modules) & {HEAVY | {'scipy', 'fsspec', 'aiohttp', 'paramiko'}!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "LOADED []" in done.stdout
