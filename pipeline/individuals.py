@@ -7,18 +7,22 @@ the records. Individuals end with their video.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from pipeline.appearance import Appearance, Embedded, Evidence, curve_of, evidence, vectors_of
+from pipeline.embeddings import Embeddings
 from pipeline.index import SAMPLES, Index
 from pipeline.link import link
 from pipeline.settings import LinkConfig
-from pipeline.shared_frames import shared_frames
+from pipeline.shared_frames import Shared, shared_frames
 from pipeline.track_store import TrackStore
-from pipeline.tracklets import Tracklets
+from pipeline.tracklets import Tracklet, Tracklets
 from video.types import Chunk, digest
 
 log = logging.getLogger(__name__)
@@ -53,16 +57,21 @@ def individuals(
     chunks: Sequence[tuple[Chunk, Mapping[str, str]]],
     store: TrackStore,
     config: LinkConfig,
+    embeddings: Embeddings | None = None,
 ) -> Individuals:
-    """Link the tracklets of every video. chunks: all there are, each with the key of its tracks by prompt."""
+    """Link the tracklets of every video. chunks: all there are, each with the key of its tracks by prompt. embeddings:
+    the vectors that tell how the tracklets look; None for their colours."""
     by_video: dict[str, list[tuple[Chunk, Mapping[str, str]]]] = {}
     for chunk, keys in chunks:
         by_video.setdefault(chunk.video.fingerprint, []).append((chunk, keys))
     ids: dict[str, str] = {}
     confidence: dict[str, float | None] = {}
     rows: list[dict[str, Any]] = []
-    for fingerprint, found in tracklets.of_videos().items():
-        linked = link(found, shared_frames(found, by_video[fingerprint], store), config)
+    videos = tracklets.of_videos()
+    shared = {name: shared_frames(found, by_video[name], store) for name, found in videos.items()}
+    looks = _looks(videos, shared, embeddings)
+    for fingerprint, found in videos.items():
+        linked = link(found, shared[fingerprint], config, looks(fingerprint))
         for n, tracklet in enumerate(found):
             individual = digest("individual", found[linked.individual[n]].samples[0])
             for sample in tracklet.samples:
@@ -94,6 +103,25 @@ def individuals(
             )
     order = [(name, "ascending") for name in ("video", "first_s", "second_s", "first_sample", "second_sample")]
     return Individuals(ids, confidence, pa.Table.from_pylist(rows, schema=LINKS).sort_by(order))
+
+
+def _looks(
+    videos: Mapping[str, Sequence[Tracklet]], shared: Mapping[str, Sequence[Shared]], embeddings: Embeddings | None
+) -> Callable[[str], Appearance | None]:
+    """How the tracklets of a video look, by its fingerprint. The vectors of one video at a time are in memory."""
+    if embeddings is None:
+        return lambda fingerprint: None
+
+    def vectors(fingerprint: str) -> list[NDArray[np.float32] | None]:
+        return vectors_of(videos[fingerprint], embeddings.of_video(fingerprint))
+
+    known = {name: evidence(found, shared[name], vectors(name)) for name, found in videos.items()}
+    none = np.zeros(0)
+    every = Evidence(
+        np.concatenate([none, *(each.same for each in known.values())]),
+        np.concatenate([none, *(each.different for each in known.values())]),
+    )
+    return lambda name: Embedded(vectors(name), curve_of(videos[name][0].video, known[name], every))
 
 
 def joined(index: Index, found: Individuals) -> Index:
