@@ -19,6 +19,7 @@ from pipeline.calibration import NEEDED, Curve, fitted, likeness
 from pipeline.gaps import looks, side_by_side, strangers
 from pipeline.shared_frames import Shared
 from pipeline.tracklets import Tracklet
+from pipeline.whitening import Whitening
 
 log = logging.getLogger(__name__)
 F32 = NDArray[np.float32]
@@ -68,7 +69,7 @@ class Evidence:
 
 
 class Embedded:
-    """The vectors of a vision model, (1 or 2, D) unit vectors of each tracklet, the earlier half of it first.
+    """The vectors of a vision model, (1 or 2, k) unit vectors of each tracklet, the earlier half of it first.
 
     A chain is compared with another by the mean likeness over all pairs of their halves: each such pair is like those
     the curve was fitted to. Without a curve looks say nothing.
@@ -88,7 +89,7 @@ class Embedded:
         if self._curve is None or not columns:
             return found
         stacked = [each for each in theirs if each is not None]
-        every = np.concatenate(stacked).T
+        every = np.concatenate(stacked).T  # (k, halves)
         begins = np.cumsum([0, *(len(each) for each in stacked[:-1])])
         for i, each in enumerate(mine):
             if each is not None:
@@ -102,18 +103,18 @@ class Embedded:
         return np.concatenate(found) if found else None
 
 
-def vectors_of(tracklets: Sequence[Tracklet], by_sample: Mapping[str, F32]) -> list[F32 | None]:
-    """Per tracklet the mean vectors of its earlier and its later half, (2, D) of length 1; (1, D) where there is only
-    one picture, None where there is none. by_sample: (1 or 2, D) of each crop, in order of time."""
+def vectors_of(tracklets: Sequence[Tracklet], by_sample: Mapping[str, F32], whitening: Whitening) -> list[F32 | None]:
+    """Per tracklet the mean of what tells individuals apart in its earlier and its later half, (2, k) of length 1;
+    (1, k) where there is only one picture, None where there is none. by_sample: (1 or 2, D) of each crop, in order of
+    time."""
     found: list[F32 | None] = []
     for tracklet in tracklets:
         known = [by_sample[name] for name in tracklet.samples if name in by_sample]
         if not known:
             found.append(None)
             continue
-        every = np.concatenate(known)
-        halves = np.array_split(every, min(2, len(every)))
-        means = np.stack([half.mean(axis=0) for half in halves])
+        every = whitening(np.concatenate(known))
+        means = np.stack([half.mean(axis=0) for half in np.array_split(every, min(2, len(every)))])
         found.append(np.asarray(means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12), np.float32))
     return found
 

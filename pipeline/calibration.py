@@ -51,8 +51,8 @@ def fitted(same: F64, different: F64) -> Curve | None:
         return None
     every = np.concatenate([same, different])
     middle, spread = float(every.mean()), float(every.std())
-    if not spread > 0:
-        return Curve(0.0, 0.0)
+    if spread <= 1e-9 * (1 + abs(middle)):
+        return Curve(0.0, 0.0)  # all are equal but for rounding
     x = (every - middle) / spread
     counts = np.repeat([len(same), len(different)], [len(same), len(different)])
     is_same = np.arange(len(every)) < len(same)

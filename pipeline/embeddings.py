@@ -100,6 +100,11 @@ class Embeddings:
             found |= {name: v for name, v in self._read(record).items() if name in self._kept[record]}
         return found
 
+    def every(self) -> Iterator[F32]:
+        """The vectors of every kept crop of the dataset, video by video."""
+        for fingerprint in sorted(self._records):
+            yield from self.of_video(fingerprint).values()
+
     def _missing(self, record: ChunkRecord, keeps: Keeps) -> list[Sample]:
         there = self._read(record.id)
         return [s for s in record.samples if _wanted(s, keeps) and s.sample_id not in there]

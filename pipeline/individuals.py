@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from pipeline.appearance import Appearance, Embedded, Evidence, curve_of, evidence, vectors_of
 from pipeline.embeddings import Embeddings
@@ -23,6 +22,7 @@ from pipeline.settings import LinkConfig
 from pipeline.shared_frames import Shared, shared_frames
 from pipeline.track_store import TrackStore
 from pipeline.tracklets import Tracklet, Tracklets
+from pipeline.whitening import Whitening
 from video.types import Chunk, digest
 
 log = logging.getLogger(__name__)
@@ -108,20 +108,19 @@ def individuals(
 def _looks(
     videos: Mapping[str, Sequence[Tracklet]], shared: Mapping[str, Sequence[Shared]], embeddings: Embeddings | None
 ) -> Callable[[str], Appearance | None]:
-    """How the tracklets of a video look, by its fingerprint. The vectors of one video at a time are in memory."""
-    if embeddings is None:
-        return lambda fingerprint: None
-
-    def vectors(fingerprint: str) -> list[NDArray[np.float32] | None]:
-        return vectors_of(videos[fingerprint], embeddings.of_video(fingerprint))
-
-    known = {name: evidence(found, shared[name], vectors(name)) for name, found in videos.items()}
+    """How the tracklets of a video look, by its fingerprint. In memory are the vectors of one video, and of all what is
+    left of them when they are whitened."""
+    whitening = None if embeddings is None else Whitening.of(embeddings.every())
+    if embeddings is None or whitening is None:
+        return lambda fingerprint: None if embeddings is None else Embedded([None] * len(videos[fingerprint]), None)
+    vectors = {name: vectors_of(found, embeddings.of_video(name), whitening) for name, found in videos.items()}
+    known = {name: evidence(found, shared[name], vectors[name]) for name, found in videos.items()}
     none = np.zeros(0)
     every = Evidence(
         np.concatenate([none, *(each.same for each in known.values())]),
         np.concatenate([none, *(each.different for each in known.values())]),
     )
-    return lambda name: Embedded(vectors(name), curve_of(videos[name][0].video, known[name], every))
+    return lambda name: Embedded(vectors[name], curve_of(videos[name][0].video, known[name], every))
 
 
 def joined(index: Index, found: Individuals) -> Index:
