@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 CERTAIN = 0.7  # IoU over shared frames from which two tracklets are one; above 0.5 no other can be as near
-COMPARED = 4  # tracklets of a chain, the latest, whose vectors are compared
 
 
 class Appearance(Protocol):
@@ -71,8 +70,8 @@ class Evidence:
 class Embedded:
     """The vectors of a vision model, (1 or 2, k) unit vectors of each tracklet, the earlier half of it first.
 
-    A chain is compared with another by the mean likeness over all pairs of their halves: each such pair is like those
-    the curve was fitted to. Without a curve looks say nothing.
+    A chain looks like the mean of its tracklets' halves; what its cosine with another's proves is the curve's to say.
+    Without a curve looks say nothing.
     """
 
     def __init__(self, vectors: Sequence[F32 | None], curve: Curve | None) -> None:
@@ -84,23 +83,21 @@ class Embedded:
 
     def ratio(self, ones: Sequence[Sequence[int]], others: Sequence[Sequence[int]]) -> F64:
         found = np.zeros((len(ones), len(others)))
-        mine, theirs = ([self._stacked(chain) for chain in side] for side in (ones, others))
-        columns = [j for j, each in enumerate(theirs) if each is not None]
-        if self._curve is None or not columns:
-            return found
-        stacked = [each for each in theirs if each is not None]
-        every = np.concatenate(stacked).T  # (k, halves)
-        begins = np.cumsum([0, *(len(each) for each in stacked[:-1])])
-        for i, each in enumerate(mine):
-            if each is not None:
-                alike = likeness(each @ every).mean(axis=0)
-                means = np.add.reduceat(alike, begins) / [len(of) for of in stacked]
-                found[i, columns] = self._curve.ratio(means)
+        mine, theirs = ([self._mean(chain) for chain in side] for side in (ones, others))
+        rows, columns = ([n for n, mean in enumerate(side) if mean is not None] for side in (mine, theirs))
+        if self._curve is not None and rows and columns:
+            a, b = (np.stack([mean for mean in side if mean is not None]) for side in (mine, theirs))
+            found[np.ix_(rows, columns)] = self._curve.ratio(likeness(a @ b.T))
         return found
 
-    def _stacked(self, chain: Sequence[int]) -> F32 | None:
-        found = [v for n in chain if (v := self._vectors[n]) is not None][-COMPARED:]
-        return np.concatenate(found) if found else None
+    def _mean(self, chain: Sequence[int]) -> F32 | None:
+        known = [v for n in chain if (v := self._vectors[n]) is not None]
+        return unit(np.concatenate(known).mean(axis=0)) if known else None
+
+
+def unit(vectors: NDArray[np.floating]) -> F32:
+    """(..., k) vectors at length 1; zeros stay."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12), np.float32)
 
 
 def vectors_of(tracklets: Sequence[Tracklet], by_sample: Mapping[str, F32], whitening: Whitening) -> list[F32 | None]:
@@ -115,7 +112,7 @@ def vectors_of(tracklets: Sequence[Tracklet], by_sample: Mapping[str, F32], whit
             continue
         every = whitening(np.concatenate(known))
         means = np.stack([half.mean(axis=0) for half in np.array_split(every, min(2, len(every)))])
-        found.append(np.asarray(means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12), np.float32))
+        found.append(unit(means))
     return found
 
 

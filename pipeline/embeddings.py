@@ -18,6 +18,7 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.appearance import unit
 from pipeline.layout import Layout, write_bytes
 from pipeline.loader import decode
 from pipeline.records import ChunkRecord, Sample
@@ -144,8 +145,7 @@ class Embeddings:
 
 def halves(vectors: F32) -> F32:
     """(2, D) means of the earlier and the later half of (n, D) vectors in order of time, of length 1; (1, D) of one."""
-    means = np.stack([half.mean(axis=0) for half in np.array_split(vectors, min(2, len(vectors)))])
-    return np.asarray(means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12), np.float32)
+    return unit(np.stack([half.mean(axis=0) for half in np.array_split(vectors, min(2, len(vectors)))]))
 
 
 def prepare(config: LinkConfig, layout: Layout) -> None:

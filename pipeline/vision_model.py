@@ -12,7 +12,7 @@ torch is imported when a model is opened, not before.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -106,15 +106,15 @@ def open_model(name: ModelName, device: str) -> VisionModel:
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"link.device={device}: this machine has no GPU that torch can use; use link.device=cpu")
     try:
-        model, see, side, mean, std = (_timm if name.library == "timm" else _transformers)(name)
+        opened = (_timm if name.library == "timm" else _transformers)(name)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(
             f"link.embedding={name} cannot be opened ({first}): check the name, download it where there is a network, "
             "or name a folder that holds it"
         ) from error
-    model = model.eval().requires_grad_(False).to(chosen)
-    centre, scale = (torch.tensor(values, device=chosen).view(1, 3, 1, 1) for values in (mean, std))
+    model, side = opened.model.eval().requires_grad_(False).to(chosen), opened.side
+    centre, scale = (torch.tensor(values, device=chosen).view(1, 3, 1, 1) for values in (opened.mean, opened.std))
 
     def embed(pictures: U8) -> F32:
         found = []
@@ -123,27 +123,43 @@ def open_model(name: ModelName, device: str) -> VisionModel:
                 part = torch.from_numpy(pictures[first : first + AT_ONCE]).to(chosen).permute(0, 3, 1, 2).float() / 255
                 if part.shape[2:] != (side, side):
                     part = torch.nn.functional.interpolate(part, (side, side), mode="bicubic", antialias=True)
-                vectors = see((part.clamp(0, 1) - centre) / scale).float()
+                vectors = opened.see((part.clamp(0, 1) - centre) / scale).float()
                 found.append(torch.nn.functional.normalize(vectors, dim=1).cpu().numpy())
         return np.concatenate(found)
 
-    return VisionModel(str(chosen), _digest_of(model), embed)
+    return VisionModel(str(chosen), _digest_of(model, opened.made_up), embed)
 
 
-def _timm(name: ModelName) -> tuple[Any, Callable[[Any], Any], int, Any, Any]:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """see: (n, 3, side, side) normalised with mean and std, to (n, D). made_up: names of weights that the files lack
+    and `see` does not use."""
+
+    model: Any
+    see: Callable[[Any], Any]
+    side: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    made_up: frozenset[str] = frozenset()
+
+
+def _timm(name: ModelName) -> _Opened:
     import timm
 
     where = name.where if name.folder is None else f"local-dir:{name.folder}"
     model = timm.create_model(where, pretrained=True, num_classes=0)
     wants = timm.data.resolve_model_data_config(model)
-    return model, model, int(wants["input_size"][1]), wants["mean"], wants["std"]
+    return _Opened(model, model, int(wants["input_size"][1]), wants["mean"], wants["std"])
 
 
-def _transformers(name: ModelName) -> tuple[Any, Callable[[Any], Any], int, Any, Any]:
+def _transformers(name: ModelName) -> _Opened:
     from transformers import AutoImageProcessor, AutoModel
 
     offline = {"local_files_only": True} if name.folder else {}
-    model = AutoModel.from_pretrained(name.where, **offline)
+    model, loaded = AutoModel.from_pretrained(name.where, output_loading_info=True, **offline)
+    made_up = frozenset(loaded["missing_keys"])
+    if lacking := sorted(key for key in made_up if "pooler" not in key):
+        raise ValueError(f"its weights lack {', '.join(lacking[:3])}{' and more' if len(lacking) > 3 else ''}")
     config = getattr(model.config, "vision_config", model.config)
     side = getattr(config, "image_size", SIDE)
     mean, std = MEAN, STD
@@ -160,13 +176,13 @@ def _transformers(name: ModelName) -> tuple[Any, Callable[[Any], Any], int, Any,
         last = model(pixel_values=pictures).last_hidden_state
         return last.flatten(2).mean(dim=2) if last.ndim == 4 else last.mean(dim=1)
 
-    return model, see, int(side if isinstance(side, int) else side[0]), mean, std
+    return _Opened(model, see, int(side if isinstance(side, int) else side[0]), mean, std, made_up)
 
 
-def _digest_of(model: Any) -> str:
+def _digest_of(model: Any, made_up: Collection[str]) -> str:
     import torch
 
     digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
+    for key, value in sorted((k, v) for k, v in model.state_dict().items() if k not in made_up):
         digest.update(key.encode() + value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

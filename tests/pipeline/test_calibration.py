@@ -120,17 +120,17 @@ def test_evidence_is_what_tracking_is_sure_of() -> None:
     assert np.sort(np.exp(-found.different)) == pytest.approx(apart, rel=1e-3), "0/1 and 0/2 alone share a frame"
 
 
-def test_chains_are_compared_by_the_mean_over_their_halves() -> None:
+def test_chains_are_compared_by_the_means_of_their_halves() -> None:
     curve = Curve(1.0, -1.0)
     vectors = [np.stack([unit(0.0), unit(0.4)]), unit(1.0)[None], None, np.stack([unit(0.5), unit(2.0)])]
     looks = Embedded(vectors, curve)
     assert [looks.knows(n) for n in range(4)] == [True, True, False, True]
     found = looks.ratio([[0], [0, 1], []], [[3], [], [1]])
-    off = {(a, b): -np.log(1 - np.cos(a - b)) for a in (0.0, 0.4, 1.0) for b in (0.5, 2.0, 1.0) if a != b}
-    first = np.mean([off[a, b] for a in (0.0, 0.4) for b in (0.5, 2.0)])
-    both = np.mean([off[a, b] for a in (0.0, 0.4, 1.0) for b in (0.5, 2.0)])
-    assert found[:2, 0] == pytest.approx([first - 1, both - 1], abs=1e-4)
-    assert found[0, 2] == pytest.approx(np.mean([off[0.0, 1.0], off[0.4, 1.0]]) - 1, abs=1e-4)
+    three = np.mean([unit(0.0), unit(0.4), unit(1.0)], axis=0)
+    lean = np.arctan2(three[1], three[0])
+    expected = {(0, 0): 1.25 - 0.2, (0, 2): 1.0 - 0.2, (1, 0): 1.25 - lean, (1, 2): 1.0 - lean}
+    for at, angle in expected.items():
+        assert found[at] == pytest.approx(-np.log(1 - np.cos(angle)) - 1, abs=1e-4), at
     assert not found[2].any() and not found[:, 1].any(), "who was never pictured is neither like nor unlike"
     assert not Embedded(vectors, None).ratio([[0]], [[3]]).any()
 
@@ -150,7 +150,7 @@ def test_a_video_with_few_pairs_borrows_and_a_dataset_with_few_says_so(caplog: p
 
 
 def herd_of(rng: np.random.Generator, individuals: int, crops: int, size: int = 24) -> list[np.ndarray]:
-    """Per individual and crop both halves: who it is lies in the first three numbers, pose in all, and all are alike."""
+    """Per individual and crop both halves: who it is lies in the first three numbers, pose in others, all are alike."""
     who = np.zeros((individuals, size))
     who[:, :3] = rng.normal(0, 1, (individuals, 3))
     pose = np.full(size, 0.1)
@@ -173,7 +173,7 @@ def test_what_changes_within_a_track_counts_less() -> None:
         return float((cosine.argmax(axis=1) // 20 == np.arange(120) // 20).mean())
 
     plain, white = apart(crops), apart([whitening(crop) for crop in crops])
-    assert plain < 0.4 < 0.9 < white
+    assert plain < 0.4 < 0.8 < white
 
 
 def test_whitening_does_not_depend_on_units_order_or_offset() -> None:
