@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from pipeline.settings import (
 )
 from pipeline.studio_config import StudioConfig
 from pipeline.values import exports_named, hours, one_of, prompts, refuse_url, texts
+from pipeline.vision_model import ModelName
 from sam.tracker import trackers
 from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
@@ -331,6 +333,11 @@ def _require(config: Config) -> None:
         raise ConfigError(f"task={config.task} needs " + " and ".join(missing))
     if config.split.by == "individual" and not config.link.enabled:
         raise ConfigError("split.by=individual needs the individuals that link.enabled=true finds; it is false")
+    if config.link.embedding and config.link.enabled and "black" not in config.crop.backgrounds:
+        raise ConfigError(
+            f"link.embedding={config.link.embedding} looks at the crops on black, and there are only "
+            f"{', '.join(config.crop.backgrounds)}: set crop.variants=[{','.join(config.crop.backgrounds)},black]"
+        )
     name = _tracker_name(config.tracker)
     if needs_tracker and "text" not in config.tracker.build().understands:
         by = f"prompts_file={config.prompts_file}" if config.prompts_file else f"prompt={config.prompt}"
@@ -365,6 +372,9 @@ def _make_absolute(cfg: DictConfig) -> None:
         path = OmegaConf.select(cfg, key)
         if path and (key != "split.by" or path.endswith(".csv")):
             OmegaConf.update(cfg, key, str(_absolute(path)))
+    with suppress(ValueError):  # what names no model is refused with the other values
+        if embedding := OmegaConf.select(cfg, "link.embedding"):
+            OmegaConf.update(cfg, "link.embedding", str(ModelName.of(embedding)))
 
 
 def _place(video: str) -> str:
