@@ -209,7 +209,7 @@ def linked(path: Path, out: Path, tracker: str, regime: Sequence[str], embedding
     vectors = Embeddings.of(replace(chosen.linking, embedding=embedding), build.layout)
     if vectors is not None:
         vectors.update(lambda: iter(records), lambda sample: True)
-        found["link, embedding"] = individuals(tracklets, chunks, build.store, chosen.linking, vectors)
+        found["link, embedding"] = individuals(tracklets, chunks, build.store, chosen.linking, embeddings=vectors)
     truth = load_truth(path)
     oracle = {(s.window.id, o): _true_id(truth, masks) for s in windows for o, masks in s.masks.items()}
     numbers = {

@@ -100,14 +100,16 @@ def unit(vectors: NDArray[np.floating]) -> F32:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12), np.float32)
 
 
-def vectors_of(tracklets: Sequence[Tracklet], by_sample: Mapping[str, F32], whitening: Whitening) -> list[F32 | None]:
+def vectors_of(
+    tracklets: Sequence[Tracklet], by_sample: Mapping[str, F32], whitening: Whitening | None
+) -> list[F32 | None]:
     """Per tracklet the mean of what tells individuals apart in its earlier and its later half, (2, k) of length 1;
     (1, k) where there is only one picture, None where there is none. by_sample: (1 or 2, D) of each crop, in order of
-    time."""
+    time. whitening: None where no two pictures of the dataset differ."""
     found: list[F32 | None] = []
     for tracklet in tracklets:
         known = [by_sample[name] for name in tracklet.samples if name in by_sample]
-        if not known:
+        if not known or whitening is None:
             found.append(None)
             continue
         every = whitening(np.concatenate(known))

@@ -142,9 +142,9 @@ def _looks(
 ) -> Callable[[str], Appearance | None]:
     """How the tracklets of a video look, by its fingerprint. In memory are the vectors of one video, and of all what is
     left of them when they are whitened."""
-    whitening = None if embeddings is None else Whitening.of(embeddings.every())
-    if embeddings is None or whitening is None:
-        return lambda fingerprint: None if embeddings is None else Embedded([None] * len(videos[fingerprint]), None)
+    if embeddings is None:
+        return lambda fingerprint: None
+    whitening = Whitening.of(embeddings.every())
     vectors = {name: vectors_of(found, embeddings.of_video(name), whitening) for name, found in videos.items()}
     known = {name: evidence(found, shared[name], vectors[name]) for name, found in videos.items()}
     none = np.zeros(0)

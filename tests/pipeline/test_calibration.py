@@ -106,6 +106,7 @@ def test_the_vectors_of_a_tracklet_are_the_means_of_its_halves() -> None:
     two, one, none = vectors_of(herd, crops, Whitening(np.zeros(2, np.float32), np.eye(2, dtype=np.float32)))
     assert two == pytest.approx(np.stack([unit(0.1), unit(1.1)]), abs=1e-6), "the earlier crop and the later one"
     assert one == pytest.approx(unit(0.5)[None]) and none is None
+    assert vectors_of(herd, crops, None) == [None] * 3, "pictures that are all equal show nobody"
 
 
 def test_evidence_is_what_tracking_is_sure_of() -> None:
