@@ -277,11 +277,21 @@ function keepHistory() {
   try { sessionStorage.setItem(`studio-history-${facts.name}`, JSON.stringify(ready)); } catch { /* it is only kept in the page */ }
 }
 
+/** Say again what was there before, so many crops at a time; not of those of which something newer has been said. */
+function takeBack(entry, from, author, own) {
+  const part = () => (entry.before ?? []).slice(from, from + 1000).filter((word) => (latest.get(word.sample_id) ?? 0) <= own);
+  outbox.send("/dataset/labels", () => (part().length ? { words: part(), author } : null), (answer) => {
+    counted(answer, own);
+    mark();
+    if (entry.before.length > from + 1000) takeBack(entry, from + 1000, author, own);
+  });
+}
+
 async function undo() {
   const entry = history.pop();
   if (!entry) return toast("Nothing to undo.");
   const author = $("#author").value.trim(), own = newer(entry.before?.map((word) => word.sample_id) ?? entry.ids);
-  outbox.send("/dataset/labels", () => (entry.before?.length ? { words: entry.before, author } : null), (answer) => { counted(answer, own); mark(); });
+  takeBack(entry, 0, author, own);
   if (entry.before) everywhere(entry.before);
   times.pop();
   keepHistory();
