@@ -21,6 +21,8 @@ from sam.memory import OutOfMemory
 from sam.tracker import Tracker
 from studio.api import router
 from studio.browse_api import router as browse_router
+from studio.correct_api import router as correct_router
+from studio.correcting import Correcting
 from studio.dataset import Dataset
 from studio.errors import Cancelled, StudioError
 from studio.guard import Guard
@@ -60,6 +62,7 @@ def create_app(
     `request.app.state.dataset`. Without a dataset there is only what serves single videos.
     """
     rooms = Rooms(options, tracker, reader, encode or EncodeConfig())
+    correcting = None if dataset is None else Correcting(dataset.layout.root, options, tracker)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -67,6 +70,8 @@ def create_app(
         try:
             yield
         finally:
+            if correcting is not None:
+                await asyncio.to_thread(correcting.stop)
             await asyncio.to_thread(rooms.stop)
 
     app = FastAPI(
@@ -81,8 +86,10 @@ def create_app(
     app.state.dataset = dataset
     app.include_router(router)
     if dataset is not None:
+        app.state.correcting = correcting
         app.include_router(browse_router)
         app.include_router(label_router)
+        app.include_router(correct_router)
     add_pages(app)
     _explain_errors(app)
     app.add_middleware(
