@@ -51,13 +51,13 @@ def describe_dataset(dataset: Served) -> bodies.Described:
     )
 
 
-@router.post("/samples", responses=refusals(404))
+@router.post("/samples", responses=refusals(404, 413))
 def find_samples(dataset: Served, body: bodies.Search) -> bodies.Found:
     """A page of the crops that fit a filter."""
     return search.page(*dataset.current(), body)
 
 
-@router.post("/counts")
+@router.post("/counts", responses=refusals(413))
 def count_samples(dataset: Served, body: bodies.Counting) -> bodies.Counted:
     """Histograms of the figures and counts of the columns, of all crops and of those that fit."""
     return search.counted(*dataset.current(), body.filter)

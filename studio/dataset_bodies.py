@@ -179,7 +179,7 @@ class Words(Body):
         extra="forbid",
         json_schema_extra={"examples": [{"words": [{"sample_id": "SAMPLE", "label": "lying"}], "author": "ann"}]},
     )
-    words: Annotated[list[SetWord], Field(min_length=1, max_length=20000)]
+    words: Annotated[list[SetWord], Field(min_length=1, max_length=5000)]
     author: Author = ""
 
 

@@ -21,7 +21,7 @@ def get_classes(dataset: Served) -> bodies.ClassCounts:
     return _classes(dataset)
 
 
-@router.put("/classes", responses=refusals(507))
+@router.put("/classes", responses=refusals(413, 507))
 def put_classes(dataset: Served, body: bodies.Classes) -> bodies.ClassCounts:
     """Choose other classes; kept in the dataset. Labels stay as they are, and their classes remain in the list."""
     with dataset.lock:
@@ -29,7 +29,7 @@ def put_classes(dataset: Served, body: bodies.Classes) -> bodies.ClassCounts:
     return _classes(dataset)
 
 
-@router.post("/labels", responses=refusals(404, 507))
+@router.post("/labels", responses=refusals(404, 413, 507))
 def label_crops(dataset: Served, body: bodies.Words) -> bodies.Changed:
     """Say what crops show: a label, unsure, a comment, or null to take back."""
     _check_names(dataset, {each.label for each in body.words})
@@ -37,7 +37,7 @@ def label_crops(dataset: Served, body: bodies.Words) -> bodies.Changed:
     return _changed(dataset, Labelling(dataset).say(words, body.author))
 
 
-@router.post("/labels/many", responses=refusals(404, 409, 507))
+@router.post("/labels/many", responses=refusals(404, 409, 413, 507))
 def label_many(dataset: Served, body: bodies.ManyWords) -> bodies.Changed:
     """Say the same of an individual, or of everything in view in a span."""
     _check_names(dataset, {body.label})

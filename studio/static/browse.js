@@ -60,7 +60,7 @@ function figure(bins) {
   const range = filter.figures?.[bins.figure];
   const tallest = Math.max(1, ...bins.all), unit = bins.unit && ` ${bins.unit}`;
   const at = (n) => short(bins.edges[n] * bins.scale);
-  const inside = (n) => Boolean(range) && bins.edges[n] >= (range.least ?? -Infinity) && bins.edges[n + 1] <= (range.below ?? Infinity);
+  const inside = (n) => Boolean(range) && bins.edges[n + 1] > (range.least ?? -Infinity) && bins.edges[n] < (range.below ?? Infinity);
   const choose = (n, event) => {
     let [least, below] = [bins.edges[n], bins.edges[n + 1]];
     if (event.shiftKey && range) [least, below] = [Math.min(least, range.least ?? least), Math.max(below, range.below ?? below)];

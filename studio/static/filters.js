@@ -87,3 +87,18 @@ export function orderNames(facts) {
   }
   return names;
 }
+
+/** All of it as the label page shows it, with a figure's range to type in. */
+export function panel(counted, filter, figures, change) {
+  const figure = el("select", { "aria-label": "Quality figure" }, figures.map((each) => el("option", { value: each.figure, text: `${each.title} ${each.unit}` })));
+  const [least, below] = ["from", "to"].map((name) => el("input", { type: "number", step: "any", placeholder: name, "aria-label": name }));
+  const set = () => {
+    const own = figures.find((each) => each.figure === figure.value);
+    const bound = (input) => (input.value === "" ? null : Number(input.value) / own.scale);
+    const none = least.value === "" && below.value === "";
+    change(ranged(filter, figure.value, none ? null : { least: bound(least), below: bound(below) }));
+  };
+  return [chips(filter, figures, change), states(filter, change), el("p", { class: "soft small", text: `${count(counted.total)} crops` }),
+    ...facets(counted, filter, change), el("section", { class: "facet" }, el("h3", { text: "Quality" }),
+      el("div", { class: "row" }, figure, least, below, el("button", { text: "Filter by quality", onclick: set })))];
+}

@@ -1,20 +1,21 @@
 // The label page: crops in a loop, a key per class, everything said is on disk before the next thing is.
 import { $, ask, bar, clock, complain, count, el, help, kept, keys, short, toast } from "/static/common.js";
 import { editor } from "/static/classes.js";
-import { chips, facets, fromAddress, orderNames, ranged, states, toAddress } from "/static/filters.js";
+import { fromAddress, orderNames, panel, toAddress } from "/static/filters.js";
+import { History } from "/static/label_history.js";
+import { Marks } from "/static/label_marks.js";
+import { Trail, spoken } from "/static/label_trail.js";
 import { Outbox } from "/static/outbox.js";
 import { Reel, frameAt, secondAt } from "/static/player.js";
 
 const AHEAD = 12;  // crops that are loaded before they are shown
-const FETCH = 60;
 const FACTS = ["side", "visible_share", "truncated", "sharpness", "motion", "first_score"];
 
-const reel = new Reel();
+const reel = new Reel(), trail = new Trail(), marks = new Marks();
 const outbox = new Outbox(said);
 let facts, classes, filter = fromAddress({ state: "open" });
 let order = kept.get("studio-order", "time"), many = kept.get("studio-many", 1), scope = "crop";
-let pages = [], here = -1, at = 0, queue = [], last = null, ended = false, fetching = null, round = 0;
-let chosen = new Set(), marks = { in: null, out: null }, history = [], times = [], playing = true, total = 0;
+let history, chosen = new Set(), times = [], playing = true;
 let turn = 0;  // of what is said, counted up
 const latest = new Map();  // by sample id, the turn of what was said last
 
@@ -34,10 +35,9 @@ help(top, () => [
 
 // ---------------------------------------------------------------- what is shown
 
-const page = () => pages[here] ?? [];
-const current = () => page()[at] ?? null;
+const page = () => trail.page;
+const current = () => trail.current;
 const video = () => current() && reel.videos.get(current().sample_id);
-const spoken = (sample) => sample.label !== null || sample.unsure;
 
 function saidOf(sample) {
   return sample.label ?? (sample.unsure ? "not sure" : "");
@@ -48,7 +48,7 @@ function show() {
   const grid = $("#grid");
   grid.classList.toggle("one", one);
   grid.style.setProperty("--across", Math.ceil(Math.sqrt(many)));
-  reel.keep([...samples, ...(pages[here + 1] ?? []), ...queue.slice(0, Math.max(AHEAD, many))]);
+  reel.keep(trail.ahead(Math.max(AHEAD, many)));
   grid.replaceChildren(...samples.map((sample, n) => {
     const film = reel.of(sample);
     const cell = el("button", { class: "cell", "data-id": sample.sample_id, onclick: (event) => pressed(n, event) }, film, el("span", { class: "tag" }));
@@ -67,7 +67,7 @@ function mark() {
   const sample = current();
   [...$("#grid").children].forEach((cell, n) => {
     const own = page()[n];
-    cell.setAttribute("aria-current", String(n === at));
+    cell.setAttribute("aria-current", String(n === trail.at));
     cell.setAttribute("aria-pressed", String(chosen.has(own.sample_id)));
     cell.setAttribute("aria-label", `${own.prompt}, ${own.video}, ${clock(own.start_s)}, ${saidOf(own) || "no label"}`);
     cell.classList.toggle("chosen", chosen.has(own.sample_id));
@@ -85,7 +85,7 @@ function mark() {
     el("dt", { text: each.title }), el("dd", { text: `${short(sample.figures[each.figure] * each.scale)} ${each.unit}`.trim() }))) : []),
   ...(sample?.predicted ? [el("div", {}, el("dt", { text: "Predicted" }), el("dd", { text: sample.predicted }))] : []));
   marked();
-  if (sample && !pages[here + 1]) fill();
+  if (sample) fill();
 }
 
 function progress(labelled) {
@@ -115,57 +115,40 @@ function said(waiting, error) {
 
 // ---------------------------------------------------------------- which crops come next
 
-function fill() {
-  if (fetching || ended || queue.length >= 2 * AHEAD + 2 * many) return fetching ?? Promise.resolve();
-  const mine = round;
-  fetching = ask("POST", "/dataset/samples", { filter, order, after: last, limit: FETCH }).then((found) => {
-    if (mine !== round) return;
-    const known = new Set(queue.map((each) => each.sample_id));
-    queue.push(...found.samples.filter((each) => !known.has(each.sample_id)));
-    last = found.samples.at(-1)?.sample_id ?? last;
-    ended = found.samples.length < FETCH;
-    if (total === null) total = found.total;
-    reel.keep([...page(), ...(pages[here + 1] ?? []), ...queue.slice(0, Math.max(AHEAD, many))]);
-  }).catch(complain).finally(() => { if (mine === round) fetching = null; });
-  return fetching;
+async function fill() {
+  try {
+    await trail.fill(2 * AHEAD + 2 * many);
+    reel.keep(trail.ahead(Math.max(AHEAD, many)));
+  } catch (error) {
+    complain(error);
+  }
 }
 
 async function begin() {
-  round += 1;
-  [pages, here, at, queue, last, ended, fetching, total] = [[], -1, 0, [], null, false, null, null];
-  chosen.clear();
+  trail.reset(filter, order);
   toAddress(filter);
-  await fill();
   await next();
   showFilters();
 }
 
 async function next() {
   chosen.clear();
-  if (here + 1 >= pages.length) {
-    if (!queue.length) await fill();
-    const taken = queue.splice(0, many);
-    if (!taken.length) return finished();
-    pages.push(taken);
-    if (pages.length > 500) { pages.shift(); here -= 1; }
-  }
-  here += 1;
-  at = Math.max(0, page().findIndex((sample) => !spoken(sample)));
+  if (trail.here + 1 >= trail.pages.length && !trail.queue.length) await fill();
+  const more = trail.next(many);
   show();
+  if (!more) finished();
 }
 
 function finished() {
-  here = pages.length;
-  show();
-  $("#done").replaceChildren(el("p", { text: total ? "That was the last one." : "No crop fits this filter." }),
-    el("button", { class: "main", text: total ? "Look for what was skipped" : "Show all crops", onclick: () => { if (!total) filter = { state: "any" }; begin(); } }));
+  const [text, button, act] = !trail.ended ? ["The next crops have not come.", "Try again", next]
+    : trail.total ? ["That was the last one.", "Look for what was skipped", begin]
+      : ["No crop fits this filter.", "Show all crops", () => refilter({ state: "any" })];
+  $("#done").replaceChildren(el("p", { text }), el("button", { class: "main", text: button, onclick: act }));
 }
 
 function back() {
-  if (here <= 0) return;
+  if (!trail.back()) return;
   chosen.clear();
-  here -= 1;
-  at = 0;
   show();
 }
 
@@ -175,7 +158,7 @@ const wordOf = ({ sample_id, label, unsure, comment }) => ({ sample_id, label, u
 
 function everywhere(words) {
   const by = new Map(words.map((word) => [word.sample_id, word]));
-  for (const sample of [...pages.flat(), ...queue]) {
+  for (const sample of trail.all) {
     const word = by.get(sample.sample_id);
     if (word) Object.assign(sample, { label: word.label, unsure: word.unsure, comment: word.comment });
   }
@@ -209,7 +192,7 @@ function say({ label = null, unsure = false }, { all = false } = {}, event = nul
   const targets = chosen.size ? page().filter((each) => chosen.has(each.sample_id)) : [sample];
   const before = targets.map(wordOf);
   const words = before.map((word) => ({ ...word, label, unsure }));
-  remember({ ids: before.map((word) => word.sample_id), before });
+  history.push({ ids: before.map((word) => word.sample_id), before });
   const own = newer(before.map((word) => word.sample_id));
   outbox.send("/dataset/labels", { words, author }, (answer) => counted(answer, own));
   times.push(...targets.map(() => performance.now()));
@@ -218,11 +201,11 @@ function say({ label = null, unsure = false }, { all = false } = {}, event = nul
 }
 
 function sayMany(what, sample, word, author, started) {
-  const span = spanNow(sample);
+  const span = marks.span(sample);
   if (what === "everything" && !span) return toast("Everything in view needs a span: set in (I) and out (O) first.", true);
   if (what === "individual" && !sample.individual_id) return toast("Nobody knows which individual this is: label the crop by itself.", true);
   const entry = { ids: [sample.sample_id], before: null }, own = newer(entry.ids);
-  remember(entry);
+  history.push(entry);
   outbox.send("/dataset/labels/many", { of: what, sample_id: sample.sample_id, ...word, author, ...(span && { start_s: span[0], end_s: span[1] }) }, (answer) => {
     entry.before = answer ? answer.before : [];
     counted(answer, own);
@@ -231,7 +214,7 @@ function sayMany(what, sample, word, author, started) {
   });
   times.push(performance.now());
   everywhere([{ ...wordOf(sample), ...word }]);
-  marks = { in: null, out: null };
+  marks.clear();
   setScope("crop");
   flash(word.label, word.unsure, started);
 }
@@ -247,10 +230,10 @@ function flash(label, unsure, started) {
 
 async function onwards(started) {
   chosen.clear();
-  const open = page().findIndex((sample, n) => n > at && !spoken(sample));
+  const open = page().findIndex((sample, n) => n > trail.at && !spoken(sample));
   const earlier = page().findIndex((sample) => !spoken(sample));
   if (many > 1 && (open >= 0 || earlier >= 0)) {
-    at = open >= 0 ? open : earlier;
+    trail.at = open >= 0 ? open : earlier;
     return mark();
   }
   await next();
@@ -265,37 +248,34 @@ function timed(film, started) {
   else film.requestVideoFrameCallback?.(seen);
 }
 
-function remember(entry) {
-  history.push(entry);
-  if (history.length > 500) history.shift();
-  keepHistory();
-}
-
-/** What can be undone outlives a reload of the page. */
-function keepHistory() {
-  const ready = history.filter((entry) => entry.before && entry.before.length <= 50).slice(-200);
-  try { sessionStorage.setItem(`studio-history-${facts.name}`, JSON.stringify(ready)); } catch { /* it is only kept in the page */ }
+/** Say again what was there before, so many crops at a time. What the studio has not answered yet is waited for; then
+ *  not of crops of which something newer has been said. */
+function takeBack(entry, author, own) {
+  const done = (answer) => { counted(answer, own); mark(); };
+  const parts = (words) => Array.from({ length: Math.ceil(words.length / 1000) }, (_, n) => ({ words: words.slice(1000 * n, 1000 * (n + 1)), author }));
+  if (entry.before) return parts(entry.before).forEach((part) => outbox.send("/dataset/labels", part, done));
+  outbox.send("/dataset/labels", () => {
+    const [first, ...more] = parts((entry.before ?? []).filter((word) => (latest.get(word.sample_id) ?? 0) <= own));
+    more.forEach((part) => outbox.send("/dataset/labels", part, done));
+    return first ?? null;
+  }, done);
 }
 
 async function undo() {
   const entry = history.pop();
   if (!entry) return toast("Nothing to undo.");
   const author = $("#author").value.trim(), own = newer(entry.before?.map((word) => word.sample_id) ?? entry.ids);
-  outbox.send("/dataset/labels", () => (entry.before?.length ? { words: entry.before, author } : null), (answer) => { counted(answer, own); mark(); });
+  takeBack(entry, author, own);
   if (entry.before) everywhere(entry.before);
   times.pop();
-  keepHistory();
-  const place = pages.findIndex((each) => each.some((sample) => sample.sample_id === entry.ids[0]));
-  if (place < 0) {
+  if (!trail.find(entry.ids[0])) {
     try {
       const sample = await ask("GET", `/dataset/samples/${encodeURIComponent(entry.ids[0])}`);
-      pages.splice(Math.max(0, here), 0, [{ ...sample, ...entry.before?.find((word) => word.sample_id === sample.sample_id) }]);
-      here = Math.max(0, here);
+      trail.insert({ ...sample, ...entry.before?.find((word) => word.sample_id === sample.sample_id) });
     } catch (error) {
       return complain(error);
     }
-  } else here = place;
-  at = page().findIndex((sample) => sample.sample_id === entry.ids[0]);
+  }
   chosen.clear();
   show();
   $("#said").textContent = "undone";
@@ -306,7 +286,7 @@ function comment() {
   $("#comment").blur();
   if (!sample || text === sample.comment) return;
   const before = [wordOf(sample)], own = newer([sample.sample_id]);
-  remember({ ids: [sample.sample_id], before });
+  history.push({ ids: [sample.sample_id], before });
   everywhere([{ ...before[0], comment: text }]);
   outbox.send("/dataset/labels", { words: [{ ...before[0], comment: text }], author: $("#author").value.trim() }, (answer) => counted(answer, own));
   mark();
@@ -320,35 +300,26 @@ function setScope(what) {
   marked();
 }
 
-function spanNow(sample) {
-  if (!marks.in || !marks.out || marks.in.video !== sample.video || marks.out.video !== sample.video) return null;
-  const span = [marks.in.at, marks.out.at].sort((a, b) => a - b);
-  return span[0] < span[1] ? span : null;
-}
-
 function point(which) {
   const sample = current();
   if (!sample) return;
-  marks[which] = { video: sample.video, at: secondAt(video(), sample) };
-  const span = spanNow(sample);
+  marks.set(which, sample, secondAt(video(), sample));
+  const span = marks.span(sample);
   if (span && scope === "crop") setScope(sample.individual_id ? "individual" : "everything");
   marked();
 }
 
 function marked() {
-  const sample = current(), span = sample && spanNow(sample);
-  const of = (mark) => (mark ? clock(mark.at) : "–");
-  $("#marks").textContent = marks.in || marks.out ? `${of(marks.in)} to ${of(marks.out)}` : "";
-  $("#clear").hidden = !marks.in && !marks.out;
+  const sample = current(), span = sample && marks.span(sample);
+  $("#marks").textContent = marks.text;
+  $("#clear").hidden = !marks.any;
   const when = span ? ` from ${clock(span[0])} to ${clock(span[1])}` : "";
   $("#scope-note").textContent = {
     crop: chosen.size ? `The ${chosen.size} chosen crops.` : "The crop in view. Shift and a class key: the whole individual.",
     individual: sample?.individual_id ? `Every crop of ${sample.individual_id.slice(0, 8)}${when || " in this video"}.` : "Nobody knows which individual this is.",
     everything: span ? `All that is seen${when}.` : "All that is seen in a span: set in and out.",
   }[scope];
-  const bar = $("#span"), lasts = sample ? Math.max(1e-6, sample.end_s - sample.start_s) : 1;
-  const part = (mark, otherwise) => Math.min(1, Math.max(0, mark && mark.video === sample?.video ? (mark.at - sample.start_s) / lasts : otherwise));
-  const [a, b] = marks.in || marks.out ? [part(marks.in, 0), part(marks.out, 1)].sort((x, y) => x - y) : [0, 0];
+  const bar = $("#span"), [a, b] = marks.within(sample);
   bar.style.left = `${100 * a}%`;
   bar.style.width = `${100 * (b - a)}%`;
 }
@@ -362,18 +333,7 @@ function refilter(changed) {
 
 async function showFilters() {
   try {
-    const counted = await ask("POST", "/dataset/counts", { filter });
-    const range = el("div", { class: "row" });
-    const figure = el("select", { "aria-label": "Quality figure" }, facts.figures.map((each) => el("option", { value: each.figure, text: `${each.title} ${each.unit}` })));
-    const [least, below] = ["from", "to"].map((name) => el("input", { type: "number", step: "any", placeholder: name, "aria-label": name }));
-    range.append(figure, least, below, el("button", { text: "Filter by quality", onclick: () => {
-      const own = facts.figures.find((each) => each.figure === figure.value);
-      const bound = (input) => (input.value === "" ? null : Number(input.value) / own.scale);
-      refilter(ranged(filter, figure.value, least.value === "" && below.value === "" ? null : { least: bound(least), below: bound(below) }));
-    } }));
-    $("#filter").replaceChildren(chips(filter, facts.figures, refilter), states(filter, refilter),
-      el("p", { class: "soft small", text: `${count(counted.total)} crops` }), ...facets(counted, filter, refilter),
-      el("section", { class: "facet" }, el("h3", { text: "Quality" }), range));
+    $("#filter").replaceChildren(...panel(await ask("POST", "/dataset/counts", { filter }), filter, facts.figures, refilter));
   } catch (error) {
     complain(error);
   }
@@ -384,7 +344,7 @@ async function showFilters() {
 function pressed(n, event) {
   if (event.detail) event.currentTarget.blur();
   if (many === 1) return pause();
-  at = n;
+  trail.at = n;
   const id = page()[n].sample_id;
   if (chosen.has(id)) chosen.delete(id); else chosen.add(id);
   mark();
@@ -413,20 +373,17 @@ function setMany(number) {
 }
 
 function regrid(number) {
-  const ahead = pages.slice(Math.max(0, here)).flat();
   setMany(number);
-  queue = [...ahead, ...queue];
-  pages = pages.slice(0, Math.max(0, here));
-  here = pages.length - 1;
+  trail.gather();
   next();
 }
 
 function move(by) {
   if (many === 1) return by > 0 ? next() : back();
-  const to = at + by;
+  const to = trail.at + by;
   if (to < 0) return back();
   if (to >= page().length) return next();
-  at = to;
+  trail.at = to;
   mark();
 }
 
@@ -435,7 +392,7 @@ const ACTS = {
   ArrowLeft: () => move(-1), ArrowRight: () => move(1),
   ArrowUp: () => many > 1 && move(-Math.ceil(Math.sqrt(many))), ArrowDown: () => many > 1 && move(Math.ceil(Math.sqrt(many))),
   Enter: () => next(), PageDown: () => next(), PageUp: back, ",": () => step(-1), ".": () => step(1),
-  Space: () => (many === 1 ? pause() : pressed(at, {})), i: () => point("in"), o: () => point("out"),
+  Space: () => (many === 1 ? pause() : pressed(trail.at, {})), i: () => point("in"), o: () => point("out"),
   x: () => setScope({ crop: "individual", individual: "everything", everything: "crop" }[scope]),
   c: () => $("#comment").focus(), g: () => regrid(many === 1 ? 9 : 1),
   f: () => { const box = $("#filters"); box.open = !box.open; box.scrollIntoView({ block: "nearest" }); },
@@ -460,7 +417,7 @@ $("#skip").onclick = (event) => { event.currentTarget.blur(); move(1); };
 $("#undo").onclick = (event) => { event.currentTarget.blur(); undo(); };
 $("#in").onclick = () => point("in");
 $("#out").onclick = () => point("out");
-$("#clear").onclick = () => { marks = { in: null, out: null }; setScope("crop"); };
+$("#clear").onclick = () => { marks.clear(); setScope("crop"); };
 $("#comment").addEventListener("keydown", (event) => {
   if (event.key === "Enter") comment();
   if (event.key === "Escape") { event.currentTarget.value = current()?.comment ?? ""; event.currentTarget.blur(); }
@@ -492,7 +449,7 @@ function tick() {
 try {
   [facts, classes] = await Promise.all([ask("GET", "/dataset"), ask("GET", "/dataset/classes")]);
   document.title = `Label ${facts.name} – studio`;
-  try { history = JSON.parse(sessionStorage.getItem(`studio-history-${facts.name}`)) ?? []; } catch { history = []; }
+  history = new History(facts.name);
   const names = orderNames(facts);
   if (!names[order]) order = "time";
   $("#order").append(...Object.entries(names).map(([value, text]) => el("option", { value, text, selected: value === order })));

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -163,6 +165,29 @@ def test_individuals_spans_and_a_grid(chromium: Any, layout: Layout, address: st
         press(tab, "Enter", "a", "3")
         saved(tab)
         assert len(labels_of(layout)) == len(labels) + 9
+
+
+def test_the_end_is_said_and_what_was_skipped_comes_again(chromium: Any, layout: Layout, address: str) -> None:
+    name = read_table(layout.samples, ["individual_id"])["individual_id"][0].as_py()
+    whose = json.dumps({"state": "open", "individual_id": [name]})
+    with page(chromium) as tab:
+        tab.goto(f"{address}/label#{quote(whose)}")
+        tab.wait_for_selector(SHOWN)
+        skipped = shown(tab)
+        press(tab, "s", *"12312312312")
+        tab.wait_for_selector("text=That was the last one.")
+        press(tab, "ArrowLeft")
+        assert shown(tab) != skipped
+        press(tab, "ArrowRight")
+        saved(tab)
+        tab.click("text=Look for what was skipped")
+        until(tab, f"document.querySelector('{SHOWN}')?.dataset.id === {skipped!r}")
+        press(tab, "1")
+        tab.click("text=Look for what was skipped")
+        tab.click("text=Show all crops")
+        tab.wait_for_selector(SHOWN)
+        saved(tab)
+    assert len(labels_of(layout)) == 12
 
 
 def test_classes_and_keys_are_edited_in_the_page(chromium: Any, layout: Layout, address: str) -> None:
