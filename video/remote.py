@@ -191,7 +191,10 @@ def _status(error: BaseException) -> int | None:
     if isinstance(response, Mapping):
         found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     else:
-        found = getattr(response, "status_code", getattr(error, "status", getattr(error, "code", None)))
+        own = (
+            "code" if type(error).__module__.startswith("gcsfs") else "status"
+        )  # of aiohttp, a code is its own verdict
+        found = getattr(response, "status_code", None) or getattr(error, own, None)
     return found if isinstance(found, int) and found >= 300 else None
 
 
