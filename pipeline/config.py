@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from pipeline.settings import (
     HubConfig,
     LinkConfig,
     OutputsConfig,
+    PlanConfig,
     ReleaseConfig,
     SegmentConfig,
     Settings,
@@ -39,6 +41,7 @@ from pipeline.settings import (
 )
 from pipeline.studio_config import StudioConfig
 from pipeline.values import exports_named, hours, one_of, prompts, refuse_url, texts
+from pipeline.vision_model import ModelName
 from sam.tracker import trackers
 from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
@@ -124,6 +127,7 @@ class Config:
     export: ExportConfig = field(default_factory=ExportConfig)  # type: ignore[valid-type]
     executor: Any = MISSING
     shard: ShardConfig = field(default_factory=ShardConfig)
+    plan: PlanConfig = field(default_factory=PlanConfig)
     release: ReleaseConfig = field(default_factory=ReleaseConfig)
     hub: HubConfig = field(default_factory=HubConfig)
     demo: DemoConfig = field(default_factory=DemoConfig)
@@ -209,6 +213,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         labels=Path(config.labels) if config.labels else None,
         executor=config.executor,
         shard=config.shard,
+        plan=config.plan,
         release=config.release,
         hub=config.hub,
         demo=config.demo,
@@ -219,6 +224,21 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         values=_plain_values(cfg),
         document=document,
     )
+
+
+def of_dataset(out: Path, task: str, corrections: Path | None = None) -> Settings:
+    """The settings that a dataset was built with, without a command line. corrections: others than it had.
+
+    Raises ConfigError when `out` holds no dataset, or one of another version.
+    """
+    cfg = OmegaConf.structured(Config)
+    cfg.executor = OmegaConf.structured(executors()["local"])
+    cfg.task = task
+    cfg = _from_dataset(cfg, out, ())
+    cfg.task, cfg.out = task, str(out)
+    if corrections is not None:
+        cfg.corrections = str(corrections)
+    return load(cfg)
 
 
 def _job_folder(overrides: str) -> str:
@@ -313,6 +333,11 @@ def _require(config: Config) -> None:
         raise ConfigError(f"task={config.task} needs " + " and ".join(missing))
     if config.split.by == "individual" and not config.link.enabled:
         raise ConfigError("split.by=individual needs the individuals that link.enabled=true finds; it is false")
+    if config.link.embedding and config.link.enabled and "black" not in config.crop.backgrounds:
+        raise ConfigError(
+            f"link.embedding={config.link.embedding} looks at the crops on black, and there are only "
+            f"{', '.join(config.crop.backgrounds)}: set crop.variants=[{','.join(config.crop.backgrounds)},black]"
+        )
     name = _tracker_name(config.tracker)
     if needs_tracker and "text" not in config.tracker.build().understands:
         by = f"prompts_file={config.prompts_file}" if config.prompts_file else f"prompt={config.prompt}"
@@ -347,6 +372,9 @@ def _make_absolute(cfg: DictConfig) -> None:
         path = OmegaConf.select(cfg, key)
         if path and (key != "split.by" or path.endswith(".csv")):
             OmegaConf.update(cfg, key, str(_absolute(path)))
+    with suppress(ValueError):  # what names no model is refused with the other values
+        if embedding := OmegaConf.select(cfg, "link.embedding"):
+            OmegaConf.update(cfg, "link.embedding", str(ModelName.of(embedding)))
 
 
 def _place(video: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.corrections import CLICKS, Correction, Corrections
+from pipeline.corrections import CLICKS, SAID, Correction, Corrections
 from pipeline.errors import ConfigError
 from pipeline.footage import Footage
 from pipeline.settings import FROM_DATASET, Settings
@@ -32,6 +33,47 @@ def corrections_of(settings: Settings, footage: Footage) -> dict[str, dict[str, 
             assert settings.tracker is not None
             check_clicks(found[name], settings.tracker.build().understands, settings.tracker_name)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person says of two objects in two windows of a video. first, second: (window id, prompt, object id).
+    where: the entry, for messages."""
+
+    first: tuple[str, str, int]
+    second: tuple[str, str, int]
+    same: bool
+    where: str
+
+
+def said_of(settings: Settings, footage: Footage) -> dict[str, tuple[Said, ...]]:
+    """By fingerprint of the video, what is said of individuals. Raises ConfigError for what cannot be."""
+    if settings.corrections is None or settings.task == "clip" or not settings.linking.enabled:
+        return {}
+    found = {}
+    videos = {video.name: video for video in footage.videos}
+    for name, given in read_corrections(settings.corrections, footage.videos).items():
+        chunks = [chunk for chunk in footage.chunks if chunk.video.name == name]
+        said = said_in(given, chunks, footage.prompts[name])
+        if said:
+            found[videos[name].fingerprint] = said
+    return found
+
+
+def said_in(given: Corrections, chunks: Sequence[Chunk], prompts: Sequence[str]) -> tuple[Said, ...]:
+    """What a file says of individuals. chunks: all of the video. Raises ConfigError."""
+    found = []
+    for entry in given.entries:
+        if entry.do in SAID:
+            where = given.where(entry)
+            here, there = (_window(each, chunks, where).id for each in (entry, entry.there))
+            if here == there:
+                raise ConfigError(f"{where}: both objects are in one window: merge says they are one")
+            assert entry.other is not None
+            prompt = _prompt(entry, prompts, where)
+            first, second = (here, prompt, entry.object_id), (there, prompt, entry.other)
+            found.append(Said(first, second, entry.do == "same", where))
+    return tuple(found)
 
 
 def read_corrections(place: Path, videos: Sequence[Video]) -> dict[str, Corrections]:
@@ -64,9 +106,15 @@ def read_corrections(place: Path, videos: Sequence[Video]) -> dict[str, Correcti
 
 
 def windows_touched(given: Corrections, chunks: Sequence[Chunk], prompts: Sequence[str]) -> dict[str, Touched]:
-    """By prompt, the entries of each window that has any. chunks: all of the video. Raises ConfigError."""
+    """By prompt, the entries of each window that has any, without those of `SAID`, which change no track.
+
+    chunks: all of the video. Raises ConfigError.
+    """
+    said_in(given, chunks, prompts)
     by_prompt: dict[str, dict[str, tuple[tuple[str, Correction], ...]]] = {prompt: {} for prompt in prompts}
     for entry in given.entries:
+        if entry.do in SAID:
+            continue
         where = given.where(entry)
         window = _window(entry, chunks, where)
         touched = by_prompt[_prompt(entry, prompts, where)]

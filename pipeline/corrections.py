@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ from pipeline.layout import write_bytes
 from sam.types import Prompt
 
 CLICKS = ("refine", "add")  # those that need a tracker that takes points and boxes
-OTHER = {"merge": "into", "swap": "with", "split": "as"}  # under which key the second object stands
+SAID = ("same", "different")  # of two objects in two windows: a word for `pipeline.link`, which changes no track
+OTHER = {"merge": "into", "swap": "with", "split": "as"} | dict.fromkeys(SAID, "with")  # the key of the second object
 KINDS = ("remove", *OTHER, *CLICKS)
 PLACES = ("points", "labels", "box")
+THERE = ("at", "at_window")  # where the second object of `SAID` is
 COMMON = ("do", "frame", "object", "prompt", "window", "id", "author", "time", "note")
-TEXTS = ("prompt", "window", "id", "author", "time", "note")
+TEXTS = ("prompt", "window", "at_window", "id", "author", "time", "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Correction:
 
     do: one of `KINDS`. frame: source frame, which also says in which window the object is. object_id, other: ids in
     that window. prompt: which one found it; needed with several. window: the id of a window or clip; needed where
-    several hold the frame. points: (x, y) source pixels, labels: 1 or 0 each; box: x0, y0, x1, y1.
+    several hold the frame. at, at_window: frame and window of `other` where it is in another one, as with `SAID`.
+    points: (x, y) source pixels, labels: 1 or 0 each; box: x0, y0, x1, y1.
     id, author, time, note: for people and the programs they use; they change no track.
     """
 
@@ -47,6 +50,8 @@ class Correction:
     other: int | None = None
     prompt: str | None = None
     window: str | None = None
+    at: int | None = None
+    at_window: str | None = None
     points: tuple[tuple[float, float], ...] = ()
     labels: tuple[int, ...] = ()
     box: tuple[float, float, float, float] | None = None
@@ -59,6 +64,15 @@ class Correction:
     def deciding(self) -> tuple[object, ...]:
         """All of it that decides the tracks."""
         return self.do, self.frame, self.object_id, self.other, self.points, self.labels, self.box
+
+    @property
+    def there(self) -> Correction:
+        """The same word seen from the other object, of `SAID`."""
+        assert self.other is not None and self.at is not None
+        return replace(
+            self, frame=self.at, object_id=self.other, window=self.at_window,
+            at=self.frame, other=self.object_id, at_window=self.window,
+        )  # fmt: skip
 
     def prompt_on(self, session_frame: int) -> Prompt:
         """A click correction as its window's session takes it."""
@@ -83,7 +97,7 @@ class Corrections:
     def save(self, path: Path) -> None:
         """Write the file atomically; `load` gives the same back."""
         head = {"video": self.video} | ({"fingerprint": self.fingerprint} if self.fingerprint else {})
-        document = head | {"corrections": [_written(entry) for entry in self.entries]}
+        document = head | {"corrections": [written(entry) for entry in self.entries]}
         write_bytes(path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
     @classmethod
@@ -101,18 +115,20 @@ class Corrections:
         for key in ("video", "fingerprint"):
             if not isinstance(raw.get(key), str | None):
                 raise ConfigError(f"{path}: {key} must be a text, got {raw[key]!r}")
-        entries = tuple(_read(entry, f"{path}: corrections[{n}]") for n, entry in enumerate(raw["corrections"]))
+        entries = tuple(read_entry(entry, f"{path}: corrections[{n}]") for n, entry in enumerate(raw["corrections"]))
         return cls(raw.get("video") or path.name.removesuffix(".json"), entries, raw.get("fingerprint"), str(path))
 
 
-def _written(entry: Correction) -> dict[str, Any]:
+def written(entry: Correction) -> dict[str, Any]:
+    """An entry as it stands in a file."""
     given = asdict(entry)
     given = {"do": given.pop("do"), "frame": given.pop("frame"), "object": given.pop("object_id"), **given}
     raw = {key: value for key, value in given.items() if value not in (None, ()) and key != "other"}
     return raw | ({OTHER[entry.do]: entry.other} if entry.do in OTHER else {})
 
 
-def _read(raw: Any, where: str) -> Correction:
+def read_entry(raw: Any, where: str) -> Correction:
+    """An entry from a file. where: what messages call it. Raises ConfigError."""
     if not isinstance(raw, Mapping):
         raise ConfigError(
             f'{where} must be an object such as {{"do": "remove", "frame": 120, "object": 3}}, got {raw!r}'
@@ -122,7 +138,7 @@ def _read(raw: Any, where: str) -> Correction:
         raise ConfigError(f"{where}: do must be one of {', '.join(KINDS)}, got {do!r}")
     where = f"{where} ({do})"
     second = OTHER.get(do)
-    allowed = COMMON + ((second,) if second else ()) + (PLACES if do in CLICKS else ())
+    allowed = COMMON + ((second,) if second else ()) + (PLACES if do in CLICKS else ()) + (THERE if do in SAID else ())
     for key in raw:
         if key not in allowed:
             raise ConfigError(f"{where} has the key {key!r}; it may have {', '.join(allowed)}")
@@ -131,10 +147,11 @@ def _read(raw: Any, where: str) -> Correction:
             raise ConfigError(f"{where}: {key} must be a text, got {raw[key]!r}")
     frame, number = (_whole(raw.get(key), f"{where}: {key}") for key in ("frame", "object"))
     other = _whole(raw.get(second), f"{where}: {second}") if second else None
-    if other == number:
+    at = _whole(raw.get("at"), f"{where}: at") if do in SAID else None
+    if other == number and do not in SAID:
         raise ConfigError(f"{where}: object and {second} are both {number}; they must be two objects")
     more: dict[str, Any] = {key: raw.get(key) for key in TEXTS} | (_places(raw, where) if do in CLICKS else {})
-    return Correction(do, frame, number, other, **more)
+    return Correction(do, frame, number, other, at=at, **more)
 
 
 def _places(raw: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -7,21 +7,28 @@ the records. Individuals end with their video.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from pipeline.appearance import Appearance, Embedded, Evidence, curve_of, evidence, vectors_of
+from pipeline.corrected_windows import Said
+from pipeline.embeddings import Embeddings
 from pipeline.index import SAMPLES, Index
 from pipeline.link import link
+from pipeline.records import Failure
 from pipeline.settings import LinkConfig
-from pipeline.shared_frames import shared_frames
+from pipeline.shared_frames import Shared, shared_frames
 from pipeline.track_store import TrackStore
-from pipeline.tracklets import Tracklets
+from pipeline.tracklets import Tracklet, Tracklets
+from pipeline.whitening import Whitening
 from video.types import Chunk, digest
 
 log = logging.getLogger(__name__)
+CONTRADICTED = "one frame shows both, or something else that was said has them be two"
 LINKS = pa.schema(
     [
         pa.field("video", pa.string(), nullable=False),
@@ -41,11 +48,12 @@ LINKS = pa.schema(
 @dataclass(frozen=True, slots=True)
 class Individuals:
     """Of every tracked object, kept or not. ids, confidence: by sample id; the confidence is None for an individual's
-    first tracklet. links: the table of `LINKS`."""
+    first tracklet. links: the table of `LINKS`. failures: what a person said of individuals and cannot be."""
 
     ids: Mapping[str, str]
     confidence: Mapping[str, float | None]
     links: pa.Table
+    failures: tuple[Failure, ...] = ()
 
 
 def individuals(
@@ -53,16 +61,29 @@ def individuals(
     chunks: Sequence[tuple[Chunk, Mapping[str, str]]],
     store: TrackStore,
     config: LinkConfig,
+    said: Mapping[str, Sequence[Said]] | None = None,
+    embeddings: Embeddings | None = None,
 ) -> Individuals:
-    """Link the tracklets of every video. chunks: all there are, each with the key of its tracks by prompt."""
+    """Link the tracklets of every video. chunks: all there are, each with the key of its tracks by prompt.
+
+    said: by fingerprint, what a person says of individuals. embeddings: the vectors that tell how the tracklets look;
+    None for their colours.
+    """
     by_video: dict[str, list[tuple[Chunk, Mapping[str, str]]]] = {}
     for chunk, keys in chunks:
         by_video.setdefault(chunk.video.fingerprint, []).append((chunk, keys))
     ids: dict[str, str] = {}
     confidence: dict[str, float | None] = {}
     rows: list[dict[str, Any]] = []
-    for fingerprint, found in tracklets.of_videos().items():
-        linked = link(found, shared_frames(found, by_video[fingerprint], store), config)
+    failures: list[Failure] = []
+    videos = tracklets.of_videos()
+    shared = {name: shared_frames(found, by_video[name], store) for name, found in videos.items()}
+    looks = _looks(videos, shared, embeddings)
+    for fingerprint, found in videos.items():
+        words, unknown = _words(found, (said or {}).get(fingerprint, ()))
+        linked = link(found, shared[fingerprint], config, [pair for pair, _ in words], looks(fingerprint))
+        wrong = [f"{words[n][1].where}: {CONTRADICTED}" for n in linked.contradicted]
+        failures += [Failure(found[0].video, None, "link", error) for error in (*unknown, *wrong)]
         for n, tracklet in enumerate(found):
             individual = digest("individual", found[linked.individual[n]].samples[0])
             for sample in tracklet.samples:
@@ -93,7 +114,45 @@ def individuals(
                 }
             )
     order = [(name, "ascending") for name in ("video", "first_s", "second_s", "first_sample", "second_sample")]
-    return Individuals(ids, confidence, pa.Table.from_pylist(rows, schema=LINKS).sort_by(order))
+    for failure in failures:
+        log.warning("%s: %s", failure.video, failure.error)
+    return Individuals(ids, confidence, pa.Table.from_pylist(rows, schema=LINKS).sort_by(order), tuple(failures))
+
+
+def _words(
+    tracklets: Sequence[Tracklet], said: Sequence[Said]
+) -> tuple[list[tuple[tuple[int, int, bool], Said]], list[str]]:
+    """What is said, by the numbers of the tracklets; and what is said of objects that are not there."""
+    numbers = {tracklet.key: n for n, tracklet in enumerate(tracklets)}
+    words, unknown = [], []
+    for each in said:
+        missing = [key for key in (each.first, each.second) if key not in numbers]
+        if missing:
+            window, prompt, number = missing[0]
+            there = sorted(n for w, p, n in numbers if (w, p) == (window, prompt))
+            shown = ", ".join(map(str, there)) or "none"
+            unknown.append(f"{each.where}: there is no object {number} in window {window}; there are {shown}")
+        else:
+            words.append(((numbers[each.first], numbers[each.second], each.same), each))
+    return words, unknown
+
+
+def _looks(
+    videos: Mapping[str, Sequence[Tracklet]], shared: Mapping[str, Sequence[Shared]], embeddings: Embeddings | None
+) -> Callable[[str], Appearance | None]:
+    """How the tracklets of a video look, by its fingerprint. In memory are the vectors of one video, and of all what is
+    left of them when they are whitened."""
+    if embeddings is None:
+        return lambda fingerprint: None
+    whitening = Whitening.of(embeddings.every())
+    vectors = {name: vectors_of(found, embeddings.of_video(name), whitening) for name, found in videos.items()}
+    known = {name: evidence(found, shared[name], vectors[name]) for name, found in videos.items()}
+    none = np.zeros(0)
+    every = Evidence(
+        np.concatenate([none, *(each.same for each in known.values())]),
+        np.concatenate([none, *(each.different for each in known.values())]),
+    )
+    return lambda name: Embedded(vectors[name], curve_of(videos[name][0].video, known[name], every))
 
 
 def joined(index: Index, found: Individuals) -> Index:
@@ -104,6 +163,8 @@ def joined(index: Index, found: Individuals) -> Index:
         place = SAMPLES.get_field_index(column)
         filled = pa.array([values[name] for name in names], SAMPLES.field(column).type)
         samples = samples.set_column(place, SAMPLES.field(column), filled)
+    failed = pa.Table.from_pylist([asdict(failure) for failure in found.failures], schema=index.failures.schema)
+    failures = pa.concat_tables([index.failures, failed])
     still_open = found.links["state"].to_pylist().count("open")
     log.info(
         "%d crops of %d individuals; %d links are doubtful and left open",
@@ -111,4 +172,4 @@ def joined(index: Index, found: Individuals) -> Index:
         len(set(samples["individual_id"].to_pylist())),
         still_open,
     )
-    return replace(index, samples=samples)
+    return replace(index, samples=samples, failures=failures)

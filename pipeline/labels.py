@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -31,6 +31,7 @@ PART = 0.5  # of the anchor's boxes within the sample, and of a sample's time wi
 COLUMNS = ("sample_id", "video", "video_fingerprint", "frame_indices", "timestamps_s", "boxes")
 
 Boxes = tuple[tuple[int, int, int, int, int], ...]
+Rank = tuple[bool, float, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Label:
 
     label: None takes back what was said of the same anchor. time: ISO, UTC. start_s, end_s: seconds of the video.
     boxes: (source frame, x0, y0, x1, y1) of the object, half-open source pixels; empty for a span, which is said of
-    everything in it.
+    everything in it. unsure: somebody looked and could not tell; with a label of None. comment: what they wrote.
     """
 
     label: str | None
@@ -50,13 +51,17 @@ class Label:
     start_s: float
     end_s: float
     boxes: Boxes = ()
+    unsure: bool = False
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """found: per sample its label or None. lost, doubtful: labels that fit no sample, and that may fit one."""
+    """found: per sample its label or None. given: per sample which of the labels says so, -1 for none of them. lost,
+    doubtful: labels that fit no sample, and that may fit one."""
 
     found: list[str | None]
+    given: list[int]
     lost: list[Label]
     doubtful: list[Label]
 
@@ -94,19 +99,32 @@ class LabelStore:
         """Add labels at the end, on disk when this returns. Raises DiskError."""
         with disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            whole = not self._path.exists() or self._path.read_bytes()[-1:] in (b"", b"\n")
-            lines = b"".join(orjson.dumps(asdict(label), option=orjson.OPT_APPEND_NEWLINE) for label in labels)
-            with self._path.open("ab") as file:
-                file.write(lines if whole else b"\n" + lines)
+            lines = b"".join(_line(label) for label in labels)
+            with self._path.open("ab+") as file:
+                if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+                    lines = b"\n" + lines  # a line that a killed run cut short
+                file.write(lines)
                 file.flush()
                 os.fsync(file.fileno())
+
+
+def _line(label: Label) -> bytes:
+    raw = asdict(label)
+    for key in ("unsure", "comment"):
+        if not raw[key]:
+            del raw[key]
+    return orjson.dumps(raw, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _label(raw: dict[str, Any]) -> Label:
     boxes = tuple(tuple(int(v) for v in box) for box in raw["boxes"])
     if any(len(box) != 5 for box in boxes) or not isinstance(raw["label"], str | None):
         raise ValueError("a box is a frame and four numbers, a label a text or null")
-    return Label(**{f.name: raw[f.name] for f in fields(Label) if f.name != "boxes"}, boxes=boxes)  # type: ignore[arg-type]
+    unsure, comment = raw.get("unsure", False), raw.get("comment", "")
+    if not isinstance(unsure, bool) or not isinstance(comment, str):
+        raise ValueError("unsure is true or false, a comment a text")
+    own = {f.name: raw[f.name] for f in fields(Label) if f.name not in ("boxes", "unsure", "comment")}
+    return Label(**own, boxes=boxes, unsure=unsure, comment=comment)  # type: ignore[arg-type]
 
 
 def apply(layout: Layout, given: Sequence[Label] = ()) -> Matched:
@@ -121,9 +139,9 @@ def apply(layout: Layout, given: Sequence[Label] = ()) -> Matched:
         store.append(fresh)
         labels += fresh
     if not labels and (before := read_table(layout.samples, ["label"])["label"]).null_count == len(before):
-        return Matched([None] * len(before), [], [])
+        return Matched([None] * len(before), [-1] * len(before), [], [])
     table = read_table(layout.samples)
-    matched = match(labels, table.select(list(COLUMNS)).to_pylist()) if labels else Matched([None] * len(table), [], [])
+    matched = match(labels, table.select(list(COLUMNS)).to_pylist())
     column = pa.array(matched.found, pa.string())
     if column != table["label"].combine_chunks():
         place = table.schema.get_field_index("label")
@@ -139,7 +157,7 @@ def apply(layout: Layout, given: Sequence[Label] = ()) -> Matched:
     return matched
 
 
-def match(labels: Sequence[Label], rows: Sequence[dict[str, Any]]) -> Matched:
+def match(labels: Sequence[Label], rows: Iterable[dict[str, Any]]) -> Matched:
     """Find the samples that labels belong to. rows: `COLUMNS` of the samples.
 
     An object's label goes to the samples in whose span at least half of its boxes lie, with a mean IoU of at least 0.5
@@ -151,24 +169,30 @@ def match(labels: Sequence[Label], rows: Sequence[dict[str, Any]]) -> Matched:
     for n, label in enumerate(labels):
         by_video.setdefault(label.fingerprint, []).append(n)
     spans = {video: np.array([(labels[n].start_s, labels[n].end_s) for n in ns]) for video, ns in by_video.items()}
-    found: list[str | None] = []
+    given: list[int] = []
     fit: dict[int, float] = {}  # by label: how well it fits its best sample
     for row in rows:
         video, times = row["video_fingerprint"], row["timestamps_s"]
-        best: tuple[bool, float, str, int] | None = None
+        best: Rank | None = None
         near = _meeting(spans[video], times[0], times[-1]) if video in spans else ()
         for n in (by_video[video][int(k)] for k in near):
-            label = labels[n]
-            score = _alike(label.boxes, row) if label.boxes else _covered(label, times)
-            least = SAME if label.boxes else PART
-            fit[n] = max(fit.get(n, 0.0), score / least)
-            rank = (bool(label.boxes), 0.0 if label.boxes else score, label.time, n)
-            if score >= least and (best is None or rank > best):
+            how_well, rank = standing(labels[n], n, row)
+            fit[n] = max(fit.get(n, 0.0), how_well)
+            if how_well >= 1 and (best is None or rank > best):
                 best = rank
-        found.append(None if best is None else labels[best[3]].label)
+        given.append(-1 if best is None else best[3])
     states = [fit.get(n, 0.0) for n in range(len(labels))]
     doubtful = [x for x, s in zip(labels, states, strict=True) if DOUBTFUL / SAME <= s < 1]
-    return Matched(found, [x for x, s in zip(labels, states, strict=True) if s < DOUBTFUL / SAME], doubtful)
+    found = [None if n < 0 else labels[n].label for n in given]
+    return Matched(found, given, [x for x, s in zip(labels, states, strict=True) if s < DOUBTFUL / SAME], doubtful)
+
+
+def standing(label: Label, place: int, row: dict[str, Any]) -> tuple[float, Rank]:
+    """How well a label fits a sample, 1 and more for well enough, and its rank among all that do: the highest counts.
+    place: the label's among all of them, in the order they were given."""
+    score = _alike(label.boxes, row) if label.boxes else _covered(label, row["timestamps_s"])
+    rank = (bool(label.boxes), 0.0 if label.boxes else score, label.time, place)
+    return score / (SAME if label.boxes else PART), rank
 
 
 def _meeting(spans: NDArray[np.float64], start: float, end: float) -> NDArray[np.intp]:
@@ -185,8 +209,10 @@ def _covered(label: Label, times: Sequence[float]) -> float:
 
 def _alike(boxes: Boxes, row: dict[str, Any]) -> float:
     """Mean IoU of an anchor's boxes with the sample's at the same frames; 0 if less than half lie in its span."""
-    seen = [(frame, *box) for frame, box in zip(row["frame_indices"], row["boxes"], strict=True) if box is not None]
-    own = np.array(seen, np.float64)
+    there_at = {frame: box for frame, box in zip(row["frame_indices"], row["boxes"], strict=True) if box is not None}
+    if all(there_at.get(frame) == box for frame, *box in boxes):
+        return 1.0  # its own anchor
+    own = np.array([(frame, *box) for frame, box in there_at.items()], np.float64)
     anchors = np.array([box for box in boxes if own[0, 0] <= box[0] <= own[-1, 0]], np.float64)
     if len(anchors) < PART * len(boxes):
         return 0.0

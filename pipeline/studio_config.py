@@ -19,7 +19,8 @@ class StudioConfig:
     model: SAM2's size, one of tiny, small, base, large. tracker: null for `tracker=...` of the command line, and
     without one for sam2 if `model` is given, else grabcut. max_minutes, max_pixels: of a video that may be uploaded.
     ttl: seconds without a request after which a session and its files are deleted. cors: origins of other sites that
-    may use it. token: what a request must carry; required unless `host` is the machine itself.
+    may use it. token: what a request must carry; required unless `host` is the machine itself. classes: what the label
+    page offers until other classes are chosen there. predictions: a table of predicted classes to filter and sort by.
     """
 
     port: int = 8000
@@ -35,6 +36,8 @@ class StudioConfig:
     cors: Any = None
     token: str | None = None
     folder: str = "studio_files"  # holds uploads/ and outputs/
+    classes: Any = None
+    predictions: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

@@ -14,14 +14,20 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from pipeline.errors import DiskError
+from pipeline.errors import ConfigError, DatasetError, DiskError
 from pipeline.studio_config import StudioConfig
 from sam.errors import TrackerError, TrackerUnavailable, TrackingFailed, UnknownPrompt, WrongPrompt
 from sam.memory import OutOfMemory
 from sam.tracker import Tracker
 from studio.api import router
+from studio.browse_api import router as browse_router
+from studio.correct_api import router as correct_router
+from studio.correcting import Correcting
+from studio.dataset import Dataset
 from studio.errors import Cancelled, StudioError
 from studio.guard import Guard
+from studio.label_api import router as label_router
+from studio.pages import add_pages
 from studio.rooms import Rooms
 from video.encoder import EncodeConfig
 from video.errors import UnreadableVideo
@@ -37,18 +43,26 @@ STATUSES: dict[type[Exception], int] = {
     TrackerError: 500,
     UnreadableVideo: 422,
     DiskError: 507,
+    DatasetError: 503,
+    ConfigError: 503,
     Cancelled: 409,
 }
 
 
 def create_app(
-    options: StudioConfig, tracker: Tracker, reader: str = "pyav", encode: EncodeConfig | None = None
+    options: StudioConfig,
+    tracker: Tracker,
+    reader: str = "pyav",
+    encode: EncodeConfig | None = None,
+    dataset: Dataset | None = None,
 ) -> FastAPI:
     """The application. It loads the tracker when it starts, and frees it when it ends; sessions stay on disk.
 
-    Other pages are routers that find the sessions under `request.app.state.rooms`.
+    Other pages are routers that find the sessions under `request.app.state.rooms`, and the dataset under
+    `request.app.state.dataset`. Without a dataset there is only what serves single videos.
     """
     rooms = Rooms(options, tracker, reader, encode or EncodeConfig())
+    correcting = None if dataset is None else Correcting(dataset.layout.root, options, tracker)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,6 +70,8 @@ def create_app(
         try:
             yield
         finally:
+            if correcting is not None:
+                await asyncio.to_thread(correcting.stop)
             await asyncio.to_thread(rooms.stop)
 
     app = FastAPI(
@@ -67,7 +83,14 @@ def create_app(
         redoc_url=None,
     )
     app.state.rooms = rooms
+    app.state.dataset = dataset
     app.include_router(router)
+    if dataset is not None:
+        app.state.correcting = correcting
+        app.include_router(browse_router)
+        app.include_router(label_router)
+        app.include_router(correct_router)
+    add_pages(app)
     _explain_errors(app)
     app.add_middleware(
         CORSMiddleware,

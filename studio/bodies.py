@@ -190,3 +190,4 @@ class Health(BaseModel):
     status: Literal["ok"]
     tracker: str
     sessions: int
+    dataset: str | None = Field(default=None, description="the name of the dataset that is served with it")

@@ -23,7 +23,12 @@ from studio.errors import StudioError
 COOKIE = "studio_token"
 MOST_JSON = 4 * 2**20
 UPLOAD = "/upload-video"
+POLICY = (  # of every page: nothing from elsewhere, no script in the text of a page, in no frame
+    "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
 HEADERS = [
+    (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
@@ -57,7 +62,11 @@ class Guard:
                     await self._remember(scope, receive, send)
                     return
                 if scope["method"] != "OPTIONS":  # a browser asks without a token whether it may send one
-                    raise StudioError(401, "the studio wants its token: send the header Authorization: Bearer TOKEN")
+                    raise StudioError(
+                        401,
+                        "the studio wants its token: send the header Authorization: Bearer TOKEN, or "
+                        "open its page once with ?token=TOKEN",
+                    )
         except StudioError as error:
             await JSONResponse({"detail": error.message}, error.status)(scope, receive, send)
             return

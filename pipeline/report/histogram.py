@@ -93,7 +93,7 @@ def histogram(
     if not len(kept) and not len(refused):
         return None
     values = np.concatenate([kept, refused])
-    left, right = limits or (0.0, _round_up(max(float(values.max()), *thresholds.values(), 1e-6)))
+    left, right = limits or (0.0, round_up(max(float(values.max()), *thresholds.values(), 1e-6)))
     edges = np.linspace(left, right, bins + 1)
     counts = [np.histogram(np.clip(group, left, right), edges)[0] for group in (kept, refused)]
     top = _even(int((counts[0] + counts[1]).max()))
@@ -151,7 +151,7 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """The next number whose quarters are easy to read."""
     power: float = 10.0 ** math.floor(math.log10(value))
     steps = (1, 1.2, 1.6, 2, 2.4, 2.8, 3.2, 3.6, 4, 4.8, 6, 7.2, 8, 10)
@@ -160,4 +160,4 @@ def _round_up(value: float) -> float:
 
 def _even(count: int) -> float:
     """The next round number of which half is whole."""
-    return 2.0 * math.ceil(count / 2) if count <= 10 else float(round(_round_up(count)))
+    return 2.0 * math.ceil(count / 2) if count <= 10 else float(round(round_up(count)))

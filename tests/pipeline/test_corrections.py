@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.corrected_windows import check_clicks, read_corrections, touching, windows_touched
+from pipeline.corrected_windows import check_clicks, read_corrections, said_in, touching, windows_touched
 from pipeline.correcting import Corrector, corrected
 from pipeline.corrections import Correction, Corrections
 from pipeline.errors import ConfigError
@@ -139,7 +139,7 @@ REMOVE = {"do": "remove", "frame": 4, "object": 1}
     ("entry", "message"),
     [
         (3, r"corrections\[1\] must be an object such as"),
-        ({"do": "delete"}, "do must be one of remove, merge, swap, split, refine, add, got 'delete'"),
+        ({"do": "delete"}, "do must be one of remove, merge, swap, split, same, different, refine, add, got 'delete'"),
         (REMOVE | {"frame": -1}, r"corrections\[1\] \(remove\): frame must be a whole number from 0, got -1"),
         (REMOVE | {"into": 3}, "has the key 'into'; it may have do, frame, object"),
         ({"do": "merge", "frame": 4, "object": 1}, "into must be a whole number from 0, got None"),
@@ -256,3 +256,34 @@ def test_masks_that_overlap_are_merged_without_counting_twice() -> None:
     expected = plane.copy()
     expected[:10, :10] = 1
     assert np.array_equal(track.masks[0].full(20, 20), expected)
+
+
+def test_a_word_about_individuals_changes_no_track_and_names_two_windows(tmp_path: Path) -> None:
+    word = {"do": "same", "frame": 4, "object": 3, "with": 3, "at": 20}
+    given = Corrections.load(written(tmp_path, word, {**word, "do": "different", "with": 5}))
+    chunks = [a_chunk(*(Window((a_clip(4 * n),)) for n in range(3)))]
+    one, two = said_in(given, chunks, ["cow"])
+    first, second = (window.id for window in chunks[0].windows[:2])
+    assert (one.first, one.second, one.same) == ((first, "cow", 3), (second, "cow", 3), True)
+    assert (two.second, two.same) == ((second, "cow", 5), False)
+    assert windows_touched(given, chunks, ["cow"]) == {"cow": {}}
+    given.save(tmp_path / "again.json")
+    assert Corrections.load(tmp_path / "again.json") == given
+
+
+@pytest.mark.parametrize(
+    "entry, message",
+    [
+        ({"do": "same", "frame": 4, "object": 3, "with": 3}, "at must be a whole number from 0, got None"),
+        ({"do": "same", "frame": 4, "object": 3, "with": 5, "at": 8}, "both objects are in one window: merge says"),
+        ({"do": "merge", "frame": 4, "object": 3, "into": 5, "at": 8}, "has the key 'at'"),
+        (
+            {"do": "different", "frame": 4, "object": 3, "with": 5, "at": 388},
+            "no clip of farm/cam1.mp4 holds frame 388",
+        ),
+    ],
+)
+def test_a_word_that_makes_no_sense(tmp_path: Path, entry: dict[str, Any], message: str) -> None:
+    chunks = [a_chunk(*(Window((a_clip(4 * n),)) for n in range(3)))]
+    with pytest.raises(ConfigError, match=message):
+        said_in(Corrections.load(written(tmp_path, entry)), chunks, ["cow"])

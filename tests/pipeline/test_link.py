@@ -388,3 +388,35 @@ def test_what_is_hopeless_is_not_joined() -> None:
     ratio = np.full((3, 3), -np.inf)
     ratio[0, 1], ratio[1, 2] = 2.0, HOPELESS - 1
     assert missing_links(ratio, 1) == [(0, 1)]
+
+
+def by_word(tracklets: list[Tracklet], *said: tuple[str, str, bool]) -> tuple[set[frozenset[str]], Linked]:
+    """Linked with what a person says of "window/object" and "window/object"."""
+    numbers = {tracklet.samples[0]: n for n, tracklet in enumerate(tracklets)}
+    found = link(tracklets, [], CONFIG, [(numbers[a], numbers[b], same) for a, b, same in said])
+    return groups(tracklets, found), found
+
+
+def test_a_persons_word_joins_over_any_gap_and_what_lies_between_still_finds_its_way() -> None:
+    herd = ordered(seen(0, 1, 200), seen(0, 2, 700), seen(1, 1, 200), seen(1, 2, 700), seen(90, 1, 950))
+    apart, _ = by_word(herd)
+    assert apart == {frozenset({"0/1", "1/1"}), frozenset({"0/2", "1/2"}), frozenset({"90/1"})}
+    together, found = by_word(herd, ("90/1", "0/1", True))
+    assert together == {frozenset({"0/1", "1/1", "90/1"}), frozenset({"0/2", "1/2"})}
+    (word,) = [each for each in found.links if each.by == "person"]
+    assert word.linked and word.confidence == 1 and found.contradicted == ()
+
+
+def test_a_persons_word_keeps_apart_what_all_speaks_for() -> None:
+    herd = ordered(seen(0, 1, 300), seen(1, 1, 300))
+    assert by_word(herd)[0] == {frozenset({"0/1", "1/1"})}
+    apart, found = by_word(herd, ("0/1", "1/1", False))
+    assert apart == {frozenset({"0/1"}), frozenset({"1/1"})} and found.links == ()
+
+
+def test_a_word_against_what_one_frame_shows_or_against_another_is_not_followed() -> None:
+    herd = ordered(seen(0, 1, 200), seen(0, 2, 700), seen(9, 1, 400), seen(20, 1, 400))
+    said = (("0/1", "9/1", True), ("0/2", "9/1", True), ("9/1", "20/1", False), ("0/1", "20/1", True))
+    found, linked = by_word(herd, *said)
+    assert linked.contradicted == (1, 3)
+    assert frozenset({"0/1", "9/1"}) in found and frozenset({"0/2"}) in found and frozenset({"20/1"}) in found

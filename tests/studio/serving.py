@@ -16,10 +16,12 @@ import numpy as np
 import requests
 import uvicorn
 
+from pipeline.layout import Layout
 from pipeline.studio_config import StudioConfig
 from sam.backends.grabcut import GrabcutConfig
 from sam.tracker import Tracker
 from studio.app import create_app
+from studio.dataset import Dataset
 from studio.rooms import Rooms
 from video.encoder import EncodeConfig, encode
 
@@ -51,10 +53,13 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, tracker: Tracker | None = None, **options: Any) -> Iterator[Served]:
-    """A studio that works in a folder, on loopback."""
+def serving(
+    folder: Path, tracker: Tracker | None = None, dataset: Path | None = None, **options: Any
+) -> Iterator[Served]:
+    """A studio that works in a folder, on loopback; with a dataset or without."""
     made = StudioConfig(folder=str(folder), port=0, **options)
-    app = create_app(made, tracker or GrabcutConfig().build(), encode=EncodeConfig(preset="ultrafast"))
+    opened = None if dataset is None else Dataset(Layout(dataset, dataset / "tracks"), made)
+    app = create_app(made, tracker or GrabcutConfig().build(), encode=EncodeConfig(preset="ultrafast"), dataset=opened)
     config = uvicorn.Config(
         app, host="127.0.0.1", port=0, log_level="error", lifespan="on", timeout_graceful_shutdown=2
     )

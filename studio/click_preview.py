@@ -1,0 +1,54 @@
+"""What a click would do in a window of a dataset, shown by the studio's own tracker before it is written down.
+
+It runs in the model thread, as a job of its own: a click on a window is answered between the steps of other work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+
+from pipeline.source_frames import SourceFrames
+from pipeline.track_store import WindowTracks
+from sam.errors import UnknownPrompt
+from sam.session import SAMSession
+from sam.tracker import DialogueTracker, Tracker
+from sam.types import Mask, Prompt, SessionFrames
+from studio.jobs import Job
+from studio.windows import Place
+
+OBJECT = 1
+
+
+def preview(
+    job: Job, tracker: Tracker, place: Place, window: WindowTracks, reader: str, clicks: Prompt, mask: Mask | None,
+    follow: bool,
+) -> Generator[None, None, dict[int, Mask | None]]:  # fmt: skip
+    """The masks of one object by session frame, on the frame of the clicks, or with `follow` from there to the end.
+
+    clicks: points and a box in source pixels on a session frame. mask: what the object looks like there so far.
+    """
+    yield
+    if not isinstance(tracker, DialogueTracker):
+        raise UnknownPrompt(
+            f"tracker={tracker.name} takes no clicks: start the studio with studio.tracker=grabcut or sam2"
+        )
+    video, grid = place.video, place.chunk.grid
+    found: dict[int, Mask | None] = {}
+    with SourceFrames(video, reader, window.positions.tolist(), tracker.max_side, grid) as images:
+        frames = SessionFrames(images, window.indices, window.times_s, video.width, video.height, video.name)
+        with SAMSession(tracker, frames, release="never") as session:
+            if mask is not None and clicks.box is None and "mask" in tracker.understands:
+                plane = mask.full(video.width, video.height).astype(np.bool_)
+                session.add_prompt(Prompt(frame=clicks.frame, object_id=OBJECT, mask=plane))
+            seen = session.refine(clicks)
+            found[clicks.frame] = dict(zip(seen.object_ids, seen.masks, strict=True)).get(OBJECT)
+            job.done = 1
+            yield
+            if follow and clicks.frame + 1 < len(frames):
+                for seen in session.propagate("forward", clicks.frame, len(frames) - 1):
+                    found[seen.frame] = dict(zip(seen.object_ids, seen.masks, strict=True)).get(OBJECT)
+                    job.done = len(found)
+                    yield
+    return found

@@ -1,0 +1,142 @@
+"""The page that corrects, as a person uses it: in a real browser, by keyboard, from a wrong track to the new crop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.running import rows
+from tests.studio.browsing import browser
+from tests.studio.browsing import page as tab
+from tests.studio.serving import Served, serving
+from tests.studio.test_correct import built, objects, out, windows
+
+__all__ = ["built", "out"]  # fixtures
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def studio(out: Path) -> Iterator[Served]:
+    with serving(out.parent / "studio", dataset=out) as served:
+        yield served
+
+
+@pytest.fixture
+def page() -> Iterator[Any]:
+    """A tab, which must ask no other site, and in which no script may fail."""
+    with browser() as chromium, tab(chromium) as made:
+        yield made
+
+
+def opened(page: Any, studio: Served, number: int) -> dict[str, Any]:
+    """Open the window with this number in order of time; returns its line of the list."""
+    line = windows(studio)[number]
+    page.goto(f"{studio.address}/correct#{line['window']}/0")
+    page.wait_for_selector('#canvas[data-frame="0"]')
+    return line
+
+
+def until(page: Any, what: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if what():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it did not happen within 30 s")
+
+
+def test_tracks_are_corrected_by_keyboard_applied_and_undone(page: Any, studio: Served, out: Path) -> None:
+    before = {row["sample_id"]: row["sha256"] for row in rows(out / "samples.parquet")}
+    window = opened(page, studio, 2)["window"]
+    one, two = sorted(objects(studio, window))
+    keys = page.keyboard
+    keys.press("1")
+    keys.press("c")  # without a name nothing is written, and the name is asked for
+    assert page.evaluate("document.activeElement.id") == "author"
+    keys.type("Ann")
+    keys.press("Enter")
+    for _ in range(4):
+        keys.press("ArrowRight")
+    page.wait_for_selector('#canvas[data-frame="4"]')
+    keys.press("c")
+    until(page, lambda: page.locator("#objects li").count() == 3)
+    new = max(objects(studio, window))
+    assert objects(studio, window) == {one: {0, 1, 2, 3}, two: set(range(8)), new: {4, 5, 6, 7}}
+    keys.press("m")  # the new one, which is chosen, into the first again
+    keys.press("1")
+    until(page, lambda: page.locator("#objects li").count() == 2)
+    assert objects(studio, window) == {one: set(range(8)), two: set(range(8))}
+    keys.press("2")
+    keys.press("Delete")
+    until(page, lambda: page.locator("#objects li").count() == 1)
+    written = json.loads((out / "corrections" / "barn.mp4.json").read_text())["corrections"]
+    assert [entry["do"] for entry in written] == ["split", "merge", "remove"]
+    assert {entry["author"] for entry in written} == {"Ann"} and page.locator("#stale").is_visible()
+    assert page.locator("#crops video").count() == 2  # as they were before
+    keys.press("Shift+Enter")
+    until(page, lambda: page.locator("#crops video").count() == 1 and not page.locator("#stale").is_visible())
+    sample = page.locator("#crops figure").get_attribute("data-sample")
+    made = {row["sample_id"]: row for row in rows(out / "samples.parquet")}
+    assert sample not in before and made[sample]["object_id"] == one and made[sample]["corrected"]
+    until(page, lambda: page.evaluate("document.querySelector('#crops video').readyState") >= 2)
+    for left in (2, 1, 0):
+        keys.press("z")
+        until(page, lambda left=left: page.locator("#entries li").count() == left)
+    keys.press("Shift+Enter")
+    until(page, lambda: page.locator("#crops video").count() == 2 and not page.locator("#stale").is_visible())
+    assert {row["sample_id"]: row["sha256"] for row in rows(out / "samples.parquet")} == before
+
+
+def test_frames_play_objects_are_clicked_and_ids_swapped(page: Any, studio: Served) -> None:
+    window = opened(page, studio, 1)["window"]
+    one, two = sorted(objects(studio, window))
+    page.fill("#author", "Bea")
+    page.locator("#author").press("Enter")
+    for key, frame in (("End", 7), ("ArrowLeft", 6), ("Home", 0), ("Shift+ArrowRight", 7), ("Home", 0)):
+        page.keyboard.press(key)
+        page.wait_for_selector(f'#canvas[data-frame="{frame}"]')
+    page.keyboard.press("Space")
+    page.wait_for_selector('#canvas[data-frame="3"]')
+    page.keyboard.press("Space")
+    page.keyboard.press("Home")
+    page.wait_for_selector('#canvas[data-frame="0"]')
+    seen = studio.ask("GET", f"/dataset/windows/{window}/masks")["objects"]
+    x0, y0, x1, y1 = next(each for each in seen if each["object"] == two)["masks"][0][1:5]
+    at_source(page, (x0 + x1) / 2, (y0 + y1) / 2)
+    assert page.locator(f'[data-object="{two}"]').get_attribute("aria-pressed") == "true"
+    page.keyboard.press("s")
+    assert "Swap with which object" in page.locator("#mode").inner_text()
+    page.keyboard.press("1")
+    until(page, lambda: page.locator("#entries li").count() == 1)
+    assert f"swap {two} with {one} at 16" in page.locator("#entries").inner_text()
+    page.keyboard.press("n")
+    until(page, lambda: window not in page.url)
+
+
+def test_a_box_shows_what_the_studios_tracker_makes_of_it(page: Any, studio: Served) -> None:
+    opened(page, studio, 1)
+    page.keyboard.press("a")
+    x, y = 40 + 3 * 16, 50
+    box = page.locator("#canvas").bounding_box()
+    scale = box["width"] / 320
+    with page.expect_response("**/preview") as answered:
+        page.mouse.move(box["x"] + (x - 14) * scale, box["y"] + (y - 14) * scale)
+        page.mouse.down()
+        page.mouse.move(box["x"] + (x + 14) * scale, box["y"] + (y + 14) * scale, steps=3)
+        page.mouse.up()
+    (mask,) = answered.value.json()["masks"]
+    assert abs((mask[1] + mask[3]) / 2 - x) < 4 and abs((mask[2] + mask[4]) / 2 - y) < 4
+    assert "takes no clicks" in page.locator("#toasts").inner_text()  # this dataset's tracker follows none
+    assert page.locator('[data-do="write"]').is_disabled()
+    page.keyboard.press("Escape")
+    assert not page.locator("#mode").is_visible()
+
+
+def at_source(page: Any, x: float, y: float) -> None:
+    """Click a place of the source."""
+    box = page.locator("#canvas").bounding_box()
+    scale = box["width"] / 320
+    page.mouse.click(box["x"] + x * scale, box["y"] + y * scale)
