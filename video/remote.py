@@ -158,7 +158,7 @@ def patiently(url: str, attempt: Callable[[], T]) -> T:
 def verdict(url: str, error: BaseException, last: bool) -> FetchError | None:
     """Why a file is given up after this error; None if it may pass and this was not the last try."""
     chain = _chain(error)
-    status = next((s for e in chain if isinstance(s := getattr(e, "status", None), int)), None)
+    status = next((s for e in chain if (s := _status(e)) is not None), None)
     name = shown(url)
     if any("support range requests" in str(e) for e in chain):
         return RangesRefused(f"{name}: its server gives whole files only")
@@ -183,6 +183,19 @@ def _chain(error: BaseException) -> list[BaseException]:
     while chain[-1].__cause__ is not None and len(chain) < 10:
         chain.append(chain[-1].__cause__)
     return chain
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that an error of aiohttp, gcsfs, botocore or huggingface_hub carries."""
+    response = getattr(error, "response", None)
+    if isinstance(response, Mapping):
+        found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    else:
+        own = (
+            "code" if type(error).__module__.startswith("gcsfs") else "status"
+        )  # of aiohttp, a code is its own verdict
+        found = getattr(response, "status_code", None) or getattr(error, own, None)
+    return found if isinstance(found, int) and found >= 300 else None
 
 
 def _in_words(error: BaseException) -> str:
