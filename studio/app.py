@@ -75,7 +75,7 @@ def create_app(
             await asyncio.to_thread(rooms.stop)
 
     app = FastAPI(
-        title="clip-and-crop studio",
+        title="clipcrop studio",
         summary="Interactive video segmentation: upload, click, propagate, refine, export.",
         version="1",
         lifespan=lifespan,

@@ -55,6 +55,12 @@ class Crops:
             table = read_table(layout.samples, [*dict.fromkeys((*PLAIN, *CODED, *COLUMNS, *FIGURES))])
         except (FileNotFoundError, pa.ArrowException) as error:
             raise DatasetError(f"{layout.samples} cannot be read ({error}): run the build again") from error
+        missing = {*PLAIN, *CODED, *COLUMNS, *FIGURES} - set(table.column_names)
+        if missing:
+            raise DatasetError(
+                f"{layout.samples} was made by an earlier version, without {', '.join(sorted(missing))}: run the build "
+                "again"
+            )
         self.ids: list[str] = table["sample_id"].to_pylist()
         self.rows = {name: row for row, name in enumerate(self.ids)}
         self.paths: list[str] = table["path"].to_pylist()

@@ -59,7 +59,7 @@ export function complain(error) {
 export function bar(current) {
   const link = ([path, name]) => el("a", { href: path, text: name, "aria-current": path === current ? "page" : null });
   const made = el("header", { class: "top" },
-    el("a", { class: "brand", href: "/" }, el("b", { text: "clip-and-crop" }), " studio"),
+    el("a", { class: "brand", href: "/" }, el("b", { text: "clipcrop" }), " studio"),
     el("nav", { "aria-label": "Pages" }, PAGES.map(link)), el("span", { class: "fill" }));
   document.body.prepend(el("a", { class: "skip", href: "#main", text: "To the content" }), made);
   return made;
