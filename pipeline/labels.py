@@ -209,8 +209,10 @@ def _covered(label: Label, times: Sequence[float]) -> float:
 
 def _alike(boxes: Boxes, row: dict[str, Any]) -> float:
     """Mean IoU of an anchor's boxes with the sample's at the same frames; 0 if less than half lie in its span."""
-    seen = [(frame, *box) for frame, box in zip(row["frame_indices"], row["boxes"], strict=True) if box is not None]
-    own = np.array(seen, np.float64)
+    there_at = {frame: box for frame, box in zip(row["frame_indices"], row["boxes"], strict=True) if box is not None}
+    if all(there_at.get(frame) == box for frame, *box in boxes):
+        return 1.0  # its own anchor
+    own = np.array([(frame, *box) for frame, box in there_at.items()], np.float64)
     anchors = np.array([box for box in boxes if own[0, 0] <= box[0] <= own[-1, 0]], np.float64)
     if len(anchors) < PART * len(boxes):
         return 0.0

@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, DatasetError
-from pipeline.labels import COLUMNS, Label, LabelStore, match
+from pipeline.labels import COLUMNS, Label, LabelStore, standing
 from pipeline.layout import Layout
 from pipeline.records import FIGURES as MEASURED
 from pipeline.studio_config import StudioConfig
@@ -65,8 +65,9 @@ class Crops:
         ends, seconds = times.offsets.to_numpy(), times.values.to_numpy()
         self.start_s, self.end_s = seconds[ends[:-1]], seconds[ends[1:] - 1]
         self._anchors = table.select(list(COLUMNS)).combine_chunks()
-        by_video = self.coded["video"].codes
-        self._of_video = [np.flatnonzero(by_video == n) for n in range(len(self.coded["video"].names))]
+        prints = _coded(table["video_fingerprint"])
+        self._of_video = {name: np.flatnonzero(prints.codes == n) for n, name in enumerate(prints.names)}
+        self._around = _around(table["boxes"].combine_chunks())
         given = [predictions.get(name) for name in self.ids]
         self.predicted = _coded(pa.chunked_array([pa.array([g and g[0] for g in given], pa.string())]))
         self.sureness = np.array([g[1] if g else np.inf for g in given])
@@ -79,18 +80,21 @@ class Crops:
         found: dict[str, Any] = self._anchors.slice(row, 1).to_pylist()[0]
         return found
 
-    def anchors(self) -> Iterator[dict[str, Any]]:
-        """The same of every crop, in order."""
-        for start in range(0, len(self), BATCH):
-            yield from self._anchors.slice(start, BATCH).to_pylist()
+    def anchors(self, rows: NDArray[np.intp]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(row, the same of it), in the order of the rows that are asked for."""
+        for start in range(0, len(rows), BATCH):
+            some = rows[start : start + BATCH]
+            yield from zip(some.tolist(), self._anchors.take(pa.array(some)).to_pylist(), strict=True)
 
-    def meeting(self, video: str, start_s: float, end_s: float) -> NDArray[np.intp]:
-        """The rows of a video's crops that share a moment with a span."""
-        names = self.coded["video"].names
-        if video not in names:
-            return np.array([], np.intp)
-        rows: NDArray[np.intp] = self._of_video[names.index(video)]
-        found: NDArray[np.intp] = rows[(self.start_s[rows] <= end_s) & (self.end_s[rows] >= start_s)]
+    def near(self, label: Label) -> NDArray[np.intp]:
+        """The rows that a label may fit: of its video, at a moment of it, and somewhere in its place."""
+        rows = self._of_video.get(label.fingerprint, np.array([], np.intp))
+        fits = (self.start_s[rows] <= label.end_s) & (self.end_s[rows] >= label.start_s)
+        if label.boxes:
+            boxes = np.array(label.boxes)[:, 1:]
+            low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+            fits &= ((self._around[rows, :2] < high) & (self._around[rows, 2:] > low)).all(axis=1)
+        found: NDArray[np.intp] = rows[fits]
         return found
 
     def inside(self, rows: NDArray[np.intp], start_s: float, end_s: float) -> NDArray[np.intp]:
@@ -116,6 +120,20 @@ class Crops:
         places = np.empty(len(order), np.intp)
         places[order] = np.arange(len(order))
         return order, places
+
+
+def _around(boxes: pa.ListArray) -> Ints:
+    """The smallest box around all of a crop's; (n, 4) xyxy, [0, 0, 0, 0] for a crop without any."""
+    flat = boxes.flatten()
+    seen = flat.is_valid().to_numpy(zero_copy_only=False)
+    owner = np.repeat(np.arange(len(boxes)), np.diff(boxes.offsets.to_numpy()))[seen]
+    places = flat.drop_null().flatten().to_numpy().reshape(-1, 4)
+    made = np.zeros((len(boxes), 4), np.int32)
+    if len(places):
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        made[owner[starts], :2] = np.minimum.reduceat(places[:, :2], starts)
+        made[owner[starts], 2:] = np.maximum.reduceat(places[:, 2:], starts)
+    return made
 
 
 def _coded(column: pa.ChunkedArray) -> Coded:
@@ -165,14 +183,20 @@ class Said:
 
 
 def read_said(crops: Crops, layout: Layout) -> Said:
-    """Match every label there is to the crops."""
+    """Match every label there is to the crops, as `pipeline.labels.match` does, which looks at every crop instead of
+    those that lie near a label."""
     labels, many = LabelStore(layout).read(), len(crops)
     blank = (np.zeros(many, np.bool_), np.zeros(many, np.bool_))
     said = Said(labels, np.full(many, -1, np.int32), [], np.full(many, -1, np.int32), *blank)
-    if labels:
-        for row, place in enumerate(match(labels, crops.anchors()).given):
-            if place >= 0:
-                said.set(row, place)
+    near: dict[int, list[int]] = {}
+    for place, label in enumerate(labels):
+        for row in crops.near(label).tolist():
+            near.setdefault(row, []).append(place)
+    for row, anchor in crops.anchors(np.array(sorted(near), np.intp)):
+        ranked = [(standing(labels[place], place, anchor), place) for place in near[row]]
+        fitting = [(rank, place) for (fit, rank), place in ranked if fit >= 1]
+        if fitting:
+            said.set(row, max(fitting)[1])
     return said
 
 

@@ -9,7 +9,7 @@ from studio.api import refusals
 from studio.browse_api import Served
 from studio.dataset import Dataset
 from studio.errors import StudioError
-from studio.label_classes import KEYS, LabelClass, read_classes, write_classes
+from studio.label_classes import KEYS, PLAIN, LabelClass, plain, read_classes, write_classes
 from studio.labelling import Change, Labelling, Word
 
 router = APIRouter(prefix="/dataset", responses=refusals())
@@ -32,6 +32,7 @@ def put_classes(dataset: Served, body: bodies.Classes) -> bodies.ClassCounts:
 @router.post("/labels", responses=refusals(404, 507))
 def label_crops(dataset: Served, body: bodies.Words) -> bodies.Changed:
     """Say what crops show: a label, unsure, a comment, or null to take back."""
+    _check_names(dataset, {each.label for each in body.words})
     words = [(each.sample_id, Word(each.label, each.unsure, each.comment)) for each in body.words]
     return _changed(dataset, Labelling(dataset).say(words, body.author))
 
@@ -39,6 +40,7 @@ def label_crops(dataset: Served, body: bodies.Words) -> bodies.Changed:
 @router.post("/labels/many", responses=refusals(404, 409, 507))
 def label_many(dataset: Served, body: bodies.ManyWords) -> bodies.Changed:
     """Say the same of an individual, or of everything in view in a span."""
+    _check_names(dataset, {body.label})
     labelling, said = Labelling(dataset), Word(body.label, body.unsure)
     span = None if body.start_s is None or body.end_s is None else (body.start_s, body.end_s)
     with dataset.lock:
@@ -49,6 +51,14 @@ def label_many(dataset: Served, body: bodies.ManyWords) -> bodies.Changed:
             return _changed(dataset, labelling.say([(name, said) for name in names], body.author))
         assert span is not None  # the body's own check
         return _changed(dataset, labelling.say_of_span(said, body.sample_id, *span, body.author))
+
+
+def _check_names(dataset: Dataset, names: set[str | None]) -> None:
+    """Raises StudioError (422) for what can be no class; what crops have already can be said again."""
+    _, said = dataset.current()
+    for name in names:
+        if name is not None and not plain(name) and name not in said.names:
+            raise StudioError(422, f"label: {PLAIN}, got {name[:80]!r}")
 
 
 def _classes(dataset: Dataset) -> bodies.ClassCounts:

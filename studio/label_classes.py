@@ -12,8 +12,9 @@ from pipeline.errors import ConfigError, DatasetError
 from pipeline.layout import Layout, write_bytes
 
 KEYS = "1234567890qwertyupdhjkl"  # in the order they are given; other keys do something on the page
-LONGEST = 60
+LONGEST = 200
 MOST = 200
+PLAIN = f"a class is 1 to {LONGEST} printed characters without spaces around it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ def checked(classes: Sequence[LabelClass]) -> list[LabelClass]:
         raise ValueError(f"at most {MOST} classes, got {len(classes)}")
     names, keys = [c.name for c in classes], [c.key for c in classes if c.key is not None]
     for name in names:
-        if not _plain(name):
+        if not plain(name):
             raise ValueError(
                 f"a class is 1 to {LONGEST} printed characters without spaces around it, got {name[:80]!r}"
             )
@@ -43,7 +44,8 @@ def checked(classes: Sequence[LabelClass]) -> list[LabelClass]:
     return list(classes)
 
 
-def _plain(name: str) -> bool:
+def plain(name: str) -> bool:
+    """Whether a name can be a class: it is printed, has no spaces around it, and is not too long."""
     return bool(name) and name == name.strip() and len(name) <= LONGEST and name.isprintable()
 
 
@@ -78,7 +80,7 @@ def read_classes(layout: Layout, given: Any, used: Sequence[str]) -> list[LabelC
         chosen = from_config(given)
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{layout.label_classes} cannot be used ({error}): correct it, or remove it") from error
-    return with_keys((name for name in used if _plain(name)), chosen)
+    return with_keys((name for name in used if plain(name)), chosen)
 
 
 def write_classes(layout: Layout, classes: Sequence[LabelClass]) -> None:

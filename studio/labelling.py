@@ -107,7 +107,7 @@ class Labelling:
 def _counts_for(crops: Crops, said: Said, label: Label, place: int) -> list[int]:
     """The crops of which a new label counts: that it fits, and where nothing said before outranks it."""
     found = []
-    for row in map(int, crops.meeting(label.video, label.start_s, label.end_s)):
+    for row in crops.near(label).tolist():
         anchor: dict[str, Any] = crops.anchor(row)
         fit, rank = standing(label, place, anchor)
         there = int(said.given[row])

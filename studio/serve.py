@@ -90,7 +90,8 @@ def _run(server: object, options: StudioConfig, tracker: Tracker, dataset: Datas
 
 def _bound(options: StudioConfig) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named, for asyncio turns off the wait for more data (Nagle) only where it is.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((options.host, options.port))

@@ -73,7 +73,7 @@ export function facets(counted, filter, change) {
 
 /** The choice of what has been said. */
 export function states(filter, change) {
-  return el("div", { class: "segment", role: "group", "aria-label": "State" }, Object.entries(STATES).map(([state, name]) =>
+  return el("div", { class: "states", role: "group", "aria-label": "State" }, Object.entries(STATES).map(([state, name]) =>
     el("button", { "aria-pressed": String((filter.state ?? "any") === state), text: name, onclick: () => change({ ...filter, state }) })));
 }
 

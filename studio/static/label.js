@@ -15,6 +15,8 @@ let facts, classes, filter = fromAddress({ state: "open" });
 let order = kept.get("studio-order", "time"), many = kept.get("studio-many", 1), scope = "crop";
 let pages = [], here = -1, at = 0, queue = [], last = null, ended = false, fetching = null, round = 0;
 let chosen = new Set(), marks = { in: null, out: null }, history = [], times = [], playing = true, total = 0;
+let turn = 0;  // of what is said, counted up
+const latest = new Map();  // by sample id, the turn of what was said last
 
 const top = bar("/label");
 const state = el("div", { class: "state" }, el("span", { id: "saved", text: "" }),
@@ -51,7 +53,7 @@ function show() {
     const film = reel.of(sample);
     const cell = el("button", { class: "cell", "data-id": sample.sample_id, onclick: (event) => pressed(n, event) }, film, el("span", { class: "tag" }));
     film.onerror = () => { if (!$(".missing", cell)) cell.append(el("span", { class: "missing", text: "this crop cannot be played" })); };
-    film.currentTime = 0;
+    if (film.currentTime > 0) film.currentTime = 0;  // even a seek to where it is takes time
     if (playing) film.play().catch(() => {});
     return cell;
   }));
@@ -179,12 +181,20 @@ function everywhere(words) {
   }
 }
 
-function counted(answer) {
+/** Note that something newer is said of these crops; returns its turn, which its answer is compared with. */
+function newer(names) {
+  turn += 1;
+  for (const name of names) latest.set(name, turn);
+  return turn;
+}
+
+/** Take in what the studio answers, but for crops of which something newer has been said since. */
+function counted(answer, own) {
   if (!answer) return;
   for (const [words, by] of [[answer.before, -1], [answer.now, 1]]) {
     for (const { label } of words) if (label !== null) classes.counts[label] = (classes.counts[label] ?? 0) + by;
   }
-  everywhere(answer.now);
+  everywhere(answer.now.filter((word) => (latest.get(word.sample_id) ?? 0) <= own));
   for (const button of $("#classes").children) if (button.dataset.name) $(".n", button).textContent = count(classes.counts[button.dataset.name] ?? 0);
   progress(answer.labelled);
 }
@@ -200,7 +210,8 @@ function say({ label = null, unsure = false }, { all = false } = {}, event = nul
   const before = targets.map(wordOf);
   const words = before.map((word) => ({ ...word, label, unsure }));
   remember({ ids: before.map((word) => word.sample_id), before });
-  outbox.send("/dataset/labels", { words, author }, counted);
+  const own = newer(before.map((word) => word.sample_id));
+  outbox.send("/dataset/labels", { words, author }, (answer) => counted(answer, own));
   times.push(...targets.map(() => performance.now()));
   everywhere(words);
   flash(label, unsure, started);
@@ -210,11 +221,11 @@ function sayMany(what, sample, word, author, started) {
   const span = spanNow(sample);
   if (what === "everything" && !span) return toast("Everything in view needs a span: set in (I) and out (O) first.", true);
   if (what === "individual" && !sample.individual_id) return toast("Nobody knows which individual this is: label the crop by itself.", true);
-  const entry = { ids: [sample.sample_id], before: null };
+  const entry = { ids: [sample.sample_id], before: null }, own = newer(entry.ids);
   remember(entry);
   outbox.send("/dataset/labels/many", { of: what, sample_id: sample.sample_id, ...word, author, ...(span && { start_s: span[0], end_s: span[1] }) }, (answer) => {
     entry.before = answer ? answer.before : [];
-    counted(answer);
+    counted(answer, own);
     if (answer) toast(answer.now.length ? `${count(answer.now.length)} crops: ${word.label ?? "not sure"}` : "Kept. No crop lies in this span with half of its time.");
     mark();
   });
@@ -243,9 +254,15 @@ async function onwards(started) {
     return mark();
   }
   await next();
-  const shown = video();
+  timed(video(), started);
+}
+
+/** Note how long it took from a key until the crop was on the screen: a loaded video is painted with the next frame. */
+function timed(film, started) {
+  if (!film) return;
   const seen = () => performance.measure("key to crop", { start: started, end: performance.now() });
-  if (shown?.requestVideoFrameCallback) shown.requestVideoFrameCallback(seen);
+  if (film.readyState >= 2) requestAnimationFrame(() => requestAnimationFrame(seen));
+  else film.requestVideoFrameCallback?.(seen);
 }
 
 function remember(entry) {
@@ -263,8 +280,8 @@ function keepHistory() {
 async function undo() {
   const entry = history.pop();
   if (!entry) return toast("Nothing to undo.");
-  const author = $("#author").value.trim();
-  outbox.send("/dataset/labels", () => (entry.before?.length ? { words: entry.before, author } : null), (answer) => { counted(answer); mark(); });
+  const author = $("#author").value.trim(), own = newer(entry.before?.map((word) => word.sample_id) ?? entry.ids);
+  outbox.send("/dataset/labels", () => (entry.before?.length ? { words: entry.before, author } : null), (answer) => { counted(answer, own); mark(); });
   if (entry.before) everywhere(entry.before);
   times.pop();
   keepHistory();
@@ -288,10 +305,10 @@ function comment() {
   const sample = current(), text = $("#comment").value.trim();
   $("#comment").blur();
   if (!sample || text === sample.comment) return;
-  const before = [wordOf(sample)];
+  const before = [wordOf(sample)], own = newer([sample.sample_id]);
   remember({ ids: [sample.sample_id], before });
   everywhere([{ ...before[0], comment: text }]);
-  outbox.send("/dataset/labels", { words: [{ ...before[0], comment: text }], author: $("#author").value.trim() }, counted);
+  outbox.send("/dataset/labels", { words: [{ ...before[0], comment: text }], author: $("#author").value.trim() }, (answer) => counted(answer, own));
   mark();
 }
 

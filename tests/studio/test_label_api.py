@@ -15,7 +15,7 @@ import requests
 
 from benchmarks.synthetic_dataset import synthetic_dataset
 from pipeline.errors import ConfigError, DatasetError
-from pipeline.labels import LabelStore, apply
+from pipeline.labels import COLUMNS, LabelStore, apply, match
 from pipeline.layout import Layout
 from pipeline.studio_config import StudioConfig
 from pipeline.tables import read_table
@@ -84,6 +84,9 @@ def test_a_restart_finds_everything_as_it_was(studio: Served, layout: Layout) ->
     say(studio, names[3], unsure=True)
     say(studio, names[0], label="standing", comment="after all")
     shown = found(studio, limit=200)
+    labels = LabelStore(layout).read()  # matched here near labels only, there everywhere
+    _, said = Dataset(layout, StudioConfig()).current()
+    assert said.given.tolist() == match(labels, read_table(layout.samples, list(COLUMNS)).to_pylist()).given
     with serving(layout.root.parent / "again", dataset=layout.root) as again:
         assert found(again, limit=200) == shown
         assert again.ask("GET", "/dataset")["labelled"] == 3
@@ -211,6 +214,8 @@ def test_only_files_of_the_dataset_are_sent(studio: Served, layout: Layout) -> N
     [
         ("/dataset/labels", {"words": [{"sample_id": "nobody", "label": "x"}]}, 404, "no crop 'nobody'"),
         ("/dataset/labels", {"words": []}, 422, "words"),
+        ("/dataset/labels", {"words": [{"sample_id": "a", "label": "../x\n"}]}, 422, "printed characters"),
+        ("/dataset/labels/many", {"of": "individual", "sample_id": "a", "label": " x"}, 422, "printed characters"),
         ("/dataset/labels", {"words": [{"sample_id": "a", "label": "x", "unsure": True}]}, 422, "not both"),
         ("/dataset/labels", {"words": [{"sample_id": "a", "lable": "x"}]}, 422, "lable"),
         ("/dataset/labels/many", {"of": "everything", "sample_id": "a"}, 422, "needs start_s and end_s"),
@@ -251,7 +256,7 @@ def test_what_others_change_is_seen(studio: Served, layout: Layout, tmp_path: Pa
     assert found(studio)["total"] == COUNT + 5
 
 
-def test_a_full_disk_is_said_and_nothing_is_taken_for_said(
+def test_a_full_disk_is_said_and_the_next_try_counts(
     studio: Served, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = ids(studio)[0]
