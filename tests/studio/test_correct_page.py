@@ -116,6 +116,27 @@ def test_frames_play_objects_are_clicked_and_ids_swapped(page: Any, studio: Serv
     until(page, lambda: window not in page.url)
 
 
+def test_an_individual_is_the_same_in_another_window(page: Any, studio: Served, out: Path) -> None:
+    first = opened(page, studio, 0)["window"]
+    page.fill("#author", "Bea")
+    page.locator("#author").press("Enter")
+    page.select_option("#order", "time")
+    until(page, lambda: page.locator("#list button").first.get_attribute("data-window") == first)
+    page.keyboard.press("1")
+    page.keyboard.press("i")
+    assert "in another window" in page.locator("#mode").inner_text()
+    page.keyboard.press("n")
+    until(page, lambda: page.locator("#where").inner_text().startswith("1/8 · frame 16"))
+    page.keyboard.press("1")
+    page.keyboard.press("i")
+    until(page, lambda: page.locator("#entries li").count() == 1)
+    (entry,) = json.loads((out / "corrections" / "barn.mp4.json").read_text())["corrections"]
+    assert (entry["do"], entry["frame"], entry["at"], entry["author"]) == ("same", 16, 0, "Bea")
+    assert not page.locator("#mode").is_visible()
+    page.keyboard.press("z")
+    until(page, lambda: page.locator("#entries li").count() == 0)
+
+
 def test_a_box_shows_what_the_studios_tracker_makes_of_it(page: Any, studio: Served) -> None:
     opened(page, studio, 1)
     page.keyboard.press("a")
