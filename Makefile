@@ -39,7 +39,7 @@ test: check
 
 # The SAM3 trackers on their real architecture, in an environment of their own: about 6 GB.
 test-sam3:
-	@$(MAKE) --no-print-directory setup VENV=.venv-sam3 EXTRAS=dev,sam3,sam3-hf
+	@$(MAKE) --no-print-directory setup VENV=.venv-sam3 EXTRAS=dev,embed,sam3,sam3-hf
 	@FAIL_WITHOUT_SAM3=1 OMP_NUM_THREADS=1 .venv-sam3/bin/python -m pytest tests/sam3 $(ARGS)
 
 quick: dev

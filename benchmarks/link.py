@@ -1,6 +1,6 @@
 """How well individuals are found again across the windows of a long video, against chaining by box IoU.
 
-    python -m benchmarks.link [--seconds 120] [--json FILE]
+    python -m benchmarks.link [--seconds 120] [--embedding random] [--json FILE]
 
 Generated scenes of 4 cows and a person that cross, hide each other, leave and come back, 640 x 360, every 4th of 25
 frames a second, windows of 20 frames. "own coats": every cow has its own. "look-alikes": all four are black. The masks
@@ -9,8 +9,9 @@ are the true ones, in an order that changes with every window, so that only link
 
 Ways: "none": every window has its own individuals. "box IoU": what a window shows in its first frame goes on from what
 the window before shows in the same frame, or in its last one, if the IoU of the boxes is above 0.3, greedily. "link":
-this project; "5 known": with link.individuals=5. "oracle": every object gets the true individual that most of its
-pixels belong to: more is not possible.
+this project; "5 known": with link.individuals=5. "embedding": with link.embedding, if one is named: "random" is a
+ResNet-18 of timm with random weights (seed 0) that sees 112 x 112 pixels. "oracle": every object gets the true
+individual that most of its pixels belong to: more is not possible.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ from benchmarks.footage import FOLDER
 from benchmarks.given import settings
 from benchmarks.table import Result, arguments, publish
 from pipeline.build import Build
+from pipeline.embeddings import Embeddings
 from pipeline.footage import survey
 from pipeline.individuals import individuals
 from pipeline.link import link
-from pipeline.records import Sample
+from pipeline.records import ChunkRecord, Sample
 from pipeline.settings import LinkConfig
 from pipeline.tracklets import Tracklet, Tracklets
 from sam import tracker as registry
@@ -55,7 +57,8 @@ REGIMES = {
 LEAST_IOU = 0.3
 LEAST_PIXELS = 40
 INDIVIDUALS = 5  # four cows and a person
-WAYS = ("none", "box IoU", "link", "link, 5 known", "oracle")
+WAYS = ("none", "box IoU", "link", "link, embedding", "link, 5 known", "oracle")
+RANDOM_SIDE = 112
 Ids = Mapping[tuple[str, int], int]  # individual by window and object
 
 
@@ -147,21 +150,41 @@ def scene(herd: str, seed: int, seconds: float) -> Path:
 class Linking:
     """A built dataset, linked: its windows in order, the truth, and for every object who it is, in each way.
 
-    made, wrong, undecided: links over which two objects were joined, of these between two true individuals, and open.
+    links: per way that makes any, over how many two objects were joined, how many of these are of two true individuals,
+    and how many are open.
     """
 
     windows: Sequence[Seen]
     truth: SceneTruth
     ids: Mapping[str, Ids]
-    made: int
-    wrong: int
-    undecided: int
+    links: Mapping[str, tuple[int, int, int]]
 
 
-def linked(path: Path, out: Path, tracker: str, regime: Sequence[str]) -> Linking:
+def random_model() -> str:
+    """A folder with a model that was never trained, as `link.embedding` names it."""
+    import timm
+    import torch
+
+    folder = FOLDER / f"resnet18-random-{RANDOM_SIDE}"
+    if not (folder / "config.json").is_file():
+        torch.manual_seed(0)
+        sides = {"input_size": (3, RANDOM_SIDE, RANDOM_SIDE)}
+        timm.models.save_for_hf(timm.create_model("resnet18", pretrained_cfg_overlay=sides), folder)
+    return f"timm:{folder}"
+
+
+def linked(path: Path, out: Path, tracker: str, regime: Sequence[str], embedding: str | None) -> Linking:
     """Build a dataset with this tracker and link it."""
     given = [f"tracker.folder={path.parent}"] if tracker == "truth" else []
-    options = [f"videos={path}", f"out={out}", "crop.size=32", "filters.size.min_side=8", "exports=[]", *given, *regime]
+    options = [
+        f"videos={path}",
+        f"out={out}",
+        f"crop.size={96 if embedding else 32}",
+        "filters.size.min_side=8",
+        "exports=[]",
+        *given,
+        *regime,
+    ]
     chosen = settings(*options, tracker=tracker)
     build = Build(chosen)
     build.run()
@@ -169,30 +192,38 @@ def linked(path: Path, out: Path, tracker: str, regime: Sequence[str]) -> Linkin
     tracklets = Tracklets()
     windows: list[Seen] = []
     of_sample: dict[str, tuple[str, int]] = {}
+    records: list[ChunkRecord] = []
     for job in jobs:
         record = build.ledger.read(job.record_id)
         assert record is not None
+        records.append(record)
         tracklets.add(record, lambda sample: bool(sample.files))
         of_sample |= {s.sample_id: (s.window_id, s.object_id) for s in record.samples}
         stored = build.store.read(job.track_keys[0])
         windows += [_seen(window, stored[window.id], record.samples) for window in job.chunk.windows]
     chunks = [(job.chunk, {chosen.prompts[0]: job.track_keys[0]}) for job in jobs]
-    found = individuals(tracklets, chunks, build.store, chosen.linking)
-    counted = individuals(tracklets, chunks, build.store, replace(chosen.linking, individuals=INDIVIDUALS))
+    found = {
+        "link": individuals(tracklets, chunks, build.store, chosen.linking),
+        "link, 5 known": individuals(tracklets, chunks, build.store, replace(chosen.linking, individuals=INDIVIDUALS)),
+    }
+    vectors = Embeddings.of(replace(chosen.linking, embedding=embedding), build.layout)
+    if vectors is not None:
+        vectors.update(lambda: iter(records), lambda sample: True)
+        found["link, embedding"] = individuals(tracklets, chunks, build.store, chosen.linking, vectors)
     truth = load_truth(path)
     oracle = {(s.window.id, o): _true_id(truth, masks) for s in windows for o, masks in s.masks.items()}
-    numbers = {name: n for n, name in enumerate(sorted({*found.ids.values(), *counted.ids.values()}))}
-    ids = {
-        "none": {who: n for n, who in enumerate(oracle)},
-        "box IoU": _chained(windows),
-        "link": {who: numbers[found.ids[sample]] for sample, who in of_sample.items()},
-        "link, 5 known": {who: numbers[counted.ids[sample]] for sample, who in of_sample.items()},
-        "oracle": oracle,
+    numbers = {
+        name: n for n, name in enumerate(sorted({name for each in found.values() for name in each.ids.values()}))
     }
-    links = found.links.to_pylist()
-    made = [row for row in links if row["state"] == "linked"]
-    wrong = sum(oracle[of_sample[r["first_sample"]]] != oracle[of_sample[r["second_sample"]]] for r in made)
-    return Linking(windows, truth, ids, len(made), wrong, len(links) - len(made))
+    ids = {way: {who: numbers[each.ids[sample]] for sample, who in of_sample.items()} for way, each in found.items()}
+    links = {}
+    for way, each in found.items():
+        rows = each.links.to_pylist()
+        made = [row for row in rows if row["state"] == "linked"]
+        wrong = sum(oracle[of_sample[r["first_sample"]]] != oracle[of_sample[r["second_sample"]]] for r in made)
+        links[way] = len(made), wrong, len(rows) - len(made)
+    none = {who: n for n, who in enumerate(oracle)}
+    return Linking(windows, truth, {"none": none, "box IoU": _chained(windows), **ids, "oracle": oracle}, links)
 
 
 def _seen(window: Window, found: Any, samples: Sequence[Sample]) -> Seen:
@@ -245,7 +276,7 @@ def _chained(windows: Sequence[Seen]) -> Ids:
 
 def tallies(linkings: Sequence[Linking]) -> dict[str, Tally]:
     """Per way, the frames of all crops of all scenes."""
-    made = {way: Tally([], []) for way in WAYS}
+    made = {way: Tally([], []) for way in WAYS if way in linkings[0].ids}
     for number, one in enumerate(linkings):
         for seen in one.windows:
             for frame in [f for f in seen.cropped if (f - seen.cropped.start) % 4 == 0]:
@@ -289,17 +320,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120, help="length of each scene")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--trackers", nargs="+", default=["truth", "motion"])
+    parser.add_argument("--embedding", help='a model as link.embedding names it, or "random"')
     options = parser.parse_args()
     cv2.setNumThreads(1)
     rows, values = [], {}
     FOLDER.mkdir(parents=True, exist_ok=True)
+    embedding = random_model() if options.embedding == "random" else options.embedding
+    ways = [way for way in WAYS if embedding or way != "link, embedding"]
+    counted = [way for way in ways if way in ("link", "link, embedding")]
     for tracker in options.trackers:
         for herd in HERDS:
             for regime, keys in REGIMES.items():
                 linkings = []
                 for seed in options.seeds:
                     with tempfile.TemporaryDirectory(dir=FOLDER) as out:
-                        linkings.append(linked(scene(herd, seed, options.seconds), Path(out), tracker, keys))
+                        path = scene(herd, seed, options.seconds)
+                        linkings.append(linked(path, Path(out), tracker, keys, embedding))
                 size = linkings[0].truth.width, linkings[0].truth.height
                 row = [tracker, herd, regime]
                 for way, tally in tallies(linkings).items():
@@ -307,11 +343,13 @@ def main() -> None:
                     row.append(" / ".join(f"{score:.3f}" for score in scores))
                     for name, score in zip(("HOTA", "AssA", "IDF1"), scores, strict=True):
                         values[f"{tracker}, {herd}, {regime}, {way}: {name}"] = score
-                counts = [sum(getattr(x, name) for x in linkings) for name in ("made", "wrong", "undecided")]
-                row.append(" / ".join(map(str, counts)))
+                for way in counted:
+                    counts = (sum(each.links[way][n] for each in linkings) for n in range(3))
+                    row.append(" / ".join(map(str, counts)))
                 rows.append(tuple(row))
                 print(" | ".join(row), flush=True)
-    head = ("masks", "herd", "windows", *(f"{way}: HOTA / AssA / IDF1" for way in WAYS), "links: made / wrong / open")
+    head = ("masks", "herd", "windows", *(f"{way}: HOTA / AssA / IDF1" for way in ways))
+    head += tuple(f"{way}: links made / wrong / open" for way in counted)
     seconds = speed(10_000)
     values["seconds for 10,000 tracks"] = seconds
     note = f"{len(options.seeds)} scenes of {options.seconds:g} s a row. 10,000 tracks are linked in {seconds:.1f} s."

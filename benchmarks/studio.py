@@ -75,7 +75,7 @@ def measured(address: str, video: Path, frames: int) -> dict[str, list[float]]:
         found = {
             "frame, random, first": timed(lambda n: studio.frame(session, n), anywhere),
             "frame, random, again": timed(lambda n: studio.frame(session, n), anywhere),
-            "overlay, backward, first": timed(lambda n: studio.overlay(session, n), range(span[-1], span[-1] - 64, -1)),
+            "overlay, backward, first": timed(lambda n: studio.overlay(session, n), range(count - 1, count - 33, -1)),
         }
         studio.delete(session)
         session = studio.upload(video)

@@ -19,6 +19,7 @@ import orjson
 
 from pipeline.batch_metadata import metadata
 from pipeline.build import Build
+from pipeline.cache import Cache
 from pipeline.chosen import Chosen, ClipMasks, Part
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.executors.local import cores
@@ -31,6 +32,7 @@ from pipeline.settings import Settings
 from pipeline.status import Status
 from video.errors import VideoError
 from video.reader import open_reader
+from video.remote import is_remote
 from video.types import digest
 
 log = logging.getLogger(__name__)
@@ -112,7 +114,7 @@ def file_names(videos: Sequence[str]) -> dict[str, str]:
 
 def _refuse_own(settings: Settings) -> None:
     """Refuse to write overlays among the videos, where the next run would take them for videos."""
-    for entry in map(Path, settings.videos):
+    for entry in (Path(each) for each in settings.videos if not is_remote(each)):
         searched = next(folder for folder in (entry, *entry.parents) if folder.is_dir())
         if searched.resolve() == settings.out.resolve() and not entry.is_file():
             raise ConfigError(
@@ -128,6 +130,7 @@ class Work:
         shown = replace(settings.outputs, objects="all", masks=None, overlay=True, alpha=None, every=1, per="clip")
         self._settings = replace(settings, outputs=shown)
         self._layout = layout
+        self._cache = Cache(settings.cache)
         self._store = Build(settings).store
 
     def is_done(self, task: Task) -> bool:
@@ -173,7 +176,7 @@ class Work:
 
         def shown() -> Iterator[Shown]:
             count = 0
-            with open_reader(video, self._settings.reader) as reader:
+            with self._cache.hold(video) as here, open_reader(here, self._settings.reader) as reader:
                 for frame in reader.read(clip.grid, [range(clip.start, clip.stop)]):
                     yield Shown(frame.index, frame.rgb, masks.of(frame))
                     count += 1
@@ -194,7 +197,7 @@ class Work:
         tracks = digest(FORMAT, task.part.clip.id, task.job.prompts, keys)
         return {
             SEGMENTED: digest(tracks, asdict(self._settings.encode)),
-            METADATA: digest(tracks, task.job.chunk.video.path),
+            METADATA: digest(tracks, task.job.chunk.video.origin),
         }
 
     def _record(self, task: Task) -> dict[str, Any]:

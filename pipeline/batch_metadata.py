@@ -23,7 +23,7 @@ def metadata(settings: Settings, job: Job, windows: Sequence[WindowTracks]) -> d
     window = windows[0]
     every = job.chunk.grid.fps is None and job.chunk.grid.stride == 1
     return {
-        "video_path": video.path,
+        "video_path": video.origin,
         "prompts": ", ".join(job.prompts),
         "detections": [each for found in windows for each in _detections(found, video.width, video.height)],
         "video_info": {

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from pipeline import thumbnails
+from pipeline import embeddings, thumbnails
 from pipeline.corrected_windows import corrections_of, said_of, touching
 from pipeline.correcting import Corrector
 from pipeline.derive import checksums, export, read_state, report, write_state
@@ -115,6 +115,8 @@ class Build:
         if not footage.videos and not footage.duplicates:
             self._all_failed(footage.failures)
         self.save_settings()
+        if self.settings.task not in ("track", "clip"):
+            embeddings.prepare(self.settings.linking, self.layout)
         outcomes = self._work(jobs, footage)
         if self.settings.task in ("track", "clip"):
             return self._summary(footage, outcomes, 0, 0, sum(o.failures for o in outcomes) + len(footage.failures))
@@ -214,7 +216,7 @@ class Build:
             records.append((job.record_id, stat and (stat.st_size, stat.st_mtime_ns)))
         roi = settings.roi.read_bytes() if settings.roi else b""
         filters = {name: asdict(options) for name, options in settings.filters.items()}
-        splits, linking = self.splits(footage), asdict(settings.linking)
+        splits, linking = self.splits(footage), settings.linking.decisive
         refused = footage.duplicates + footage.refused
         said = said_of(settings, footage)
         return digest(records, footage.failures, refused, filters, roi, splits, asdict(settings.split), linking, said)
@@ -226,6 +228,7 @@ class Build:
             return
         for record in set(self.layout.record_files()) - wanted:
             self.ledger.remove(record)
+        embeddings.remove_superseded(self.layout, self.settings.linking, wanted)
         rows = read_table(self.layout.samples, ["path", "variants"])
         keep = {*rows["path"].to_pylist(), *_variants(rows)}
         refused = self._refused()

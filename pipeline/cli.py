@@ -136,7 +136,7 @@ def explain(error: Exception, sweep: str | None = None) -> int:
     """Print one clear message for an error; returns its exit status. An error nobody expected keeps its traceback."""
     where = f"{sweep}: " if sweep else ""
     if isinstance(error, JobFailed):
-        print(f"a job of the sweep ended with status {error.status}: what it said stands above", file=sys.stderr)
+        print(f"a job of the sweep ended with status {error.status}; its log says why", file=sys.stderr)
         return error.status
     if isinstance(error, OverrideParseException):
         print(f"{where}{_grammar(error)}", file=sys.stderr)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,12 @@ from pipeline.quoting import shell_word
 from pipeline.roi import load_regions
 from pipeline.settings import (
     FROM_DATASET,
+    CacheConfig,
     DemoConfig,
     HubConfig,
     LinkConfig,
     OutputsConfig,
+    PlanConfig,
     ReleaseConfig,
     SegmentConfig,
     Settings,
@@ -37,7 +40,8 @@ from pipeline.settings import (
     SplitConfig,
 )
 from pipeline.studio_config import StudioConfig
-from pipeline.values import exports_named, hours, one_of, prompts, texts
+from pipeline.values import exports_named, hours, one_of, prompts, refuse_url, texts
+from pipeline.vision_model import ModelName
 from sam.tracker import trackers
 from video.clipper import ClipConfig
 from video.encoder import EncodeConfig
@@ -108,6 +112,7 @@ class Config:
     out: str = "dataset"
     select: SelectConfig = field(default_factory=SelectConfig)
     tracks: TracksConfig = field(default_factory=TracksConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     tracker: Any = None
     disjoint: bool = False  # no pixel in two masks of one prompt: it goes to the higher score, then the smaller object
@@ -122,6 +127,7 @@ class Config:
     export: ExportConfig = field(default_factory=ExportConfig)  # type: ignore[valid-type]
     executor: Any = MISSING
     shard: ShardConfig = field(default_factory=ShardConfig)
+    plan: PlanConfig = field(default_factory=PlanConfig)
     release: ReleaseConfig = field(default_factory=ReleaseConfig)
     hub: HubConfig = field(default_factory=HubConfig)
     demo: DemoConfig = field(default_factory=DemoConfig)
@@ -153,6 +159,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         raise ConfigError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
     if not str(cfg.out or "").strip():
         raise ConfigError("out must name the dataset's folder, such as out=/data/cows, got an empty text")
+    refuse_url("out", str(cfg.out))
     base = _absolute(str(cfg.out))
     out = base / _job_folder(sweep_folder) if sweep_folder else base
     if out.exists() and not out.is_dir():
@@ -182,6 +189,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         prompts_file=read_prompts_file(lines, one_phrase) if lines else None,
         out=out,
         tracks=tracks,
+        cache=config.cache,
         keep_tracks=config.tracks.keep,
         disjoint=config.disjoint,
         corrections=Path(config.corrections) if config.corrections else None,
@@ -205,6 +213,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         labels=Path(config.labels) if config.labels else None,
         executor=config.executor,
         shard=config.shard,
+        plan=config.plan,
         release=config.release,
         hub=config.hub,
         demo=config.demo,
@@ -324,6 +333,11 @@ def _require(config: Config) -> None:
         raise ConfigError(f"task={config.task} needs " + " and ".join(missing))
     if config.split.by == "individual" and not config.link.enabled:
         raise ConfigError("split.by=individual needs the individuals that link.enabled=true finds; it is false")
+    if config.link.embedding and config.link.enabled and "black" not in config.crop.backgrounds:
+        raise ConfigError(
+            f"link.embedding={config.link.embedding} looks at the crops on black, and there are only "
+            f"{', '.join(config.crop.backgrounds)}: set crop.variants=[{','.join(config.crop.backgrounds)},black]"
+        )
     name = _tracker_name(config.tracker)
     if needs_tracker and "text" not in config.tracker.build().understands:
         by = f"prompts_file={config.prompts_file}" if config.prompts_file else f"prompt={config.prompt}"
@@ -354,10 +368,13 @@ def _make_absolute(cfg: DictConfig) -> None:
     elif isinstance(videos, ListConfig):
         cfg.videos = [_place(v) if isinstance(v, str) and v else v for v in videos]
     files = ("prompts_file", "select.roi", "tracker.path", "tracker.boxes", "labels", "corrections", "clip.spans")
-    for key in (*files, "tracks.path", "split.by"):
+    for key in (*files, "tracks.path", "cache.path", "split.by"):
         path = OmegaConf.select(cfg, key)
         if path and (key != "split.by" or path.endswith(".csv")):
             OmegaConf.update(cfg, key, str(_absolute(path)))
+    with suppress(ValueError):  # what names no model is refused with the other values
+        if embedding := OmegaConf.select(cfg, "link.embedding"):
+            OmegaConf.update(cfg, "link.embedding", str(ModelName.of(embedding)))
 
 
 def _place(video: str) -> str:

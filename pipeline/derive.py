@@ -18,7 +18,7 @@ from pipeline import audit
 from pipeline.checksums import write_checksums
 from pipeline.errors import DatasetError
 from pipeline.layout import Layout, write_bytes, writing_folder
-from pipeline.release import write_release
+from pipeline.release import release_stamp, write_release
 from pipeline.settings import Settings
 from pipeline.tables import read_table
 from video.types import digest
@@ -38,7 +38,10 @@ def export(settings: Settings, layout: Layout) -> list[str]:
     if read_state(layout).get("audit") != audited:
         audit.check(read_table(layout.samples, audit.COLUMNS), by_individual)
         write_state(layout, audit=audited)
-    write_release(settings, layout)
+    told = digest(samples, release_stamp(settings, layout))
+    if read_state(layout).get("release") != told or not layout.release.is_file():
+        write_release(settings, layout)
+        write_state(layout, release=told)
     table = None
     written = []
     for name, options in settings.exports.items():

@@ -9,12 +9,13 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cache import Cache
 from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger, VideoEntry
 from pipeline.records import Failure, Rejection
@@ -22,8 +23,9 @@ from pipeline.settings import Settings
 from pipeline.span_table import Span, read_spans, videos_named
 from video.activity import activity
 from video.clipper import clips_of_span, keep_clips, plan
-from video.errors import SourceError, UnreadableVideo
-from video.source import Found, find, probe, select, unique
+from video.errors import FetchError, RangesRefused, SourceError, UnreadableVideo
+from video.remote import is_remote, located, remote_stat
+from video.source import Found, find, select, unique
 from video.spread import Spread, spread
 from video.types import Chunk, Video
 
@@ -65,8 +67,8 @@ def survey(settings: Settings, ledger: Ledger | None) -> Footage:
     Raises SourceError when the source names no video at all, ConfigError when the prompts file does not fit them.
     """
     found, prompts = _found(settings)
-    with ThreadPoolExecutor(PROBES_AT_ONCE) as pool:
-        entries = list(pool.map(lambda each: _look(each, settings, ledger), found))
+    with ThreadPoolExecutor(PROBES_AT_ONCE) as pool, Cache(settings.cache) as cache:
+        entries = list(pool.map(lambda each: _look(each, settings, ledger, cache), found))
     failures = [
         Failure(each.name, None, "probe", entry.error)
         for each, entry in zip(found, entries, strict=True)
@@ -114,6 +116,9 @@ def without_written(found: Sequence[Found], out: Path) -> list[Found]:
     out = Path(os.path.realpath(out))
     kept = []
     for each in found:
+        if is_remote(each.path):
+            kept.append(each)
+            continue
         path = Path(os.path.realpath(each.path))
         depth = len(PurePosixPath(each.name).parts)
         searched = path.parents[depth - 1] if depth <= len(path.parents) else path.parent
@@ -130,8 +135,8 @@ def _spread(
     for chunk in chunks:
         by_video.setdefault(chunk.video.fingerprint, []).append(chunk)
     videos = [found[0].video for found in by_video.values()]
-    with ThreadPoolExecutor(PROBES_AT_ONCE) as pool:
-        found = list(pool.map(lambda video: _activity(video, ledger), videos))
+    with ThreadPoolExecutor(PROBES_AT_ONCE) as pool, Cache(settings.cache) as cache:
+        found = list(pool.map(lambda video: _activity(video, ledger, cache), videos))
     rates = {video.fingerprint: each for video, each in zip(videos, found, strict=True) if not isinstance(each, str)}
     lost = [Failure(v.name, None, "plan", each) for v, each in zip(videos, found, strict=True) if isinstance(each, str)]
     clips = [c for key in rates for chunk in by_video[key] for window in chunk.windows for c in window.clips]
@@ -140,13 +145,17 @@ def _spread(
     return budget, kept, lost
 
 
-def _activity(video: Video, ledger: Ledger | None) -> NDArray[np.float64] | str:
+def _activity(video: Video, ledger: Ledger | None, cache: Cache) -> NDArray[np.float64] | str:
     """The bytes of every second, or why there are none."""
     known = ledger.known_activity(video.fingerprint) if ledger else None
     if known is not None:
         return np.array(known)
     try:
-        found = activity(video.path, video.duration)
+        try:
+            found = activity(located(video.path), video.duration)
+        except RangesRefused:
+            with cache.hold(video) as whole:
+                found = activity(whole.path, video.duration)
     except UnreadableVideo as error:
         return str(error)
     if ledger is not None:
@@ -186,16 +195,21 @@ def _without_clip(video: Video, settings: Settings, spans: Sequence[tuple[float,
             yield Rejection(video.name, None, None, None, None, reason, lasts, needed)
 
 
-def _look(found: Found, settings: Settings, ledger: Ledger | None) -> VideoEntry:
-    known = ledger.known_video(found.path, found.name, settings.time_pattern) if ledger else None
-    if known is not None and (known.error is None or not settings.retry_failed):
-        return known
+def _look(found: Found, settings: Settings, ledger: Ledger | None, cache: Cache) -> VideoEntry:
+    pattern = settings.time_pattern
     try:
-        entry = VideoEntry(probe(found, settings.time_pattern), None)
+        if is_remote(found.path) and found.stat is None:
+            found = replace(found, stat=remote_stat(found.path))
+        known = ledger.known_video(found.path, found.name, pattern, found.stat) if ledger else None
+        if known is not None and (known.error is None or not settings.retry_failed):
+            return known
+        entry = VideoEntry(cache.probe(found, pattern), None)
+    except FetchError as error:  # nothing is known of the video
+        return VideoEntry(None, str(error))
     except UnreadableVideo as error:
         entry = VideoEntry(None, str(error))
     if ledger is not None and entry != known:
-        ledger.remember_video(found.path, found.name, settings.time_pattern, entry)
+        ledger.remember_video(found.path, found.name, pattern, entry, found.stat)
     return entry
 
 

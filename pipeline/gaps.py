@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.calibration import AT_LEAST, AT_MOST
 from pipeline.colours import likeness
 from pipeline.tracklets import Tracklet
 
@@ -30,7 +31,6 @@ LOST = 0.01  # how often it is somewhere else even without a gap: the tracker to
 SAME, SPREAD = -3.3, 0.75  # log(1 - likeness) of one individual: mean and deviation, fitted where the ratio turns
 OTHERS = -1.6  # the same of two individuals, where the video does not tell
 NEEDED = 10  # pairs side by side from which the video tells
-AT_LEAST, AT_MOST = -3.0, 4.0  # what colours may say, in nats
 
 
 @dataclass(frozen=True, slots=True)

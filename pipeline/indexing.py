@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import orjson
 
 from pipeline import index
 from pipeline.corrected_windows import said_of
+from pipeline.embeddings import Embeddings
 from pipeline.filters.filter import Refusal
 from pipeline.footage import Footage
 from pipeline.individuals import individuals, joined
@@ -59,7 +61,12 @@ def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequ
     layout.links.unlink(missing_ok=True)
     if settings.linking.enabled:
         chunks = [(job.chunk, dict(zip(job.prompts, job.track_keys, strict=True))) for job in jobs]
-        found = individuals(tracklets, chunks, TrackStore(layout), settings.linking, said_of(settings, footage))
+        embeddings = Embeddings.of(settings.linking, layout)
+        if embeddings is not None:
+            made_records = partial(_records, jobs, ledger)
+            embeddings.update(made_records, lambda sample: judge.refusal(sample) is None)
+        said = said_of(settings, footage)
+        found = individuals(tracklets, chunks, TrackStore(layout), settings.linking, said, embeddings)
         write_table(layout.links, found.links)
         made = joined(made, found)
         if config.by == "individual":
@@ -67,6 +74,10 @@ def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequ
             made = split_by_individual(made, found, config, layout, final)
     made.write(layout)
     return failed
+
+
+def _records(jobs: Sequence[Job], ledger: Ledger) -> Iterator[ChunkRecord]:
+    return (record for job in jobs if (record := ledger.read(job.record_id)) is not None)
 
 
 def _keep_spread(spread: Spread | None, layout: Layout) -> None:
@@ -83,8 +94,7 @@ def judge_of(settings: Settings, splits: Splits, ledger: Ledger, jobs: Sequence[
     judge, options = Judge.of(settings, splits), settings.filters["near_duplicate"]
     if not options.enabled:
         return judge
-    records = (record for job in jobs if (record := ledger.read(job.record_id)) is not None)
-    found = repetitions(records, judge, options.max_bits)
+    found = repetitions(_records(jobs, ledger), judge, options.max_bits)
     return replace(
         judge, repeats={name: Refusal("near_duplicate", bits, options.max_bits) for name, bits in found.items()}
     )

@@ -7,20 +7,24 @@ the records. Individuals end with their video.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from pipeline.appearance import Appearance, Embedded, Evidence, curve_of, evidence, vectors_of
 from pipeline.corrected_windows import Said
+from pipeline.embeddings import Embeddings
 from pipeline.index import SAMPLES, Index
 from pipeline.link import link
 from pipeline.records import Failure
 from pipeline.settings import LinkConfig
-from pipeline.shared_frames import shared_frames
+from pipeline.shared_frames import Shared, shared_frames
 from pipeline.track_store import TrackStore
 from pipeline.tracklets import Tracklet, Tracklets
+from pipeline.whitening import Whitening
 from video.types import Chunk, digest
 
 log = logging.getLogger(__name__)
@@ -58,10 +62,12 @@ def individuals(
     store: TrackStore,
     config: LinkConfig,
     said: Mapping[str, Sequence[Said]] | None = None,
+    embeddings: Embeddings | None = None,
 ) -> Individuals:
     """Link the tracklets of every video. chunks: all there are, each with the key of its tracks by prompt.
 
-    said: by fingerprint, what a person says of individuals.
+    said: by fingerprint, what a person says of individuals. embeddings: the vectors that tell how the tracklets look;
+    None for their colours.
     """
     by_video: dict[str, list[tuple[Chunk, Mapping[str, str]]]] = {}
     for chunk, keys in chunks:
@@ -70,9 +76,12 @@ def individuals(
     confidence: dict[str, float | None] = {}
     rows: list[dict[str, Any]] = []
     failures: list[Failure] = []
-    for fingerprint, found in tracklets.of_videos().items():
+    videos = tracklets.of_videos()
+    shared = {name: shared_frames(found, by_video[name], store) for name, found in videos.items()}
+    looks = _looks(videos, shared, embeddings)
+    for fingerprint, found in videos.items():
         words, unknown = _words(found, (said or {}).get(fingerprint, ()))
-        linked = link(found, shared_frames(found, by_video[fingerprint], store), config, [pair for pair, _ in words])
+        linked = link(found, shared[fingerprint], config, [pair for pair, _ in words], looks(fingerprint))
         wrong = [f"{words[n][1].where}: {CONTRADICTED}" for n in linked.contradicted]
         failures += [Failure(found[0].video, None, "link", error) for error in (*unknown, *wrong)]
         for n, tracklet in enumerate(found):
@@ -126,6 +135,24 @@ def _words(
         else:
             words.append(((numbers[each.first], numbers[each.second], each.same), each))
     return words, unknown
+
+
+def _looks(
+    videos: Mapping[str, Sequence[Tracklet]], shared: Mapping[str, Sequence[Shared]], embeddings: Embeddings | None
+) -> Callable[[str], Appearance | None]:
+    """How the tracklets of a video look, by its fingerprint. In memory are the vectors of one video, and of all what is
+    left of them when they are whitened."""
+    whitening = None if embeddings is None else Whitening.of(embeddings.every())
+    if embeddings is None or whitening is None:
+        return lambda fingerprint: None if embeddings is None else Embedded([None] * len(videos[fingerprint]), None)
+    vectors = {name: vectors_of(found, embeddings.of_video(name), whitening) for name, found in videos.items()}
+    known = {name: evidence(found, shared[name], vectors[name]) for name, found in videos.items()}
+    none = np.zeros(0)
+    every = Evidence(
+        np.concatenate([none, *(each.same for each in known.values())]),
+        np.concatenate([none, *(each.different for each in known.values())]),
+    )
+    return lambda name: Embedded(vectors[name], curve_of(videos[name][0].video, known[name], every))
 
 
 def joined(index: Index, found: Individuals) -> Index:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pipeline.correcting import Corrector
 from pipeline.records import Failure
 from pipeline.split import Splits
-from video.types import Chunk
+from video.types import Chunk, Video
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,8 @@ class Job:
 
     prompts: what is asked of its video. track_keys: where the tracks of each prompt are stored. record_id: the name its
     record gets. splits: of its video. base_keys: where its tracks are without corrections; the same keys where nothing
-    is corrected. corrector: its corrections.
+    is corrected. corrector: its corrections. following: another video, which the worker will most likely want after
+    this one; fetched meanwhile if it lies on a server.
     """
 
     chunk: Chunk
@@ -26,6 +27,7 @@ class Job:
     splits: Splits
     base_keys: tuple[str, ...] = ()
     corrector: Corrector = field(default_factory=Corrector)
+    following: Video | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,8 +166,26 @@ class Layout:
         return self.records / "spread.json"
 
     @property
+    def embeddings(self) -> Path:
+        """What vision models see of the crops."""
+        return self.records / "embeddings"
+
+    def embedding_model(self, key: str) -> Path:
+        """Which model the vectors of this key are of."""
+        return self.embeddings / key / "model.json"
+
+    def embeddings_of(self, key: str, record_id: str) -> Path:
+        """The vectors of the crops of one record."""
+        return self.embeddings / key / f"{record_id}.parquet"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs"
+
+    @property
+    def plan(self) -> Path:
+        """What the last trial of task=plan promised."""
+        return self.runs / "plan.json"
 
     def record(self, record_id: str) -> Path:
         return self.records / record_id[:2] / f"{record_id}.json"

@@ -19,6 +19,7 @@ import orjson
 from pipeline.judge import Judge
 from pipeline.layout import Layout, write_bytes
 from pipeline.records import ChunkRecord
+from video.remote import RemoteStat
 from video.types import Chunk, Video, digest
 
 log = logging.getLogger(__name__)
@@ -60,21 +61,26 @@ class Ledger:
     def remove(self, record: str) -> None:
         self._layout.record(record).unlink(missing_ok=True)
 
-    def known_video(self, path: str, name: str, time_pattern: str | None) -> VideoEntry | None:
-        """What probing this file gave when it had the size and modification time it has now."""
+    def known_video(
+        self, path: str, name: str, time_pattern: str | None, remote: RemoteStat | None = None
+    ) -> VideoEntry | None:
+        """What probing this file gave when it had the size and modification time it has now.
+
+        path: or a URL, then with what its server says of it.
+        """
         try:
             raw = orjson.loads(self._layout.video_record(_video_key(path, name, time_pattern)).read_bytes())
-            stat = os.stat(path)
-            if raw["stat"] != [stat.st_size, stat.st_mtime_ns]:
+            if raw["stat"] != _stat(path, remote):
                 return None
             return VideoEntry(_video_from(raw["video"]) if raw["video"] else None, raw["error"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def remember_video(self, path: str, name: str, time_pattern: str | None, entry: VideoEntry) -> None:
-        stat = os.stat(path)
+    def remember_video(
+        self, path: str, name: str, time_pattern: str | None, entry: VideoEntry, remote: RemoteStat | None = None
+    ) -> None:
         raw = {
-            "stat": [stat.st_size, stat.st_mtime_ns],
+            "stat": _stat(path, remote),
             "video": _video_raw(entry.video) if entry.video else None,
             "error": entry.error,
         }
@@ -104,6 +110,13 @@ def unfinished(record: ChunkRecord | None, judge: Judge, crop_sizes: Mapping[str
         if not there and judge.refusal(sample) is None:
             return True
     return False
+
+
+def _stat(path: str, remote: RemoteStat | None) -> list[int | str]:
+    if remote is not None:
+        return [remote.size, remote.stamp]
+    stat = os.stat(path)
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _activity_key(fingerprint: str) -> str:

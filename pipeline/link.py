@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.special import expit
 
-from pipeline.gaps import End, end_of, looks, side_by_side, strangers, where
+from pipeline.appearance import Appearance, Colours
+from pipeline.gaps import End, end_of, side_by_side, where
 from pipeline.head_count import missing_links
 from pipeline.settings import LinkConfig
 from pipeline.shared_frames import Shared
@@ -26,7 +27,7 @@ from pipeline.tracklets import Tracklet
 F64 = NDArray[np.float64]
 DOUBTFUL = 0.25  # IoU from which a pair that is not linked is listed
 AHEAD = 0.1  # by which an IoU has to be the largest that either tracklet has
-REMEMBERED = 8  # tracklets of an individual, the latest, whose colours are compared
+REMEMBERED = 8  # tracklets of an individual, the latest, whose looks are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +71,22 @@ def link(
     shared: Sequence[Shared],
     config: LinkConfig,
     said: Sequence[tuple[int, int, bool]] = (),
+    appearance: Appearance | None = None,
 ) -> Linked:
     """Find the individuals of one video. tracklets: as `Tracklets.of_videos` sorts them. shared: pairs by number.
 
     said: pairs that a person says are one (True) or two; they come before everything but what one frame shows.
+    appearance: how the tracklets look; None for their colours.
     """
-    chains = _Chains(tracklets)
     windows = list(_by_window(tracklets).values())
-    pairs = [side_by_side([tracklets[n] for n in window]) for window in windows]
-    for window, both in zip(windows, pairs, strict=True):
+    seen = Colours(tracklets, windows) if appearance is None else appearance
+    chains = _Chains(tracklets, seen)
+    for window in windows:
+        both = side_by_side([tracklets[n] for n in window])
         for i, j in np.argwhere(np.triu(both)).tolist():
             chains.keepapart(window[i], window[j])
     links, contradicted = _by_word(chains, said)
     links += _over_shared_frames(chains, shared, config)
-    others = strangers([([tracklets[n] for n in w], both) for w, both in zip(windows, pairs, strict=True)])
     doubts: dict[int, float] = {}
     live: set[int] = set()
     for window in windows:
@@ -91,10 +94,10 @@ def link(
         since = float(tracklets[window[0]].times_s[0]) - config.max_gap
         live = {root for n in (*live, *begin) if chains.ends_s(root := chains.first(n)) >= since}
         if begin:
-            links += _over_gaps(chains, sorted(live), begin, others, config, doubts)
+            links += _over_gaps(chains, sorted(live), begin, config, doubts)
     known = config.count(tracklets[0].video) if tracklets else None
     if known is not None:
-        links += list(_by_count(chains, known, others))
+        links += list(_by_count(chains, known))
     if said:
         two = {frozenset((a, b)) for a, b, same in said if not same}
         links = [each for each in links if each.linked or frozenset((each.first, each.second)) not in two]
@@ -124,10 +127,11 @@ class _Chains:
     """Tracklets joined so far: disjoint sets, each named by its first tracklet, and who may never be in one."""
 
     tracklets: Sequence[Tracklet]
+    appearance: Appearance
     _above: list[int] = field(init=False)
     members: dict[int, list[int]] = field(init=False)
     _last: list[int] = field(init=False)
-    _coloured: list[list[int]] = field(init=False)
+    _pictured: list[list[int]] = field(init=False)
     _bridged: set[int] = field(default_factory=set)
     _ends: dict[tuple[int, bool], End] = field(default_factory=dict)
     apart: list[set[int]] = field(init=False)
@@ -136,7 +140,7 @@ class _Chains:
         self._above = list(range(len(self.tracklets)))
         self.members = {n: [n] for n in self._above}
         self._last = list(self._above)
-        self._coloured = [[n] if t.colours is not None else [] for n, t in enumerate(self.tracklets)]
+        self._pictured = [[n] if self.appearance.knows(n) else [] for n in self._above]
         self.apart = [set() for _ in self._above]
 
     def first(self, n: int) -> int:
@@ -161,7 +165,7 @@ class _Chains:
             self.members[low] += self.members.pop(high)
             self._last[low] = max(self._last[low], self._last[high], key=self._end)
             self._bridged |= {low} if high in self._bridged else set()
-            self._coloured[low] = sorted(self._coloured[low] + self._coloured[high], key=self._end)[-REMEMBERED:]
+            self._pictured[low] = sorted(self._pictured[low] + self._pictured[high], key=self._end)[-REMEMBERED:]
 
     def _end(self, n: int) -> tuple[float, int]:
         return float(self.tracklets[n].times_s[-1]), n
@@ -188,10 +192,10 @@ class _Chains:
         """When a chain was last seen, seconds."""
         return self._end(self._last[root])[0]
 
-    def colours(self, root: int) -> NDArray[np.float32] | None:
-        """The mean colours of the latest members that have any."""
-        found = [c for n in self._coloured[root] if (c := self.tracklets[n].colours) is not None]
-        return np.asarray(np.mean(found, axis=0), np.float32) if found else None
+    def looks(self, ended: Sequence[int], begin: Sequence[int]) -> F64:
+        """(n, m) log ratios of the chains' looks, from the latest members that have any."""
+        sides = ([self._pictured[root] for root in side] for side in (ended, begin))
+        return self.appearance.ratio(*sides)
 
 
 def _by_word(chains: _Chains, said: Sequence[tuple[int, int, bool]]) -> tuple[list[Link], tuple[int, ...]]:
@@ -254,7 +258,6 @@ def _over_gaps(
     chains: _Chains,
     ended: Sequence[int],
     begin: Sequence[int],
-    others: float,
     config: LinkConfig,
     doubts: dict[int, float],
 ) -> Iterator[Link]:
@@ -268,7 +271,7 @@ def _over_gaps(
     ends = [chains.end(n, last=True) for n in lasts]
     gaps = np.array([s.time_s for s in starts])[None] - np.array([e.time_s for e in ends])[:, None]
     ratio = where(ends, starts, chains.tracklets[begin[0]].size)
-    ratio += looks([chains.colours(root) for root in ended], [chains.colours(n) for n in begin], others)
+    ratio += chains.looks(ended, begin)
     ratio[gaps > config.max_gap] = -np.inf
     for i, j in np.argwhere(np.isfinite(ratio)).tolist():
         if not chains.may_join(ended[i], begin[j]):
@@ -297,13 +300,12 @@ def _over_gaps(
                 yield judged(i, j, 0.0, False)
 
 
-def _by_count(chains: _Chains, individuals: int, others: float) -> Iterator[Link]:
+def _by_count(chains: _Chains, individuals: int) -> Iterator[Link]:
     """Join what is left to as many individuals as there are, over any gap."""
     roots = sorted(chains.members)
     lasts = [chains.last(n) for n in roots]
     ends, starts = [chains.end(n, last=True) for n in lasts], [chains.end(n, last=False) for n in roots]
-    colours = [chains.colours(n) for n in roots]
-    ratio = where(ends, starts, chains.tracklets[0].size) + looks(colours, colours, others)
+    ratio = where(ends, starts, chains.tracklets[0].size) + chains.looks(roots, roots)
     number = {root: n for n, root in enumerate(roots)}
     for n, apart in enumerate(chains.apart):
         for other in apart:

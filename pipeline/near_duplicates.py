@@ -111,7 +111,7 @@ def _nearest(ones: Hashes, others: Hashes) -> tuple[NDArray[np.int64], NDArray[n
 
 def _bits(many: Hashes, one: np.uint64) -> NDArray[np.uint8]:
     """How many bits of each differ from one."""
-    return np.bitwise_count(many ^ one)
+    return np.asarray(np.bitwise_count(many ^ one), np.uint8)
 
 
 def described(alike: LookAlikes, samples: pa.Table) -> str:

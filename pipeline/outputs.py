@@ -25,6 +25,7 @@ import orjson
 from tqdm import tqdm
 
 from pipeline.build import Build
+from pipeline.cache import Cache
 from pipeline.chosen import Chosen, Part, no_tracks
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.executors.local import cores
@@ -37,6 +38,7 @@ from pipeline.settings import Settings
 from pipeline.tables import read_table
 from video.errors import VideoError
 from video.reader import VideoReader, open_reader
+from video.remote import shown
 from video.source import matches
 from video.types import Frame, Grid, Video, digest
 
@@ -142,7 +144,7 @@ def _missing(layout: Layout, settings: Settings, footage: Footage) -> list[str]:
     known = {v.name for v in footage.videos} | {f.video for f in footage.failures}
     known |= {twin.video for twin in footage.duplicates}
     names = sorted(set(read_table(layout.samples, ["video"])["video"].to_pylist()) - known)
-    include, exclude, where = settings.include or ("*",), settings.exclude, ", ".join(settings.videos)
+    include, exclude, where = settings.include or ("*",), settings.exclude, ", ".join(map(shown, settings.videos))
     wanted = [n for n in names if any(matches(n, p) for p in include) and not any(matches(n, p) for p in exclude)]
     return [f"{name}, of the dataset, is not in videos={where}: say where it is with videos=..." for name in wanted]
 
@@ -154,6 +156,7 @@ class Work:
         self._settings = settings
         self._options = settings.outputs
         self._layout = layout
+        self._cache = Cache(settings.cache)
         self._chosen = chosen
         self._reader: tuple[str, int, VideoReader] | None = None  # fingerprint, next position
         self._stack = ExitStack()
@@ -266,7 +269,8 @@ class Work:
         if self._reader is None or self._reader[0] != video.fingerprint or positions[0] < self._reader[1]:
             self._stack.close()
             self._reader = None
-            reader = self._stack.enter_context(open_reader(video, self._settings.reader))
+            here = self._stack.enter_context(self._cache.hold(video))
+            reader = self._stack.enter_context(open_reader(here, self._settings.reader))
         else:
             reader = self._reader[2]
         self._reader = (video.fingerprint, positions[-1] + 1, reader)

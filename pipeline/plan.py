@@ -1,4 +1,4 @@
-"""task=plan: what a build would do and need. Reads headers and the ledger; writes nothing."""
+"""task=plan: what a build would do and need. Reads headers and the ledger; writes nothing but a trial's estimate."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord
 from pipeline.settings import SPLITS, Settings
+from pipeline.status import clock
+from pipeline.trial import trial
 from video.spread import Spread
 
 SHOWN = 20  # videos whose prompts are listed
@@ -31,9 +33,9 @@ def plan(settings: Settings) -> tuple[int, str]:
     stored = {key for key in keys if build.store.has(key)}
     again = _tracked_again(build, jobs, stored)
     frames = sum(len(w.positions) for job in jobs for w in job.chunk.windows)
-    hours = sum(video.duration for video in footage.videos) / 3600
+    length = clock(sum(video.duration for video in footage.videos))
     rows = [
-        ("videos", f"{len(footage.videos)} ({hours:.2f} hours)"),
+        ("videos", f"{len(footage.videos)} ({length} in all)"),
         ("cannot be used", str(len(footage.failures))),
         ("duplicates", str(len(footage.duplicates))),
         ("clips", f"{footage.clips} of {settings.clip.num_frames} frames"),
@@ -47,7 +49,13 @@ def plan(settings: Settings) -> tuple[int, str]:
         ("exports", ", ".join(settings.exports) or "none"),
         ("out", str(settings.out)),
     ]
-    rows += _measured([r for job in done if (r := ledger.read(job.record_id)) is not None], footage.clips)
+    to_track = sum(again.get(k, n) for k, n in keys.items() if k not in stored)
+    if settings.plan.trial and jobs:
+        found = trial(settings, jobs, to_track, settings.plan.trial)
+        found.write(layout.plan)
+        rows += found.rows(settings.plan.price)
+    else:
+        rows += _measured([r for job in done if (r := ledger.read(job.record_id)) is not None], footage.clips)
     lines = [f"{name + ':':<16} {value}" for name, value in rows]
     lines += [f"unusable: {f.error if f.video in f.error else f'{f.video}: {f.error}'}" for f in footage.failures]
     if settings.prompts_file is not None:
@@ -105,9 +113,7 @@ def _measured(records: list[ChunkRecord], clips: int) -> list[tuple[str, str]]:
     """What the chunks that are done promise for the whole."""
     seen = sum(len(record.clips) for record in records)
     if not seen:
-        return [
-            ("crops, disk", "unknown until a first chunk is done: run a part with shard.count=100, then plan again")
-        ]
+        return [("crops, disk", "unknown until a first chunk is done: add plan.trial=6 to try six windows")]
     files = [f for record in records for sample in record.samples for f in sample.files]
     crops = sum(bool(sample.files) for record in records for sample in record.samples)
     per_clip = crops / seen

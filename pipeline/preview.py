@@ -15,6 +15,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cache import Cache
 from pipeline.footage import survey
 from pipeline.layout import Layout, write_bytes
 from pipeline.overlay import paint
@@ -23,7 +24,7 @@ from sam.session import SAMSession
 from sam.tracker import Tracker
 from sam.types import Prompt, SessionFrames, Track
 from video.reader import VideoReader, open_reader, shrink
-from video.types import Frame, Window
+from video.types import Frame, Video, Window
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,12 @@ def preview(settings: Settings, layout: Layout) -> int:
         return 2
     chosen = [windows[round(n)] for n in np.linspace(0, len(windows) - 1, min(WINDOWS, len(windows)))]
     assert settings.tracker is not None
-    with settings.tracker.build() as tracker:
-        rows = [_row(w, tracker, settings, footage.prompts[w.clips[0].video.name]) for w in chosen]
+    rows = []
+    with settings.tracker.build() as tracker, Cache(settings.cache) as cache:
+        for window in chosen:
+            video = window.clips[0].video
+            with cache.hold(video) as here:
+                rows.append(_row(window, here, tracker, settings, footage.prompts[video.name]))
     template = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline", "report"), autoescape=True, undefined=jinja2.StrictUndefined
     ).get_template("preview.html.j2")
@@ -74,8 +79,7 @@ def preview(settings: Settings, layout: Layout) -> int:
     return 0
 
 
-def _row(window: Window, tracker: Tracker, settings: Settings, prompts: Sequence[str]) -> Row:
-    video = window.clips[0].video
+def _row(window: Window, video: Video, tracker: Tracker, settings: Settings, prompts: Sequence[str]) -> Row:
     with open_reader(video, settings.reader) as reader:
         if tracker.context:
             tracker.prepare(reader.spread(tracker.context, tracker.max_side))

@@ -20,7 +20,7 @@ import orjson
 from pipeline.layout import Layout, write_bytes
 from pipeline.settings import Settings
 from pipeline.tables import read_table
-from pipeline.track_store import TrackStore
+from video.types import digest
 
 PACKAGES = ("clipcrop", "av", "numpy", "opencv-python-headless", "pycocotools", "pyarrow")
 MACHINE = ("videos", "out", "labels", "executor", "shard", "demo", "segment", "outputs", "hub", "task", "release")
@@ -32,6 +32,12 @@ def write_release(settings: Settings, layout: Layout) -> None:
     document = orjson.dumps(release(settings, layout), option=PRETTY | orjson.OPT_APPEND_NEWLINE)
     if not layout.release.is_file() or layout.release.read_bytes() != document:
         write_bytes(layout.release, document)
+
+
+def release_stamp(settings: Settings, layout: Layout) -> str:
+    """Changes with what `release.json` is made from besides the samples. Who runs it with other versions of libraries
+    later has not made it with them."""
+    return digest(settings.digest, asdict(settings.release), _tracker(settings, layout))
 
 
 def release(settings: Settings, layout: Layout) -> dict[str, Any]:
@@ -68,6 +74,8 @@ def _tracker(settings: Settings, layout: Layout) -> dict[str, Any]:
     """The tracker's own words when it made the tracks: version, thresholds, and weights by revision or digest."""
     said = None
     if settings.tracker is not None:
+        from pipeline.track_store import TrackStore
+
         said = TrackStore(layout).remembered_identity(settings.tracker_name, settings.tracker)
     return {"name": settings.tracker_name} | dict(said or {})
 

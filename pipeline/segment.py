@@ -16,6 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from pipeline.cache import Cache
 from pipeline.clicks import read_prompts
 from pipeline.errors import ConfigError
 from pipeline.executors.local import cores
@@ -28,7 +29,7 @@ from sam.errors import TrackingFailed, WrongPrompt
 from sam.session import SAMSession
 from sam.tracker import DialogueTracker, Tracker
 from sam.types import Prompt
-from video.source import find, probe
+from video.source import find
 from video.types import Video
 
 log = logging.getLogger(__name__)
@@ -51,14 +52,19 @@ def describe(settings: Settings) -> str:
     lines += [
         "",
         "Say what to follow with source pixels of one frame, for example:",
-        f"  python main.py task=segment videos={video.path} tracker=sam2 'segment.points=[[{x},{y}]]' segment.frame=0",
+        f"  python main.py task=segment videos={video.origin} tracker=sam2 "
+        f"'segment.points=[[{x},{y}]]' segment.frame=0",
     ]
     return "\n".join(lines)
 
 
 def segment(settings: Settings, layout: Layout) -> int:
     """Write masks.json and what outputs.* asks for; returns the exit status. Raises the errors of reading, tracking."""
-    video = _only_video(settings)
+    with Cache(settings.cache) as cache, cache.hold(_only_video(settings)) as video:
+        return _segment(settings, layout, video)
+
+
+def _segment(settings: Settings, layout: Layout, video: Video) -> int:
     prompts = read_prompts(settings.segment)
     tracker = _tracker(settings)
     first, last = tracked_range(video, settings)
@@ -78,7 +84,7 @@ def segment(settings: Settings, layout: Layout) -> int:
     for object_id, count in sorted(visible.items()):
         log.info("object %d: in %d of %d frames", object_id, count, last - first + 1)
     log.info("%s in %s", ", ".join([*(KINDS[kind] for kind in settings.outputs.kinds), "masks.json"]), folder)
-    log.info("crop them: python main.py videos=%s tracker=file tracker.path=%s prompt=NAME", video.path, folder / "masks.json")  # fmt: skip  # noqa: E501
+    log.info("crop them: python main.py videos=%s tracker=file tracker.path=%s prompt=NAME", video.origin, folder / "masks.json")  # fmt: skip  # noqa: E501
     return 0
 
 
@@ -87,7 +93,8 @@ def _only_video(settings: Settings) -> Video:
     if len(found) != 1:
         names = ", ".join(each.name for each in found[:3])
         raise ConfigError(f"task=segment works on one video, and videos names {len(found)}: {names}, ...")
-    return probe(found[0])
+    with Cache(settings.cache) as cache:
+        return cache.probe(found[0])
 
 
 def tracked_range(video: Video, settings: Settings) -> tuple[int, int]:
@@ -131,7 +138,7 @@ def _write(
     start, options = settings.segment.start, settings.outputs
     visible = dict.fromkeys(session.objects, 0)
     items = {number: Item(number, str(number), str(number)) for number in session.objects}
-    about = {"tracker": tracker.identity(), "video": video.path, "prompts": [_plain(p) for p in prompts]}
+    about = {"tracker": tracker.identity(), "video": video.origin, "prompts": [_plain(p) for p in prompts]}
 
     def shown() -> Iterator[Shown]:
         source = full_frames(video, settings.reader, start, last)

@@ -22,6 +22,7 @@ import orjson
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pipeline.cache import Cache
 from pipeline.errors import ConfigError
 from pipeline.executors.local import cores
 from pipeline.layout import Layout, writing_folder
@@ -37,7 +38,7 @@ from sam.session import SAMSession
 from sam.tracker import Tracker
 from sam.types import FrameMasks, Prompt
 from video.errors import VideoError
-from video.source import find, probe
+from video.source import find
 from video.types import Video, digest
 
 log = logging.getLogger(__name__)
@@ -58,10 +59,11 @@ def segment_auto(settings: Settings, layout: Layout) -> int:
     tracker = settings.tracker.build()
     failures = []
     with ExitStack() as stack:
+        cache = stack.enter_context(Cache(settings.cache))
         loaded = False
         for each in found:
             try:
-                video = probe(each)
+                video = cache.probe(each)
                 stamp = _stamp(settings, tracker, video)
                 if _made_from(layout.segment(video.name)) == stamp:
                     log.info("%s is there already", layout.segment(video.name))
@@ -69,7 +71,8 @@ def segment_auto(settings: Settings, layout: Layout) -> int:
                 if not loaded:
                     stack.enter_context(tracker)
                     loaded = True
-                _one(settings, layout.segment(video.name), tracker, video, stamp)
+                with cache.hold(video) as here:
+                    _one(settings, layout.segment(video.name), tracker, here, stamp)
             except (VideoError, TrackingFailed) as error:
                 failures.append(str(error) if each.name in str(error) else f"{each.name}: {error}")
     for failure in failures:
@@ -119,7 +122,7 @@ def _track(
 ) -> dict[int, int]:
     """Track everything into masks.json and the spool; returns in how many frames each object is seen."""
     visible: dict[int, int] = {}
-    about = {"tracker": tracker.identity(), "video": video.path}
+    about = {"tracker": tracker.identity(), "video": video.origin}
     with (
         session_frames(video, *span, tracker.max_side, settings.reader) as frames,
         SAMSession(tracker, frames, disjoint=settings.disjoint) as session,
@@ -163,7 +166,7 @@ def _result(
 ) -> dict[str, Any]:
     """What `video_result.json` says."""
     return {
-        "video": video.path,
+        "video": video.origin,
         "width": video.width,
         "height": video.height,
         "fps": float(video.fps),

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from pipeline.extractor import CropConfig
 from pipeline.prompts_file import PromptsFile
 from pipeline.studio_config import StudioConfig
+from pipeline.vision_model import ModelName
 from sam.tracker import TrackerConfig
 from video.alpha import ALPHA
 from video.clipper import ClipConfig
@@ -30,7 +32,7 @@ FROM_DATASET = frozenset(
 )  # tasks that start from out/dataset.yaml
 UNDECISIVE = frozenset(
     {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs", "studio"}
-    | {"release", "hub"}
+    | {"release", "hub", "plan", "cache"}
 )
 
 
@@ -78,7 +80,8 @@ class LinkConfig:
     min_iou: of the masks over the frames that two windows share. max_gap: seconds without a shared frame.
     min_score: how likely a link over a gap is on its own, 0.5 is even. margin: how much likelier the best assignment
     is with it than without it, 0..1. individuals: how many a video shows, if that is known: a number, or
-    {glob on the video's name: number}.
+    {glob on the video's name: number}. embedding: a vision model whose vectors stand for colours, such as timm:FOLDER
+    (`pipeline.vision_model`); device: where it runs, auto, cpu, cuda or cuda:N.
     """
 
     enabled: bool = True
@@ -87,8 +90,14 @@ class LinkConfig:
     min_score: float = 0.8
     margin: float = 0.6
     individuals: Any = None
+    embedding: str | None = None
+    device: str = "auto"
 
     def __post_init__(self) -> None:
+        if self.embedding is not None:
+            ModelName.of(self.embedding)
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"link.device must be auto, cpu, cuda or cuda:N, got {self.device!r}")
         for key in ("min_iou", "min_score", "margin"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ValueError(f"link.{key} must be between 0 and 1, got {getattr(self, key)}")
@@ -100,6 +109,12 @@ class LinkConfig:
                 "link.individuals must be how many a video shows, such as 5, or {pen1*: 5, pen2*: 7} by pattern, got "
                 f"{self.individuals}"
             )
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """What the index depends on: everything but the device, and the state of a local model's files."""
+        files = [p.stat() for p in (ModelName.of(self.embedding).files() if self.embedding else ())]
+        return asdict(self) | {"device": None, "files": [(each.st_size, each.st_mtime_ns) for each in files]}
 
     def count(self, video: str) -> int | None:
         """How many individuals this video is said to show; the first pattern that matches."""
@@ -125,6 +140,18 @@ class ShardConfig:
 
 
 @dataclass
+class CacheConfig:
+    """Where videos of servers lie while they are used, and how much of the disk they may take together."""
+
+    path: str = "~/.cache/clipcrop"
+    max_gb: float = 50.0  # 1 GB is 10^9 bytes
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_gb < math.inf:
+            raise ValueError(f"cache.max_gb must be more than 0, got {self.max_gb}")
+
+
+@dataclass
 class ReleaseConfig:
     """What a dataset says of itself to those who get it; texts, shown in the card and kept in `release.json`."""
 
@@ -143,6 +170,21 @@ class HubConfig:
     private: bool = True
     export: str = "videofolder"
     dry: bool = False  # only list what would be uploaded
+
+
+@dataclass
+class PlanConfig:
+    """What task=plan tries out. trial: windows that go through the whole job, 0 for none. price: of an hour of the
+    machine that will do it, in any currency."""
+
+    trial: int = 0
+    price: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.trial < 0:
+            raise ValueError(f"plan.trial must be 0 or more windows, got {self.trial}")
+        if self.price is not None and not 0 <= self.price < math.inf:
+            raise ValueError(f"plan.price must be 0 or more an hour, got {self.price}")
 
 
 @dataclass
@@ -249,6 +291,7 @@ class Settings:
     prompts_file: PromptsFile | None
     out: Path
     tracks: Path
+    cache: CacheConfig
     keep_tracks: bool
     disjoint: bool
     corrections: Path | None
@@ -272,6 +315,7 @@ class Settings:
     labels: Path | None
     executor: Any
     shard: ShardConfig
+    plan: PlanConfig
     release: ReleaseConfig
     hub: HubConfig
     demo: DemoConfig
@@ -286,6 +330,7 @@ class Settings:
     def digest(self) -> str:
         """Changes with anything that decides the dataset; not with shards, executors or the task."""
         kept = {key: value for key, value in self.values.items() if key not in UNDECISIVE}
+        kept["link"] = {key: value for key, value in self.values["link"].items() if key != "device"}
         if self.prompts_file is not None:
             kept["prompts_file"] = [(line.video, line.prompts) for line in self.prompts_file.lines]
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]

@@ -15,6 +15,7 @@ import orjson
 
 from pipeline.errors import DatasetError, DiskError
 from pipeline.layout import Layout, write_bytes
+from pipeline.trial import Trial
 
 if TYPE_CHECKING:
     from pipeline.job import Job
@@ -128,7 +129,7 @@ def status(settings: Settings, now: float | None = None) -> str:
     runs = [(path, found) for path in sorted(layout.runs.glob("*/status.json")) if (found := Status.read(path))]
     if not runs:
         raise DatasetError(f"no run has worked on {layout.root} yet: build it first, with task=build")
-    return "\n".join([*_runs(runs, time.time() if now is None else now), *_dataset(layout, runs[-1][1])])
+    return "\n".join([*_runs(runs, time.time() if now is None else now), *_dataset(layout, [run for _, run in runs])])
 
 
 def _runs(runs: list[tuple[Path, Status]], now: float) -> Iterator[str]:
@@ -142,11 +143,18 @@ def _runs(runs: list[tuple[Path, Status]], now: float) -> Iterator[str]:
         yield f"{datetime.fromtimestamp(run.started):%Y-%m-%d %H:%M:%S}  {state}: {run}"
 
 
-def _dataset(layout: Layout, last: Status) -> Iterator[str]:
-    yield f"chunks done: {len(layout.record_files())} of {last.chunks}"
+def _dataset(layout: Layout, runs: list[Status]) -> Iterator[str]:
+    yield f"chunks done: {len(layout.record_files())} of {runs[-1].chunks}"
+    crops = None
     if layout.samples.is_file():
         import pyarrow.parquet as pq
 
         files = {"crops": layout.samples, "refused": layout.rejected, "failures": layout.failures}
-        counts = (f"{name} {pq.read_metadata(path).num_rows}" for name, path in files.items() if path.is_file())
-        yield f"indexed: {', '.join(counts)}"
+        counts = {name: pq.read_metadata(path).num_rows for name, path in files.items() if path.is_file()}
+        yield f"indexed: {', '.join(f'{name} {count}' for name, count in counts.items())}"
+        crops = counts["crops"]
+    promised = Trial.read(layout.plan)
+    if promised is not None:
+        took = clock(sum(run.seconds.get("track", 0.0) for run in runs))
+        so_far = took if crops is None else f"{crops:,} crops, {took}"
+        yield f"planned: {promised.crops.text()} crops, {promised.duration} of tracking; so far {so_far}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.feed import Fed
 from pipeline.source_frames import SourceFrames
 from video.reader import open_reader
-from video.types import Frame, Window
+from video.types import Frame, Video, Window
 
 LONG_BYTES = 512 * 2**20  # frames that take more than this are not held
 
@@ -45,12 +45,15 @@ def in_memory(frames: Sequence[Fed]) -> WindowFrames:
 
 
 @contextmanager
-def decoded_when_asked(window: Window, reader: str, max_side: int | None) -> Iterator[WindowFrames]:
-    """The frames of a window, of which few are in memory at a time. Raises UnreadableVideo."""
-    clip = window.clips[0]
-    with open_reader(clip.video, reader) as opened:
-        places = [_place(frame) for frame in opened.read(clip.grid, [window.positions])]
-    with SourceFrames(clip.video, reader, [place[0] for place in places], max_side, clip.grid) as images:
+def decoded_when_asked(window: Window, video: Video, reader: str, max_side: int | None) -> Iterator[WindowFrames]:
+    """The frames of a window, of which few are in memory at a time. Raises UnreadableVideo.
+
+    video: the window's, with the path of a file of this machine.
+    """
+    grid = window.clips[0].grid
+    with open_reader(video, reader) as opened:
+        places = [_place(frame) for frame in opened.read(grid, [window.positions])]
+    with SourceFrames(video, reader, [place[0] for place in places], max_side, grid) as images:
         yield _table(places, images)
 
 

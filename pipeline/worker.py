@@ -26,6 +26,7 @@ from pipeline.judge import Judge
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.measure import Draft, Measure
+from pipeline.open_video import OpenVideo
 from pipeline.records import ChunkRecord, CropFile, Failure, Rejection, Sample
 from pipeline.settings import Settings
 from pipeline.shortfalls import short_clips, window_failures
@@ -34,9 +35,8 @@ from pipeline.track_store import TrackStore, WindowTracks
 from pipeline.tracking import Tracking
 from pipeline.window_frames import decoded_when_asked, in_memory, is_long
 from sam.errors import TrackerUnavailable
-from video.errors import VideoError
-from video.reader import VideoReader, open_reader
-from video.types import Clip, Video, Window
+from video.errors import FetchError, VideoError
+from video.types import Clip, Window
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Worker:
         self._store = TrackStore(self._layout)
         self._threads = threads
         self._stack = ExitStack()
-        self._reader: tuple[str, VideoReader] | None = None
+        self._open = OpenVideo(settings)
         self._tracking = Tracking(settings)
         self._seconds: dict[str, float] = {}
         self._tracked = 0
@@ -85,7 +85,7 @@ class Worker:
     def __enter__(self) -> Self:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
         self._stack.callback(self._pool.shutdown, wait=True, cancel_futures=True)
-        self._stack.callback(self._close_reader)
+        self._stack.callback(self._open.close)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -94,6 +94,7 @@ class Worker:
     def process(self, job: Job) -> Outcome:
         """Do one chunk and commit it. Raises DiskError, TrackerUnavailable or DatasetError."""
         self._seconds = {}
+        self._open.following = job.following
         before = self._ledger.read(job.record_id)
         measure = Measure(self._settings, Judge.of(self._settings, job.splits), self._made(before))
         states = self._states(job, measure)
@@ -179,7 +180,9 @@ class Worker:
                 feed = None
                 if spans:
                     side = self._tracking.max_side
-                    feed = stack.enter_context(FrameFeed(self._open(video), job.chunk.grid, spans, side))
+                    with self._timed("fetch"):
+                        self._open.file(video)
+                    feed = stack.enter_context(FrameFeed(self._open.reader(video), job.chunk.grid, spans, side))
                 for state in states:
                     with self._timed("decode"):
                         frames = feed.take(state.span) if feed and state.span else []
@@ -189,13 +192,14 @@ class Worker:
                     flying.append((sum(fed.frame.rgb.nbytes for fed in frames), crops))
                     self._settle(flying, IN_FLIGHT_BYTES)
         except VideoError as error:
-            self._close_reader()
+            self._open.let_go()
+            stage = "fetch" if isinstance(error, FetchError) else "decode"
             failures = [
-                Failure(video.name, clip.id, "decode", _reason(error))
+                Failure(video.name, clip.id, stage, _reason(error))
                 for state in states
                 if state.untracked
                 for clip in state.window.clips
-            ] or [Failure(video.name, None, "decode", _reason(error))]
+            ] or [Failure(video.name, None, stage, _reason(error))]
         self._settle(flying, 0)
         return failures
 
@@ -215,7 +219,7 @@ class Worker:
         video = job.chunk.video
         try:
             with self._timed("load"):
-                self._tracking.prepare(video, lambda: self._open(video))
+                self._tracking.prepare(video, lambda: self._open.reader(video))
         except TrackerUnavailable as error:
             again = [state for state in states if state.untracked]
             if any(None in state.before for state in again):
@@ -232,7 +236,7 @@ class Worker:
             given = in_memory(frames)
             if self._is_long(state.window):
                 with self._timed("decode"):
-                    where = self._settings.reader, self._tracking.max_side
+                    where = self._open.file(job.chunk.video), self._settings.reader, self._tracking.max_side
                     given = stack.enter_context(decoded_when_asked(state.window, *where))
             track = partial(self._tracking.track, job.chunk.video, state.window, given)
             with self._timed("track"):
@@ -298,20 +302,6 @@ class Worker:
             short=tuple(short),
             failures=tuple(dict.fromkeys(failures)),
         )
-
-    # -- the open video -----------------------------------------------------------------------------------------------
-
-    def _open(self, video: Video) -> VideoReader:
-        if self._reader is None or self._reader[0] != video.fingerprint:
-            self._close_reader()
-            reader = open_reader(video, self._settings.reader)
-            self._reader = (video.fingerprint, reader.__enter__())
-        return self._reader[1]
-
-    def _close_reader(self) -> None:
-        if self._reader is not None:
-            self._reader[1].__exit__(None, None, None)
-            self._reader = None
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from pycocotools import mask as coco
 from starlette.requests import ClientDisconnect
 
-from sam.prompts import check_place
 from sam.types import FrameMasks, Prompt
 from studio import bodies
 from studio.errors import StudioError
+from studio.events import progress
 from studio.exports import FORMATS
 from studio.jobs import Job
+from studio.prompting import check_frame, prompt_of, range_of
 from studio.rooms import Rooms
 from studio.session import Session, plain_prompt
 from studio.uploads import receive
-
-POLL_S, HEARTBEAT_S = 0.2, 15.0
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -123,7 +120,7 @@ _JPEG: dict[int | str, dict[str, Any]] = {
 @router.get("/frame/{session}/{idx}", response_class=Response, responses={**_JPEG, **refusals(404)})
 def get_frame(rooms: InRooms, session: InSession, idx: Index) -> Response:
     """A frame as JPEG."""
-    _check_frame(session, idx)
+    check_frame(session, idx)
     picture = rooms.pictures.frame(session, idx)
     return Response(picture, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
 
@@ -131,7 +128,7 @@ def get_frame(rooms: InRooms, session: InSession, idx: Index) -> Response:
 @router.get("/overlay/{session}/{idx}", response_class=Response, responses={**_JPEG, **refusals(404)})
 def get_overlay(rooms: InRooms, session: InSession, idx: Index) -> Response:
     """A frame with masks, object ids and clicks, as JPEG."""
-    _check_frame(session, idx)
+    check_frame(session, idx)
     picture = rooms.pictures.overlay(session, idx)
     return Response(picture, media_type="image/jpeg", headers={"cache-control": "no-store"})
 
@@ -152,8 +149,8 @@ async def refine_mask(rooms: InRooms, session: InSession, body: bodies.Refinemen
 
 
 async def _point(rooms: Rooms, session: Session, body: bodies.Clicks) -> bodies.Shown:
-    _check_frame(session, body.frame_idx, 422)
-    prompt = _prompt(session, body)
+    check_frame(session, body.frame_idx, 422)
+    prompt = prompt_of(session, body)
     if prompt.kinds == {"points"} and 1 not in prompt.labels and body.object_id not in session.objects:
         raise StudioError(422, f"object {body.object_id} is new: give it a point inside (label 1), a box or a mask")
     job = rooms.submit(session, "annotate", lambda tracking, job: tracking.point(job, prompt))
@@ -197,7 +194,7 @@ async def propagate(
     """Track the objects through the video, from start_frame to end_frame inclusive."""
     if body.session_id not in (None, session.id):
         raise StudioError(422, f"session_id {body.session_id!r} in the body is not the path's {session.id!r}")
-    start, end = _range(session, body)
+    start, end = range_of(session, body)
     total = abs(end - start) + 1
     job = rooms.submit(
         session, "propagate", lambda tracking, job: tracking.propagate(job, body.direction, start, end), total
@@ -270,41 +267,8 @@ async def events(
     """Progress as server-sent events: `progress` with a job's state whenever it changes, `idle` when none is left.
 
     Begins with the job that ended last."""
-    stream = _events(rooms, session, request, follow)
+    stream = progress(rooms, session, request, follow)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"cache-control": "no-store"})
-
-
-async def _events(rooms: Rooms, session: Session, request: Request, follow: bool) -> AsyncIterator[bytes]:
-    last = rooms.model.last(session.id)
-    known: dict[int, Job] = {} if last is None else {last.id: last}
-    told: dict[int, dict[str, Any]] = {}
-    quiet = HEARTBEAT_S
-    busy: bool | None = None
-    while not session.closed and rooms.model.alive:
-        for job in rooms.model.jobs(session.id):
-            known[job.id] = job
-        for number, job in list(known.items()):
-            now = job.describe()
-            if told.get(number) != now:
-                told[number], quiet = now, 0.0
-                yield b"event: progress\ndata: " + orjson.dumps(now) + b"\n\n"
-            if job.future.done():
-                known.pop(number), told.pop(number)
-        if busy is not bool(known):
-            busy, quiet = bool(known), 0.0
-            if not busy:
-                yield b"event: idle\ndata: {}\n\n"
-        if not busy and not follow:
-            return
-        if quiet >= HEARTBEAT_S:
-            quiet = 0.0
-            session.touch()
-            yield b": still here\n\n"
-        if await request.is_disconnected():
-            return
-        await asyncio.sleep(POLL_S)
-        quiet += POLL_S
-    yield b"event: closed\ndata: {}\n\n"
 
 
 _FILES: dict[int | str, dict[str, Any]] = {
@@ -357,75 +321,5 @@ def described(rooms: Rooms, session: Session) -> bodies.SessionInfo:
     )
 
 
-def _check_frame(session: Session, idx: int, status: int = 404) -> None:
-    if not 0 <= idx < session.frames:
-        raise StudioError(status, f"{session.video.name} has frames 0 to {session.frames - 1}, got {idx}")
-
-
 def _named(session: Session) -> str:
     return ", ".join(map(str, session.found())) or "none"
-
-
-def _prompt(session: Session, body: bodies.Clicks) -> Prompt:
-    """A body as a prompt; raises StudioError, WrongPrompt for what does not fit the video."""
-    width, height = session.video.width, session.video.height
-    mask = None
-    if body.mask is not None:
-        if body.mask.size != (height, width):
-            raise StudioError(422, f"mask.size must be [height, width] = [{height}, {width}], got {[*body.mask.size]}")
-        mask = _decoded(body.mask)
-    try:
-        prompt = Prompt(
-            frame=body.frame_idx,
-            object_id=body.object_id,
-            points=tuple((point.x, point.y) for point in body.points),
-            labels=tuple(point.label for point in body.points),
-            box=body.box,
-            mask=mask,
-        )
-    except ValueError as error:
-        raise StudioError(422, str(error)) from error
-    check_place(prompt, width, height)
-    return prompt
-
-
-def _decoded(rle: bodies.Rle) -> np.ndarray[Any, Any]:
-    """A COCO RLE as (height, width) bool; checked first, since pycocotools believes what it is given."""
-    height, width = rle.size
-    runs: list[int] = []
-    number = shift = 0
-    for character in rle.counts:
-        code = ord(character) - 48
-        if not 0 <= code < 64 or shift > 30:
-            raise StudioError(422, "mask.counts is no compressed COCO run-length code")
-        number |= (code & 31) << shift
-        shift += 5
-        if not code & 32:
-            if code & 16:
-                number -= 1 << shift
-            runs.append(number + (runs[-2] if len(runs) > 2 else 0))
-            number, shift = 0, 0
-    if shift or any(run < 0 for run in runs) or sum(runs) != height * width:
-        raise StudioError(422, f"mask.counts does not cover {width}x{height} pixels: it is no code of such a mask")
-    plane: np.ndarray[Any, Any] = coco.decode({"size": [height, width], "counts": rle.counts.encode()})
-    return plane.astype(np.bool_)
-
-
-def _range(session: Session, body: bodies.Propagation) -> tuple[int, int]:
-    """The first frame to track and the last."""
-    prompted = [prompt.frame for prompt in session.prompts if prompt.text is None] or [0]
-    last = session.frames - 1
-    backward = body.direction == "backward"
-    start, end = body.start_frame, body.end_frame
-    if body.direction == "both" or session.texts:
-        start, end = 0 if start is None else start, last if end is None else end
-    if start is None:
-        start = max(prompted) if backward else min(prompted)
-    if end is None:
-        end = 0 if backward else last
-    for frame in (start, end):
-        _check_frame(session, frame, 422)
-    if (start < end) if backward else (start > end):
-        other = "forward" if backward else "backward"
-        raise StudioError(422, f"{body.direction} from {start} does not lead to {end}: swap them, or go {other}")
-    return start, end

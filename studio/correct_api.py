@@ -15,12 +15,13 @@ from pipeline.corrections import written
 from sam.prompts import check_place
 from sam.types import Mask, Prompt
 from studio import correct_bodies as bodies
-from studio.api import HEARTBEAT_S, POLL_S, InRooms, refusals, result
+from studio.api import InRooms, refusals, result
 from studio.bodies import Deleted
 from studio.click_preview import preview
 from studio.correcting import Correcting, frame_in, plain_masks, raw_entry
 from studio.edits import key_of
 from studio.errors import StudioError
+from studio.events import HEARTBEAT_S, POLL_S
 from studio.jobs import Job, Steps
 from studio.windows import Place
 

@@ -28,6 +28,7 @@ from video.errors import VideoError
 log = logging.getLogger(__name__)
 
 OURS = re.compile(r"[0-9a-f]{32}")  # names of uploads and of sessions' folders; others are never touched
+AWAKE = 2  # sessions whose decoded frames are kept between their jobs
 FORESEEN = (StudioError, UnknownPrompt, WrongPrompt)  # the tracker's state is what it was
 
 
@@ -45,6 +46,7 @@ class Rooms:
         self.exports = Exports(reader, encode, tracker.name)
         self._sessions: dict[str, Session] = {}
         self._tracking: dict[str, Tracking] = {}
+        self._awake: list[str] = []
         self._opening = 0
         self._lock = threading.Lock()
         self._started = False
@@ -129,10 +131,18 @@ class Rooms:
             try:
                 return (yield from steps(tracking, job))
             finally:
-                tracking.rest()
                 session.touch()
+                self._rest_others(session.id)
 
         return self.model.submit(session.id, name, run, total)
+
+    def _rest_others(self, identity: str) -> None:
+        """In the model thread: of all sessions, only the last few keep decoded frames."""
+        others = [each for each in self._awake if each != identity]
+        self._awake = [*others[-(AWAKE - 1) :], identity]
+        for other, tracking in self._tracking.items():
+            if other not in self._awake:
+                tracking.rest()
 
     def _failed(self, identity: str, error: BaseException) -> None:
         """In the model thread: whatever the tracker held of a session whose job broke is dropped."""

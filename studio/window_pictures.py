@@ -11,7 +11,8 @@ import cv2
 from pipeline.source_frames import SourceFrames
 from studio.errors import StudioError
 from studio.windows import Place, Windows
-from video.errors import VideoError
+from video.errors import FetchError, VideoError
+from video.remote import is_remote
 
 SIDES = (480, 960, 1440, 1920)  # the longer side; what is asked for is rounded up to one of them
 KEPT_BYTES = 64 * 2**20
@@ -75,7 +76,7 @@ class _Opened:
     def jpeg(self, position: int, quality: int) -> bytes:
         video = self._place.video
         with self._lock:
-            if not os.path.isfile(video.path):
+            if not is_remote(video.path) and not os.path.isfile(video.path):
                 raise StudioError(
                     404, f"the source video {video.path} is not at hand: mount its drive, or put it back, to see frames"
                 )
@@ -83,6 +84,9 @@ class _Opened:
                 raise StudioError(404, f"{video.name}: position {position} is beyond its end")
             try:
                 rgb = self._frames[self._positions.index(position)]
+            except FetchError as error:
+                self._frames.rest()
+                raise StudioError(404, f"the source video {video.path} is not at hand: {error}") from error
             except (VideoError, OSError) as error:
                 self._frames.rest()
                 raise StudioError(422, f"{video.name}: this frame cannot be decoded: {error}") from error

@@ -76,7 +76,13 @@ def _boxes_of_rejected(built: Path) -> list[dict[str, list[bool]]]:
 
 def test_every_run_is_kept(built: Path) -> None:
     (only,) = list((built / "runs").iterdir())
-    assert {p.name for p in only.iterdir()} == {"config.yaml", "overrides.txt", "log.txt", "timings.json"}
+    assert {p.name for p in only.iterdir()} == {
+        "config.yaml",
+        "overrides.txt",
+        "log.txt",
+        "timings.json",
+        "status.json",
+    }
     assert "crops of" in (only / "log.txt").read_text()
     assert (built / "report" / "index.html").is_file()
     assert (built / "exports" / "videomae" / "train.csv").read_text().strip()

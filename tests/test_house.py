@@ -70,8 +70,17 @@ def test_help_loads_no_heavy_library() -> None:
         "import sys; sys.argv = ['main.py', '--help']; import main\n"
         "try: main.main()\n"
         "except SystemExit: pass\n"
-        f"print('LOADED', sorted(set(sys.modules) & {HEAVY | {'scipy'}!r}))"
+        f"print('LOADED', sorted(set(sys.modules) & {HEAVY | {'scipy', 'fsspec', 'aiohttp', 'paramiko'}!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "LOADED []" in done.stdout
     assert "tracker=" in done.stdout
+
+
+def test_the_schema_loads_nothing_that_only_a_build_needs() -> None:
+    code = (
+        "import sys, main; main.register()\n"
+        "print('LOADED', sorted(set(sys.modules) & {'pyarrow', 'scipy', 'asyncio', 'tqdm', 'jinja2', 'uvicorn'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "LOADED []" in done.stdout

@@ -44,9 +44,7 @@ def studio(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_jobs_in_other_processes_make_datasets_and_hand_their_status_back(
-    footage: Path, tmp_path: Path, launcher: str
-) -> None:
+def test_jobs_in_other_processes_make_datasets(footage: Path, tmp_path: Path, launcher: str) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()
     (videos / "good.mp4").symlink_to(next(footage.rglob("*.mp4")))
@@ -55,11 +53,19 @@ def test_jobs_in_other_processes_make_datasets_and_hand_their_status_back(
     assert done.status == 0, done.text
     sizes = {rows(tmp_path / "out" / f"crop.size={n}" / "samples.parquet")[0]["size"] for n in (32, 64)}
     assert sizes == {32, 64}
+
+
+@pytest.mark.slow
+def test_a_job_in_another_process_hands_its_status_back(footage: Path, tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    (videos / "good.mp4").symlink_to(next(footage.rglob("*.mp4")))
     (videos / "bad.mp4").write_text("not a video")
+    command = ("-m", f"videos={videos}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64", "hydra/launcher=joblib")
     done = run_process(*command, timeout=400)
     assert done.status == 3, done.text
     assert "a job of the sweep ended with status 3" in done.text
-    assert len(rows(tmp_path / "out" / "crop.size=64" / "failures.parquet")) == 1
+    assert len(rows(tmp_path / "out" / "crop.size=64" / "failures.parquet")) == 1, "the other jobs were done"
 
 
 def test_every_job_of_a_sweep_is_submitted_once_per_shard(go: Run, studio: list[dict[str, Any]]) -> None:

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from video.container import AV_ERRORS, exact, mp4_boxes, opened
+from video.remote import Source
 
 Rates = NDArray[np.float64]
 
 
-def activity(path: str, duration: float) -> Rates:
+def activity(path: Source, duration: float) -> Rates:
     """(seconds,) bytes that each second of a video spends on change; seconds without packets have those of the last
     that has. duration: of the video, seconds. Raises UnreadableVideo when the file cannot be opened."""
     with opened(path) as (container, stream):
@@ -37,7 +38,7 @@ def activity(path: str, duration: float) -> Rates:
     return np.asarray(total[latest], np.float64)
 
 
-def _packets(path: str, container: Any, stream: Any) -> Iterator[tuple[int, int, bool]]:
+def _packets(path: Source, container: Any, stream: Any) -> Iterator[tuple[int, int, bool]]:
     """(time in ticks, bytes, whether it is a key frame) of every packet."""
     entries = getattr(stream, "index_entries", None)  # since PyAV 16; whole for an MP4 that was not written in parts
     if entries and "mov" in container.format.name.split(",") and "moof" not in mp4_boxes(path):

@@ -10,11 +10,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import av
 
 from video.errors import UnreadableVideo
+from video.remote import RemoteFile, Source, is_remote, located
 
 # PyAV is untyped here (mypy skips it): a container, a stream, a packet and a frame are `Any` throughout the package.
 AV_ERRORS: tuple[type[BaseException], ...] = (av.error.FFmpegError, OSError, ValueError)
@@ -28,7 +29,7 @@ def exact(rate: Any) -> Fraction | None:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[tuple[Any, Any]]:
+def opened(path: Source) -> Iterator[tuple[Any, Any]]:
     """The container and its video stream, closed on leaving. Raises UnreadableVideo with the reason."""
     container = open_container(path)
     try:
@@ -37,13 +38,14 @@ def opened(path: str) -> Iterator[tuple[Any, Any]]:
         container.close()
 
 
-def open_container(path: str) -> Any:
+def open_container(path: Source) -> Any:
     """An open PyAV container; the caller closes it. Raises UnreadableVideo with the reason."""
+    if isinstance(path, str) and is_remote(path):
+        path = located(path)
     try:
-        size = os.stat(path).st_size
-        if size == 0:
+        if size_bytes(path) == 0:
             raise UnreadableVideo(f"{path}: the file is empty (0 bytes)")
-        with open(path, "rb"):  # FFmpeg reports a denied permission in several ways, Python in one
+        with open_bytes(path):  # FFmpeg reports a denied permission in several ways, Python in one
             pass
         return _open(path)
     except FileNotFoundError:
@@ -56,15 +58,28 @@ def open_container(path: str) -> Any:
         raise UnreadableVideo(f"{path}: {_reason(path, error)}") from None
 
 
-def _open(path: str) -> Any:
-    # Named as a file: FFmpeg would take the part before a colon for a protocol.
+def open_bytes(path: Source) -> BinaryIO:
+    """The file for reading, here or on a server."""
+    return cast(BinaryIO, path.open()) if isinstance(path, RemoteFile) else open(path, "rb")
+
+
+def size_bytes(path: Source) -> int:
+    """How large the file is."""
+    return path.stat.size if isinstance(path, RemoteFile) else os.stat(path).st_size
+
+
+def _open(path: Source) -> Any:
+    def file() -> Any:
+        # Named as a file: FFmpeg would take the part before a colon for a protocol.
+        return path.open() if isinstance(path, RemoteFile) else f"file:{path}"
+
     try:
-        return av.open(f"file:{path}")
+        return av.open(file())
     except UnicodeDecodeError:  # before PyAV 17 a wrong byte in a camera's comment counts as an error
-        return av.open(f"file:{path}", metadata_errors="replace")
+        return av.open(file(), metadata_errors="replace")
 
 
-def video_stream(container: Any, path: str) -> Any:
+def video_stream(container: Any, path: Source) -> Any:
     """The stream FFmpeg holds for the best of those that are video and not an attached picture."""
     streams = [s for s in container.streams.video if not _is_picture(s)]
     if not streams:
@@ -82,7 +97,7 @@ def _is_picture(stream: Any) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _reason(path: str, error: BaseException) -> str:
+def _reason(path: Source, error: BaseException) -> str:
     boxes = list(mp4_boxes(path))
     if "ftyp" in boxes and "moov" not in boxes:
         return (
@@ -93,10 +108,10 @@ def _reason(path: str, error: BaseException) -> str:
     return f"FFmpeg finds no video in it, damaged or not a video file ({said})"
 
 
-def mp4_boxes(path: str) -> Iterator[str]:
+def mp4_boxes(path: Source) -> Iterator[str]:
     """Names of the top-level boxes, as far as the file is an MP4."""
-    with open(path, "rb") as file:
-        end = os.fstat(file.fileno()).st_size
+    end = size_bytes(path)
+    with open_bytes(path) as file:
         at = 0
         while at + 8 <= end:
             file.seek(at)

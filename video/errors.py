@@ -3,6 +3,8 @@
 VideoError
 ├── SourceError        what `videos=` names is wrong: nothing can start
 └── UnreadableVideo    one file cannot be used; the others can
+    └── FetchError         a file on a server cannot be had now; a rerun may have it
+        └── RangesRefused      its server gives whole files only
 """
 
 
@@ -16,3 +18,11 @@ class SourceError(VideoError):
 
 class UnreadableVideo(VideoError):
     """One file cannot be probed or decoded; the message names the file and the reason."""
+
+
+class FetchError(UnreadableVideo):
+    """A file on a server cannot be had; the message names the URL and the reason. It may be there the next time."""
+
+
+class RangesRefused(FetchError):
+    """The server of a file gives it whole only; it has to be fetched before anything is known of it."""

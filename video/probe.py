@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import re
 from datetime import datetime
 from fractions import Fraction
@@ -17,8 +16,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from video.color import describe
-from video.container import AV_ERRORS, exact, mp4_boxes, opened
+from video.container import AV_ERRORS, exact, mp4_boxes, open_bytes, opened, size_bytes
 from video.errors import SourceError, UnreadableVideo
+from video.remote import RemoteFile, Source, located
 from video.types import Video
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def probe(found: Found, time_pattern: str | None = None) -> Video:
 
     `time_pattern`: strptime pattern of the start of the recording in the file name, see `recorded_at`.
     """
-    path = found.path
+    path = located(found.path) if found.stat is None else RemoteFile(found.path, found.stat)
     with opened(path) as (container, stream):
         frame = _first_frame(container, stream, path)
         fps = exact(stream.average_rate) or exact(stream.guessed_rate) or exact(stream.base_rate) or DEFAULT_FPS
@@ -66,7 +66,7 @@ def probe(found: Found, time_pattern: str | None = None) -> Video:
         turned = rotation in (90, 270)
         name = stream.codec_context.name
         return Video(
-            path=path,
+            path=found.path,
             name=found.name,
             fingerprint=fingerprint(path),
             width=frame.height if turned else frame.width,
@@ -77,15 +77,15 @@ def probe(found: Found, time_pattern: str | None = None) -> Video:
             duration=duration,
             codec=f"{DECODER_NAMES.get(name, name)} {frame.format.name}",
             color=describe(int(frame.colorspace), int(frame.color_range), frame.format.name),
-            size_bytes=os.stat(path).st_size,
+            size_bytes=size_bytes(path),
             recorded_at=recorded_at(found.name, time_pattern) if time_pattern else None,
         )
 
 
-def fingerprint(path: str) -> str:
+def fingerprint(path: Source) -> str:
     """16 hexadecimal digits that identify the bytes of a file: of its size, its first and its last 64 KiB."""
-    size = os.stat(path).st_size
-    with open(path, "rb") as file:
+    size = size_bytes(path)
+    with open_bytes(path) as file:
         head = file.read(DIGESTED_BYTES)
         file.seek(max(0, size - DIGESTED_BYTES))
         tail = file.read(DIGESTED_BYTES)
@@ -124,7 +124,7 @@ def _as_regex(pattern: str, may_be_short: bool) -> str:
     return "".join(parts)
 
 
-def _first_frame(container: Any, stream: Any, path: str) -> Any:
+def _first_frame(container: Any, stream: Any, path: Source) -> Any:
     """The first frame that can be decoded. Usually only one is: the first packet, and what it alone gives."""
     context = stream.codec_context
     context.thread_count = 1
@@ -161,7 +161,7 @@ def _packets(container: Any, stream: Any) -> Any:
         return
 
 
-def _length(path: str, container: Any, stream: Any, fps: Fraction) -> tuple[int, float]:
+def _length(path: Source, container: Any, stream: Any, fps: Fraction) -> tuple[int, float]:
     """(frames, seconds), estimated: by the index, by the header, by the last packets, or by counting them all."""
     formats = set(container.format.name.split(","))
     header = _header_seconds(container, stream)

@@ -1,8 +1,8 @@
 """What `videos=` names, as a list of files: folders, globs, lists, in one order that does not depend on the machine.
 
-Only looks at names and folders; opening the files is `probe.py`. Every file appears once, under a name relative to
-the source that named it, which patterns, splits and prompts match. Whatever is wrong is a `SourceError` that says
-which value and what would be right.
+Only looks at names and folders; opening the files is `probe.py`, and what URLs name, `listing.py`. Every file appears
+once, under a name relative to the source that named it, which patterns, splits and prompts match. Whatever is wrong is
+a `SourceError` that says which value and what would be right.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from video.errors import SourceError
+from video.listing import Named, entries_of, expand, listed_url
 from video.probe import probe, recorded_at
-from video.types import Video
+from video.remote import RemoteStat, is_remote, shown
+from video.types import Video, digest
 
 __all__ = ["EXTENSIONS", "Found", "find", "matches", "probe", "recorded_at", "select", "unique"]
 
@@ -35,25 +37,29 @@ _WILD = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file a source names. `name` is relative to that source, with forward slashes; no two have the same."""
+    """A file a source names. `name` is relative to that source, with forward slashes; no two have the same.
+
+    path: or a URL. stat: of a URL, where a listing told it."""
 
     path: str
     name: str
+    stat: RemoteStat | None = None
 
 
 def find(videos: Sequence[str], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Found]:
     """The files that `videos` names, sorted by name, each once.
 
     An entry is a file, a folder (searched recursively for known extensions, hidden files left out), a glob (`**`
-    too) or a `.txt` list with one entry per line; `~` is expanded, and a path that exists is never taken for a glob.
+    too) or a `.txt` list with one entry per line, or a URL of one of these; `~` is expanded, and a path that exists is
+    never taken for a glob.
     `include` and `exclude` are globs on the name, its last part, or any folder it lies in. Raises SourceError.
     """
     if not videos:
         raise SourceError("videos: nothing given; name a file, a folder, a glob or a .txt list of these")
-    files: dict[str, tuple[Path, str]] = {}
+    files: dict[str, Named] = {}
     for value in videos:
-        for path, name in _expand(value):
-            files.setdefault(os.path.realpath(path), (path, name))
+        for named in _expand(value):
+            files.setdefault(named[0] if is_remote(named[0]) else os.path.realpath(named[0]), named)
     return select(sorted(_distinct(list(files.values())), key=lambda f: f.name), include, exclude)
 
 
@@ -90,10 +96,12 @@ def unique(videos: Sequence[Video]) -> tuple[list[Video], list[tuple[Video, Vide
     return list(first.values()), duplicates
 
 
-def _expand(value: str) -> Iterator[tuple[Path, str]]:
-    """The (path, name) pairs one entry names."""
-    if "://" in value:
-        raise SourceError(f"videos={value}: only local paths are read; download the file or mount its storage first")
+def _expand(value: str) -> Iterator[Named]:
+    """The (path, name, stat) one entry names."""
+    value = value.removeprefix("file://")
+    if is_remote(value):
+        yield from expand(value, EXTENSIONS)
+        return
     path = Path(value).expanduser()
     try:
         if path.is_dir():
@@ -101,7 +109,7 @@ def _expand(value: str) -> Iterator[tuple[Path, str]]:
         elif path.suffix.lower() == ".txt" and path.is_file():
             yield from _listed(path)
         elif path.exists():
-            yield path, path.name
+            yield str(path), path.name, None
         elif _WILD.search(value):
             yield from _globbed(str(path))
         else:
@@ -110,7 +118,7 @@ def _expand(value: str) -> Iterator[tuple[Path, str]]:
         raise SourceError(f"videos={value}: {error.strerror or error}") from None
 
 
-def _folder(folder: Path) -> Iterator[tuple[Path, str]]:
+def _folder(folder: Path) -> Iterator[Named]:
     names = []
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
@@ -119,10 +127,10 @@ def _folder(folder: Path) -> Iterator[tuple[Path, str]]:
         looked = " ".join(sorted(EXTENSIONS))
         raise SourceError(f"videos={folder}: the folder holds no video; looked in all its folders for {looked}")
     for path in sorted(names):
-        yield path, path.relative_to(folder).as_posix()
+        yield str(path), path.relative_to(folder).as_posix(), None
 
 
-def _globbed(pattern: str) -> Iterator[tuple[Path, str]]:
+def _globbed(pattern: str) -> Iterator[Named]:
     hits = [Path(p) for p in sorted(glob.glob(pattern, recursive=True))]
     files = [p for p in hits if p.is_file()]
     if not files:
@@ -134,34 +142,42 @@ def _globbed(pattern: str) -> Iterator[tuple[Path, str]]:
     fixed = next(i for i, part in enumerate(parts) if _WILD.search(part))
     base = Path(*parts[:fixed])
     for path in known:
-        yield path, path.relative_to(base).as_posix()
+        yield str(path), path.relative_to(base).as_posix(), None
 
 
-def _listed(file: Path) -> Iterator[tuple[Path, str]]:
-    lines = file.read_text(encoding="utf-8-sig").splitlines()
-    entries = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()[:1] not in ("", "#")]
+def _listed(file: Path) -> Iterator[Named]:
+    entries = entries_of(file.read_text(encoding="utf-8-sig"))
     if not entries:
-        raise SourceError(f"videos={file}: the list names no video; write one path per line")
+        raise SourceError(f"videos={file}: the list names no video; write one path or URL per line")
     for number, entry in entries:
-        if "://" in entry:
-            raise SourceError(f"{file}, line {number}: {entry}: only local paths are read")
+        entry = entry.removeprefix("file://")
+        if is_remote(entry):
+            yield from listed_url(entry, f"{file}, line {number}", "", EXTENSIONS)
+            continue
         path = Path(os.path.normpath(file.parent / Path(entry).expanduser()))
         if not path.is_file():
             raise SourceError(f"{file}, line {number}: there is no file {path}")
         inside = path.is_relative_to(file.parent)
-        yield path, path.relative_to(file.parent).as_posix() if inside else path.name
+        yield str(path), path.relative_to(file.parent).as_posix() if inside else path.name, None
 
 
-def _distinct(files: list[tuple[Path, str]]) -> list[Found]:
+def _distinct(files: list[Named]) -> list[Found]:
     """Different files get different names: those that share one get parent folders in front until they differ."""
-    parts = [len(PurePosixPath(name).parts) for _, name in files]
-    names = [name for _, name in files]
+    parts = [len(PurePosixPath(name).parts) for _, name, _ in files]
+    names = [name for _, name, _ in files]
     while True:
         shared = {name for name, times in Counter(names).items() if times > 1}
         if not shared:
-            return [Found(str(path), name) for (path, _), name in zip(files, names, strict=True)]
-        for at, (path, _) in enumerate(files):
+            return [Found(path, name, stat) for (path, _, stat), name in zip(files, names, strict=True)]
+        for at, (path, _, _) in enumerate(files):
             if names[at] in shared:
-                absolute = path.absolute().parts
+                absolute = _parts(path)
                 parts[at] = min(parts[at] + 1, len(absolute))
                 names[at] = PurePosixPath(*absolute[-parts[at] :]).as_posix().lstrip("/")
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """The parts of an absolute path; of a URL without what is secret in it, and a digest where nothing else differs."""
+    if is_remote(path):
+        return digest(path, length=8), *PurePosixPath(shown(path).partition("://")[2]).parts
+    return Path(path).absolute().parts

@@ -14,6 +14,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from video.remote import shown
+
 MAX_WINDOWS_PER_CHUNK = 32
 
 
@@ -30,6 +32,7 @@ class Video:
     `fingerprint` identifies the bytes (size and digests of head and tail), so a moved or renamed file keeps its tracks.
     `frames` and `duration` come from the header and are estimates; only decoding tells the truth.
     `color` says how pixels become RGB: the file's own tags, or the rule for untagged files.
+    `path` may be a URL; of a video that was fetched from one it is the file here, and `url` says where it is from.
     """
 
     path: str
@@ -45,6 +48,12 @@ class Video:
     color: str
     size_bytes: int
     recorded_at: datetime | None = None
+    url: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where the video is from, for people: without what is secret in a URL."""
+        return shown(self.url or self.path)
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:

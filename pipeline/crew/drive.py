@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pipeline.job import Job, Outcome
@@ -18,6 +19,7 @@ from pipeline.records import ChunkRecord, Failure
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
+    from video.types import Video
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +66,24 @@ class Jobs:
             return None
         own = last.chunk.video.fingerprint if last else None
         if own not in self._waiting:
-            busy = Counter(job.chunk.video.fingerprint for job in others)
-            own = min(self._waiting, key=lambda video: (busy[video], -len(self._waiting[video])))
+            own = self._next(others)
         assert own is not None
         job = self._waiting[own].pop()
         if not self._waiting[own]:
             del self._waiting[own]
         return job
+
+    def following(self, job: Job, others: Sequence[Job]) -> Video | None:
+        """The video that a worker at `job` would most likely turn to next; not one that another will turn to."""
+        taken = {other.following.fingerprint for other in others if other.following is not None}
+        own = self._next([job, *others], without={job.chunk.video.fingerprint, *taken})
+        return self._waiting[own][-1].chunk.video if own is not None else None
+
+    def _next(self, others: Sequence[Job], without: Set[str] = frozenset()) -> str | None:
+        """The video with fewest workers at it, then with most to do."""
+        busy = Counter(job.chunk.video.fingerprint for job in others)
+        left = [video for video in self._waiting if video not in without]
+        return min(left, key=lambda video: (busy[video], -len(self._waiting[video])), default=None)
 
     def put_back(self, job: Job) -> None:
         self._waiting.setdefault(job.chunk.video.fingerprint, []).append(job)
@@ -92,12 +105,17 @@ def drive(
     at: dict[int, Job] = {}
     deaths: Counter[str] = Counter()
     while True:
-        for number, member in enumerate(members):
+        fresh = []
+        for number in range(len(members)):
             if number not in at:
                 job = waiting.take(last.get(number), list(at.values()))
                 if job is not None:
-                    member.give(job)
                     at[number] = last[number] = job
+                    fresh.append(number)
+        for number in fresh:
+            others = [job for other, job in at.items() if other != number]
+            at[number] = replace(at[number], following=waiting.following(at[number], others))
+            members[number].give(at[number])
         if not at:
             return
         for member in wait([members[number] for number in at]):

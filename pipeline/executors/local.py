@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.executors.executor import executor
@@ -12,6 +12,7 @@ from pipeline.executors.executor import executor
 if TYPE_CHECKING:
     from pipeline.job import Job, Outcome
     from pipeline.settings import Settings
+    from video.types import Video
 
 
 @executor("local")
@@ -29,8 +30,12 @@ class Local:
         from pipeline.worker import Worker
 
         with Worker(settings, self.workers or cores()) as worker:
-            for job in jobs:
-                yield worker.process(job)
+            following: list[Video | None] = [None]
+            for job, after in zip(reversed(jobs[:-1]), reversed(jobs[1:]), strict=True):
+                same = job.chunk.video.fingerprint == after.chunk.video.fingerprint
+                following.append(following[-1] if same else after.chunk.video)
+            for job, video in zip(jobs, reversed(following), strict=False):
+                yield worker.process(replace(job, following=video))
 
 
 def cores() -> int:

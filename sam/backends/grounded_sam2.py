@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 
 from sam.backends import grounding
-from sam.backends.device import check_options
 from sam.backends.found import at_source, nothing
 from sam.backends.grounding import Detection, Grounder, Thresholds, choose, phrases_of
 from sam.backends.hf_window import Engine
-from sam.backends.limits import Limits, check_limits
-from sam.backends.promptable import PromptableTracker, check_holes, explained, no_bars, preflight_of
+from sam.backends.limits import Limits
+from sam.backends.promptable import PromptableTracker, explained, no_bars, preflight_of
 from sam.backends.promptable_image import segment
-from sam.backends.sam2 import FAMILY, check_weights
+from sam.backends.sam2 import FAMILY, Sam2Options
 from sam.checks import Check
 from sam.errors import UnknownPrompt
 from sam.memory import OutOfMemory
@@ -46,7 +45,7 @@ GROUNDED = replace(FAMILY, name="grounded_sam2")
 
 @tracker("grounded_sam2")
 @dataclass
-class GroundedSam2Config:
+class GroundedSam2Config(Sam2Options):
     """GroundingDINO finds by text, SAM2 follows: open weights; CUDA, or the CPU (slow).
 
     device, dtype, weights, max_side, fill_holes, state_on_cpu, release: as of tracker=sam2. grounding: the detector, a
@@ -59,13 +58,6 @@ class GroundedSam2Config:
     for all.
     """
 
-    device: str = "auto"
-    dtype: str = "auto"
-    weights: str = "facebook/sam2.1-hiera-large"
-    max_side: int | None = 1280
-    fill_holes: int = 8
-    state_on_cpu: bool = False
-    release: str = "window"
     grounding: str = grounding.TINY
     box_threshold: float = 0.5
     text_threshold: float = 0.3
@@ -76,10 +68,7 @@ class GroundedSam2Config:
     max_objects: int | None = None
 
     def __post_init__(self) -> None:
-        check_options(self.device, self.dtype)
-        check_limits(self.max_side, Limits(self.max_objects), self.release)
-        check_holes(self.fill_holes)
-        check_weights(self.weights)
+        super().__post_init__()
         grounding.check_weights(self.grounding)
         if self.prompt_type not in PROMPT_TYPES:
             raise ValueError(f"tracker.prompt_type must be one of {', '.join(PROMPT_TYPES)}, got {self.prompt_type!r}")
@@ -88,6 +77,10 @@ class GroundedSam2Config:
         if self.detect_on < 1:
             raise ValueError(f"tracker.detect_on is a number of frames from 1, got {self.detect_on}")
         _ = self.thresholds
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.max_objects)
 
     @property
     def thresholds(self) -> Thresholds:

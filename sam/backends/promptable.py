@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from sam.backends import access, device, preflight, promptable_image, weights
 from sam.backends.boxes import BoxFile
 from sam.backends.found import nothing
 from sam.backends.hf_window import Engine
-from sam.backends.limits import failure, quiet
+from sam.backends.limits import Limits, check_limits, failure, quiet
 from sam.backends.promptable_window import PromptableWindow
 from sam.checks import Check, look
 from sam.errors import WrongPrompt
@@ -40,22 +40,27 @@ FILES = ("*.json", "model*.safetensors")
 PROMPTABLE = frozenset({"points", "box", "mask"})
 
 
-class PromptableConfig(Protocol):
-    """The options that these trackers share."""
+@dataclass
+class PromptableConfig:
+    """The options that these trackers share; `Sam2Config` says what they mean. weights: each has its own default."""
 
-    device: str
-    dtype: str
-    weights: str
-    max_side: int | None
-    fill_holes: int
-    state_on_cpu: bool
-    release: str
+    device: str = "auto"
+    dtype: str = "auto"
+    weights: str = ""
+    max_side: int | None = 1280
+    fill_holes: int = 8
+    state_on_cpu: bool = False
+    release: str = "window"
 
+    def __post_init__(self) -> None:
+        device.check_options(self.device, self.dtype)
+        check_limits(self.max_side, self.limits, self.release)
+        if self.fill_holes < 0:
+            raise ValueError(f"tracker.fill_holes is a number of cells from 0, got {self.fill_holes}")
 
-def check_holes(fill_holes: int) -> None:
-    """Refuse an option out of range; raises ValueError naming the key."""
-    if fill_holes < 0:
-        raise ValueError(f"tracker.fill_holes is a number of cells from 0, got {fill_holes}")
+    @property
+    def limits(self) -> Limits:
+        return Limits()
 
 
 @dataclass(frozen=True, slots=True)

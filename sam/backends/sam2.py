@@ -12,16 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from sam.backends.boxes import BoxFile, check_boxes
-from sam.backends.device import check_options
-from sam.backends.limits import Limits, check_limits
-from sam.backends.promptable import Family, PromptableTracker, check_holes, preflight_of
+from sam.backends.promptable import Family, PromptableConfig, PromptableTracker, preflight_of
 from sam.checks import Check
 from sam.tracker import tracker
 
 
+@dataclass
+class Sam2Options(PromptableConfig):
+    """The options of every tracker with SAM2 in it."""
+
+    weights: str = "facebook/sam2.1-hiera-large"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_weights(self.weights)
+
+
 @tracker("sam2")
 @dataclass
-class Sam2Config:
+class Sam2Config(Sam2Options):
     """SAM2: follows what points, boxes or masks name; CUDA, or the CPU (slow).
 
     device: auto (cuda if there is one, else cpu), cpu, cuda or cuda:N. dtype: auto (bfloat16 on CUDA, float32 on the
@@ -33,22 +42,12 @@ class Sam2Config:
     boxes_min_score: leave out boxes that score less.
     """
 
-    device: str = "auto"
-    dtype: str = "auto"
-    weights: str = "facebook/sam2.1-hiera-large"
-    max_side: int | None = 1280
-    fill_holes: int = 8
-    state_on_cpu: bool = False
-    release: str = "window"
     boxes: str | None = None
     boxes_min_score: float = 0.0
 
     def __post_init__(self) -> None:
-        check_options(self.device, self.dtype)
-        check_limits(self.max_side, Limits(), self.release)
-        check_holes(self.fill_holes)
+        super().__post_init__()
         check_boxes(self.boxes_min_score)
-        check_weights(self.weights)
 
     def build(self) -> PromptableTracker:
         return PromptableTracker(self, FAMILY, BoxFile.of(self.boxes, self.boxes_min_score))

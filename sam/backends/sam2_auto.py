@@ -16,12 +16,11 @@ from typing import Any, ClassVar
 
 import cv2
 
-from sam.backends.device import check_options
 from sam.backends.found import nothing
-from sam.backends.limits import Limits, check_limits
-from sam.backends.promptable import PROMPTABLE, PromptableTracker, check_holes, explained, preflight_of
+from sam.backends.limits import Limits
+from sam.backends.promptable import PROMPTABLE, PromptableTracker, explained, preflight_of
 from sam.backends.promptable_proposals import Asking, propose
-from sam.backends.sam2 import FAMILY, check_weights
+from sam.backends.sam2 import FAMILY, Sam2Options
 from sam.checks import Check
 from sam.proposals import Proposed, Rules, Selected, select, select_new
 from sam.seeds import seeds
@@ -36,7 +35,7 @@ AUTO = replace(FAMILY, name="sam2_auto")
 
 @tracker("sam2_auto")
 @dataclass
-class Sam2AutoConfig:
+class Sam2AutoConfig(Sam2Options):
     """SAM2 without prompts: follows the largest things of a window's first frame; the prompt is only the label.
 
     device, dtype, weights, max_side, fill_holes, state_on_cpu, release: as of tracker=sam2, but at full size.
@@ -49,13 +48,7 @@ class Sam2AutoConfig:
 
     names_objects: ClassVar[bool] = True
 
-    device: str = "auto"
-    dtype: str = "auto"
-    weights: str = "facebook/sam2.1-hiera-large"
     max_side: int | None = None
-    fill_holes: int = 8
-    state_on_cpu: bool = False
-    release: str = "window"
     points_per_side: int = 32
     pred_iou: float = 0.88
     stability: float = 0.95
@@ -67,10 +60,7 @@ class Sam2AutoConfig:
     propose_every: int | None = None
 
     def __post_init__(self) -> None:
-        check_options(self.device, self.dtype)
-        check_limits(self.max_side, Limits(self.max_objects), self.release)
-        check_holes(self.fill_holes)
-        check_weights(self.weights)
+        super().__post_init__()
         if self.min_area < 1:
             raise ValueError(f"tracker.min_area is at least 1 pixel, got {self.min_area}")
         if self.seeds < 1 or self.apart < 0:
@@ -80,6 +70,10 @@ class Sam2AutoConfig:
         if self.propose_every is not None and self.propose_every < 1:
             raise ValueError(f"tracker.propose_every is at least 1 frame, or null, got {self.propose_every}")
         _ = self.asking
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.max_objects)
 
     @property
     def asking(self) -> Asking:

@@ -140,6 +140,7 @@ def _sample(
         "background": "black",
         "variants": others,
         "degraded": False,
+        "corrected": False,
         "sha256": hashlib.sha256((root / path).read_bytes()).hexdigest(),
         "phash": sample_id[:16],
         "size_bytes": (root / path).stat().st_size,

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import footage
+from pipeline import cache, footage
 from pipeline.footage import Footage, survey
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
+from pipeline.settings import CacheConfig
 from tests.pipeline.dataset_fixture import write_crop
 from video.clipper import ClipConfig
 from video.errors import SourceError
@@ -43,6 +44,11 @@ def look(videos: Path) -> Survey:
             "hours": None,
             "time_pattern": None,
             "retry_failed": True,
+            "task": "build",
+            "prompts": ("cow",),
+            "prompts_file": None,
+            "out": videos.parent / "out",
+            "cache": CacheConfig(),
             "clip": ClipConfig(num_frames=5, stride=2),
         }
         settings: Any = SimpleNamespace(**(chosen | changes))
@@ -60,8 +66,8 @@ def ledger(tmp_path: Path) -> Ledger:
 def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the videos that were opened."""
     names: list[str] = []
-    probe = footage.probe
-    monkeypatch.setattr(footage, "probe", lambda found, pattern: (names.append(found.name), probe(found, pattern))[1])
+    probe = cache.probe
+    monkeypatch.setattr(cache, "probe", lambda found, pattern: (names.append(found.name), probe(found, pattern))[1])
     return names
 
 

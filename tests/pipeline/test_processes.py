@@ -126,6 +126,23 @@ def test_a_worker_stays_with_its_video() -> None:
     assert waiting.take(first, [second]) is jobs[1]
 
 
+def test_each_worker_is_told_another_video_to_fetch_meanwhile() -> None:
+    jobs = [_job(video, chunk) for video in "abcd" for chunk in range(2)]
+    waiting = Jobs(jobs)
+    at: list[Job] = []
+    for _ in range(2):
+        job = waiting.take(None, at)
+        assert job is not None
+        at.append(job)
+    at[0] = replace(at[0], following=waiting.following(at[0], at[1:]))
+    at[1] = replace(at[1], following=waiting.following(at[1], at[:1]))
+    told = [job.following and job.following.name for job in at]
+    assert [job.chunk.video.name for job in at] == ["a", "b"]
+    assert told == ["c", "d"], "neither of those that are being done, and not the same"
+    last = Jobs(jobs[:1]).take(None, [])
+    assert last is not None and Jobs([]).following(last, []) is None
+
+
 @given(st.lists(st.sampled_from("abcd"), max_size=12), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_every_chunk_is_taken_once(videos: list[str], workers: int, random: object) -> None:
     jobs = [_job(video, n) for n, video in enumerate(videos)]

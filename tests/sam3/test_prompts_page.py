@@ -79,7 +79,7 @@ def test_every_example_runs(names: dict[str, Any], weights: Path) -> None:
 
 def test_every_command_is_understood(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clicked = [line for line in COMMANDS if "task=segment" in line]
-    assert (len(clicked), len(COMMANDS)) == (4, 6)
+    assert (len(clicked), len(COMMANDS)) == (5, 10)
     monkeypatch.chdir(place)
     (listed,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     (place / "clicks.json").write_text(listed)

@@ -137,15 +137,15 @@ def test_patterns_tell_case_apart_on_every_machine() -> None:
         ("{barn}/.trash/empty", r"empty: the folder holds no video.*\.mp4"),
         ("{barn}/none.txt", r"none\.txt: the list names no video"),
         ("{barn}/gone.txt", r"gone\.txt, line 2: there is no file .*missing\.mp4"),
-        ("rtsp://camera/1", r"rtsp://camera/1: only local paths are read"),
-        ("{barn}/remote.txt", r"line 1: s3://bucket/a\.mp4: only local paths"),
+        ("rtsp://camera/1", r"rtsp://camera/1: rtsp:// is none of the kinds of URL that can be read: .*https.*s3"),
+        ("{barn}/remote.txt", r"remote\.txt, line 1: rtsp://camera/a\.mp4: rtsp:// is none of"),
     ],
 )
 def test_a_wrong_source_is_named_with_the_reason(barn: Path, value: str, said: str) -> None:
     (barn / ".trash" / "empty").mkdir()
     (barn / "none.txt").write_text("# nothing\n\n", encoding="utf-8")
     (barn / "gone.txt").write_text("b.mp4\nmissing.mp4\n", encoding="utf-8")
-    (barn / "remote.txt").write_text("s3://bucket/a.mp4\n", encoding="utf-8")
+    (barn / "remote.txt").write_text("rtsp://camera/a.mp4\n", encoding="utf-8")
     with pytest.raises(SourceError, match=said):
         find([value.format(barn=barn)])
 
