@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 import requests
 
+from pipeline.build import Build
 from pipeline.corrections import Corrections
 from sam.backends.motion import MotionTracker
+from tests.pipeline.composing import loaded
+from tests.serving import serving_http
 from tests.studio.browsing import Studio
-from tests.studio.serving import serving
+from tests.studio.serving import film, serving
 from tests.studio.test_correct import built, objects, out, windows
 
 __all__ = ["built", "out"]  # fixtures
@@ -80,3 +83,21 @@ def test_clicks_are_written_where_the_tracker_takes_them_and_wait_for_a_build(
         outside = {**click, "points": [[4000, 50]]}
         assert "frame" in studio.ask("POST", f"{at}/corrections", 422, json=outside)["detail"]
         studio.ask("DELETE", f"{at}/corrections/{made['id']}")
+
+
+def test_footage_on_a_server_is_fetched_once_for_its_frames_and_clicks(tmp_path: Path) -> None:
+    (tmp_path / "footage").mkdir()
+    film(tmp_path / "footage" / "barn.mp4", 32, (320, 180), [((40, 50), (3, 0)), ((280, 130), (-3, 0))])
+    small = ("clip.num_frames=8", "clip.stride=2", "crop.size=32", "filters.size.min_side=8", "exports=[]")
+    out = tmp_path / "cows"
+    with serving_http(tmp_path / "footage") as server:
+        given = (f"videos={server.url}/barn.mp4", f"out={out}", "prompt=cow", "tracker=motion", "executor.workers=1")
+        assert Build(loaded(*given, *small)).run().status == 0
+        with serving(tmp_path / "studio", dataset=out) as studio:
+            at = f"/dataset/windows/{windows(studio)[1]['window']}"
+            assert studio.ask("GET", f"{at}/frames/3").headers["content-type"] == "image/jpeg"
+            server.faults.status["barn.mp4"] = 404
+            other = f"/dataset/windows/{windows(studio)[0]['window']}"
+            assert studio.ask("GET", f"{other}/frames/3").headers["content-type"] == "image/jpeg"  # fetched once
+            click = {"frame": 2, "box": [30, 36, 60, 64]}
+            assert studio.ask("POST", f"{other}/preview", json=click)["masks"]
