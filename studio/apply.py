@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.layout import Layout
+from pipeline.layout import Layout, disk_errors
 from studio.errors import StudioError
 
 ROOT = Path(__file__).parents[1]
@@ -81,8 +81,7 @@ class Applying:
                 raise StudioError(409, "a build is running: wait for it, or cancel it")
             self._number += 1
             self._cancelled = False
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            with self._log.open("wb") as output:
+            with disk_errors(self._log), self._log.open("wb") as output:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "studio.apply", str(self._layout.root), str(corrections)],
                     cwd=ROOT,

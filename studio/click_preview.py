@@ -9,6 +9,8 @@ from collections.abc import Generator
 
 import numpy as np
 
+from pipeline.cache import Cache
+from pipeline.settings import Settings
 from pipeline.source_frames import SourceFrames
 from pipeline.track_store import WindowTracks
 from sam.errors import UnknownPrompt
@@ -22,9 +24,15 @@ OBJECT = 1
 
 
 def preview(
-    job: Job, tracker: Tracker, place: Place, window: WindowTracks, reader: str, clicks: Prompt, mask: Mask | None,
+    job: Job,
+    tracker: Tracker,
+    place: Place,
+    window: WindowTracks,
+    settings: Settings,
+    clicks: Prompt,
+    mask: Mask | None,
     follow: bool,
-) -> Generator[None, None, dict[int, Mask | None]]:  # fmt: skip
+) -> Generator[None, None, dict[int, Mask | None]]:
     """The masks of one object by session frame, on the frame of the clicks, or with `follow` from there to the end.
 
     clicks: points and a box in source pixels on a session frame. mask: what the object looks like there so far.
@@ -34,9 +42,13 @@ def preview(
         raise UnknownPrompt(
             f"tracker={tracker.name} takes no clicks: start the studio with studio.tracker=grabcut or sam2"
         )
-    video, grid = place.video, place.chunk.grid
+    grid = place.chunk.grid
     found: dict[int, Mask | None] = {}
-    with SourceFrames(video, reader, window.positions.tolist(), tracker.max_side, grid) as images:
+    with (
+        Cache(settings.cache) as cache,
+        cache.hold(place.video) as video,
+        SourceFrames(video, settings.reader, window.positions.tolist(), tracker.max_side, grid) as images,
+    ):
         frames = SessionFrames(images, window.indices, window.times_s, video.width, video.height, video.name)
         with SAMSession(tracker, frames, release="never") as session:
             if mask is not None and clicks.box is None and "mask" in tracker.understands:

@@ -140,7 +140,7 @@ async def preview_clicks(dataset: In, rooms: InRooms, place: InWindow, body: bod
     check_place(clicks, place.video.width, place.video.height)
 
     def steps(job: Job) -> Steps:
-        return preview(job, rooms.model.tracker, place, window, dataset.windows.reader, clicks, mask, body.follow)
+        return preview(job, rooms.model.tracker, place, window, dataset.windows.settings, clicks, mask, body.follow)
 
     total = len(window.positions) - frame if body.follow else 1
     found: dict[int, Mask | None] = await result(rooms.model.submit(PREVIEWS, "preview", steps, total))

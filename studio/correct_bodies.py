@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from studio.bodies import Body, Pixel
 
@@ -14,13 +14,24 @@ Number = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Points = Annotated[list[tuple[Pixel, Pixel]], Field(max_length=200)]
 Labels = Annotated[list[Literal[0, 1]], Field(max_length=200)]
 Box = tuple[Pixel, Pixel, Pixel, Pixel]
-Masks = list[tuple[int, int, int, int, int, str]]  # session frame, x0, y0, x1, y1, COCO's run-length code of the box
 
 
 class Correct(Body):
     """One correction. frame: source frame that is tracked. other: of merge (into it) and swap; of split and add a
     number that is free is chosen. same and different are about `other` in the window `at_window`; at: a frame there,
     its first unless said."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"do": "split", "frame": 24, "object": 1, "author": "ann"},
+                {"do": "swap", "frame": 28, "object": 1, "other": 2, "author": "ann", "note": "behind the post"},
+                {"do": "merge", "frame": 24, "object": 2, "other": 1, "author": "ann"},
+                {"do": "remove", "frame": 24, "object": 1, "author": "ann"},
+            ]
+        },
+    )
 
     do: Literal["remove", "merge", "swap", "split", "refine", "add", "same", "different"]
     frame: Number
@@ -38,6 +49,16 @@ class Correct(Body):
 
 class Clicks(Body):
     """Clicks of which to see the effect. frame: source frame that is tracked. follow: also on the frames after it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"frame": 20, "box": [86, 36, 114, 64], "follow": True},
+                {"frame": 20, "points": [[100, 50], [10, 10]], "labels": [1, 0]},
+            ]
+        },
+    )
 
     frame: Number
     object: Number | None = None
@@ -111,9 +132,8 @@ class ClickState(BaseModel):
 
 
 class WindowInfo(BaseModel):
-    """One window. frames: source frame of each session frame; times_s: seconds. clips: first and last session frame of
-    each. waiting: clicks are written that only a build follows. unapplied: its crops were made without these
-    corrections, or with others."""
+    """One window. frames: source frame of each session frame; times_s: seconds. waiting: clicks are written that only
+    a build follows. unapplied: its crops were made without these corrections, or with others."""
 
     window: str
     video: str
@@ -122,7 +142,7 @@ class WindowInfo(BaseModel):
     prompts: list[str]
     frames: list[int]
     times_s: list[float]
-    clips: list[tuple[str, int, int]]
+    clips: list[ClipFrames]
     why: list[str]
     error: str | None
     waiting: bool
@@ -134,13 +154,29 @@ class WindowInfo(BaseModel):
     stamp: str
 
 
+class MaskOn(BaseModel):
+    """An object's pixels. frame: session frame. box: x0, y0, x1, y1, half-open. counts: COCO's code of the box."""
+
+    frame: int
+    box: list[int]
+    counts: str
+
+
+class ClipFrames(BaseModel):
+    """A clip of a window: its first and last session frame."""
+
+    clip_id: str
+    first: int
+    last: int
+
+
 class SeenObject(BaseModel):
     """An object in its window, with its masks; corrected: a correction changed or named it."""
 
     prompt: str
     object: int
     corrected: bool
-    masks: Masks
+    masks: list[MaskOn]
 
 
 class WindowMasks(BaseModel):
@@ -150,7 +186,7 @@ class WindowMasks(BaseModel):
 class Preview(BaseModel):
     """masks: as of an object; empty: frames in which it is not seen."""
 
-    masks: Masks
+    masks: list[MaskOn]
     empty: list[int]
 
 

@@ -83,7 +83,9 @@ class Correcting:
         tracks, waiting = self.windows.tracks(place)
         first, entries = tracks[0], self.edits.of(place)
         clips = [
-            (clip.id, frames.start, frames.stop - 1) for clip in place.window.clips if (frames := first.frames_of(clip))
+            bodies.ClipFrames(clip_id=clip.id, first=frames.start, last=frames.stop - 1)
+            for clip in place.window.clips
+            if (frames := first.frames_of(clip))
         ]
         job = self.windows.job(place)
         return bodies.WindowInfo(
@@ -243,9 +245,9 @@ def raw_entry(body: bodies.Correct) -> dict[str, Any]:
     return raw | given | ({"note": body.note} if body.note else {})
 
 
-def plain_masks(masks: Mapping[int, Mask | None]) -> tuple[bodies.Masks, list[int]]:
+def plain_masks(masks: Mapping[int, Mask | None]) -> tuple[list[bodies.MaskOn], list[int]]:
     """Masks by session frame as answers say them, and the frames without."""
-    seen = [(n, *mask.box, mask.counts.decode()) for n, mask in masks.items() if mask is not None]
+    seen = [_plain_mask(n, mask) for n, mask in masks.items() if mask is not None]
     return seen, [n for n, mask in masks.items() if mask is None]
 
 
@@ -258,8 +260,12 @@ def frame_in(window: WindowTracks, frame: int) -> int:
     return at
 
 
-def _plain(track: Track) -> bodies.Masks:
-    return [(int(n), *m.box, m.counts.decode()) for n, m in zip(track.frames, track.masks, strict=True)]
+def _plain(track: Track) -> list[bodies.MaskOn]:
+    return [_plain_mask(n, mask) for n, mask in zip(track.frames.tolist(), track.masks, strict=True)]
+
+
+def _plain_mask(frame: int, mask: Mask) -> bodies.MaskOn:
+    return bodies.MaskOn(frame=frame, box=list(mask.box), counts=mask.counts.decode())
 
 
 def _why(doubts: Doubts) -> list[str]:

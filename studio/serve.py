@@ -75,7 +75,7 @@ def _run(server: object, options: StudioConfig, tracker: Tracker, dataset: Datas
     shown = f"[{host}]" if ":" in host else host
     log.info("studio: http://%s:%d  tracker=%s  files in %s", shown, port, tracker.name, options.folder)
     if dataset is not None:
-        log.info("%d crops of %s: label them at /label, browse them at /browse", len(dataset), dataset.layout.root)
+        log.info("%d crops of %s: see /label, /browse and /correct", len(dataset), dataset.layout.root)
     if tracker.name == "grabcut":
         log.info(
             "grabcut knows colours, not things: for masks of a model, make setup EXTRAS=sam2 and studio.model=tiny"

@@ -85,11 +85,6 @@ class Windows:
         """The folder or file of the dataset's corrections; it may not exist yet."""
         return self.settings.corrections or self.layout.corrections
 
-    @property
-    def reader(self) -> str:
-        """What decodes its videos."""
-        return self.settings.reader
-
     def file_of(self, video: Video) -> Path:
         """The corrections file of one video."""
         place = self.corrections

@@ -331,8 +331,10 @@ function leave() {
 
 // -- the page ---------------------------------------------------------------------------------------------------------
 
+/** The address leads back here; browsers allow few changes of it a second. */
 function remember(n) {
-  history.replaceState(null, "", `#${page.info.window}/${n}`);
+  clearTimeout(page.remembering);
+  page.remembering = setTimeout(() => history.replaceState(null, "", `#${page.info.window}/${n}`), 250);
 }
 
 const KEYS = {

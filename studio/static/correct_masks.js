@@ -33,14 +33,8 @@ export function decode(counts, width, height) {
 /** The masks of a window: objects as the studio says them. */
 export class Masks {
   constructor(objects) {
-    this.objects = objects.map((each) => ({ ...each, at: new Map(each.masks.map((mask) => [mask[0], mask])) }));
+    this.objects = objects.map((each) => ({ ...each, at: new Map(each.masks.map((mask) => [mask.frame, mask])) }));
     this.decoded = new Map();
-  }
-
-  /** [x0, y0, x1, y1] of an object on a frame; null where it is not seen. */
-  box(object, frame) {
-    const mask = object.at.get(frame);
-    return mask ? mask.slice(1, 5) : null;
   }
 
   /** Its pixels: {box, plane, width, height}; null where it is not seen. */
@@ -49,8 +43,8 @@ export class Masks {
     if (!mask) return null;
     if (!this.decoded.has(mask)) {
       if (this.decoded.size >= KEPT) this.decoded.delete(this.decoded.keys().next().value);
-      const [, x0, y0, x1, y1, counts] = mask;
-      this.decoded.set(mask, { box: [x0, y0, x1, y1], width: x1 - x0, height: y1 - y0, plane: decode(counts, x1 - x0, y1 - y0) });
+      const [x0, y0, x1, y1] = mask.box, width = x1 - x0, height = y1 - y0;
+      this.decoded.set(mask, { box: mask.box, width, height, plane: decode(mask.counts, width, height) });
     }
     return this.decoded.get(mask);
   }

@@ -60,7 +60,7 @@ def windows(studio: Served, order: str = "time") -> list[dict[str, Any]]:
 def objects(studio: Served, window: str) -> dict[int, set[int]]:
     """The session frames of each object."""
     seen = studio.ask("GET", f"/dataset/windows/{window}/masks")["objects"]
-    return {each["object"]: {mask[0] for mask in each["masks"]} for each in seen}
+    return {each["object"]: {mask["frame"] for mask in each["masks"]} for each in seen}
 
 
 def applied(studio: Served) -> dict[str, Any]:
@@ -83,16 +83,20 @@ def test_windows_frames_and_masks(out: Path) -> None:
         info = studio.ask("GET", at)
         assert info["frames"] == [16, 18, 20, 22, 24, 26, 28, 30]
         assert (info["width"], info["height"], info["prompts"], info["error"]) == (*SIZE, ["cow"], None)
-        assert [clip[1:] for clip in info["clips"]] == [[0, 7]] and not info["waiting"] and not info["unapplied"]
+        assert (
+            [(clip["first"], clip["last"]) for clip in info["clips"]] == [(0, 7)]
+            and not info["waiting"]
+            and not info["unapplied"]
+        )
         picture = cv2.imdecode(np.frombuffer(studio.ask("GET", f"{at}/frames/3?side=400").content, np.uint8), 1)
         assert picture.shape[:2] == SIZE[::-1]
         b, _, r = picture[50, 40 + 3 * 22].astype(int)  # the red disc, at the source frame 22
         assert r > b + 80
         seen = studio.ask("GET", f"{at}/masks")["objects"]
         assert len(seen) == 2 and all(len(each["masks"]) == 8 and not each["corrected"] for each in seen)
-        frame, *box, counts = seen[0]["masks"][3]
-        mask = Mask(tuple(box), counts.encode())
-        assert frame == 3 and 200 < mask.area < 1500
+        third = seen[0]["masks"][3]
+        mask = Mask(tuple(third["box"]), third["counts"].encode())
+        assert third["frame"] == 3 and 200 < mask.area < 1500
         crop = info["crops"][0]
         part = studio.ask("GET", crop["crop"], 206, headers={"range": "bytes=0-99"})
         assert len(part.content) == 100 and part.headers["content-type"] == "video/mp4"
@@ -262,10 +266,11 @@ def test_a_click_is_shown_by_the_studios_tracker_and_a_crash_of_it_fails_only_th
         x = 40 + 3 * 20
         click = {"frame": 20, "box": [x - 14, 36, x + 14, 64]}
         (one,) = served.ask("POST", at, json=click)["masks"]
-        assert one[0] == 2 and abs((one[1] + one[3]) / 2 - x) < 4 and abs((one[2] + one[4]) / 2 - 50) < 4
+        x0, y0, x1, y1 = one["box"]
+        assert one["frame"] == 2 and abs((x0 + x1) / 2 - x) < 4 and abs((y0 + y1) / 2 - 50) < 4
         followed = served.ask("POST", at, json=click | {"follow": True})
-        assert {mask[0] for mask in followed["masks"]} | set(followed["empty"]) == {2, 3, 4, 5, 6, 7}
-        places = {mask[0]: (mask[1] + mask[3]) / 2 for mask in followed["masks"]}
+        assert {mask["frame"] for mask in followed["masks"]} | set(followed["empty"]) == {2, 3, 4, 5, 6, 7}
+        places = {mask["frame"]: (mask["box"][0] + mask["box"][2]) / 2 for mask in followed["masks"]}
         assert abs(places[5] - (40 + 3 * 26)) < 5
         assert "not tracked" in served.ask("POST", at, 422, json=click | {"frame": 21})["detail"]
         assert "no object 77" in served.ask("POST", at, 422, json=click | {"object": 77})["detail"]

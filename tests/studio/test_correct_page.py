@@ -104,7 +104,7 @@ def test_frames_play_objects_are_clicked_and_ids_swapped(page: Any, studio: Serv
     page.keyboard.press("Home")
     page.wait_for_selector('#canvas[data-frame="0"]')
     seen = studio.ask("GET", f"/dataset/windows/{window}/masks")["objects"]
-    x0, y0, x1, y1 = next(each for each in seen if each["object"] == two)["masks"][0][1:5]
+    x0, y0, x1, y1 = next(each for each in seen if each["object"] == two)["masks"][0]["box"]
     at_source(page, (x0 + x1) / 2, (y0 + y1) / 2)
     assert page.locator(f'[data-object="{two}"]').get_attribute("aria-pressed") == "true"
     page.keyboard.press("s")
@@ -114,6 +114,27 @@ def test_frames_play_objects_are_clicked_and_ids_swapped(page: Any, studio: Serv
     assert f"swap {two} with {one} at 16" in page.locator("#entries").inner_text()
     page.keyboard.press("n")
     until(page, lambda: window not in page.url)
+
+
+def test_an_individual_is_the_same_in_another_window(page: Any, studio: Served, out: Path) -> None:
+    first = opened(page, studio, 0)["window"]
+    page.fill("#author", "Bea")
+    page.locator("#author").press("Enter")
+    page.select_option("#order", "time")
+    until(page, lambda: page.locator("#list button").first.get_attribute("data-window") == first)
+    page.keyboard.press("1")
+    page.keyboard.press("i")
+    assert "in another window" in page.locator("#mode").inner_text()
+    page.keyboard.press("n")
+    until(page, lambda: page.locator("#where").inner_text().startswith("1/8 · frame 16"))
+    page.keyboard.press("1")
+    page.keyboard.press("i")
+    until(page, lambda: page.locator("#entries li").count() == 1)
+    (entry,) = json.loads((out / "corrections" / "barn.mp4.json").read_text())["corrections"]
+    assert (entry["do"], entry["frame"], entry["at"], entry["author"]) == ("same", 16, 0, "Bea")
+    assert not page.locator("#mode").is_visible()
+    page.keyboard.press("z")
+    until(page, lambda: page.locator("#entries li").count() == 0)
 
 
 def test_a_box_shows_what_the_studios_tracker_makes_of_it(page: Any, studio: Served) -> None:
@@ -128,7 +149,8 @@ def test_a_box_shows_what_the_studios_tracker_makes_of_it(page: Any, studio: Ser
         page.mouse.move(box["x"] + (x + 14) * scale, box["y"] + (y + 14) * scale, steps=3)
         page.mouse.up()
     (mask,) = answered.value.json()["masks"]
-    assert abs((mask[1] + mask[3]) / 2 - x) < 4 and abs((mask[2] + mask[4]) / 2 - y) < 4
+    x0, y0, x1, y1 = mask["box"]
+    assert abs((x0 + x1) / 2 - x) < 4 and abs((y0 + y1) / 2 - y) < 4
     assert "takes no clicks" in page.locator("#toasts").inner_text()  # this dataset's tracker follows none
     assert page.locator('[data-do="write"]').is_disabled()
     page.keyboard.press("Escape")
