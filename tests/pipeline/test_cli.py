@@ -142,7 +142,7 @@ def test_a_word_without_a_value_is_told_how_to_be_written(capsys: pytest.Capture
         ("whatever=3", "there is no key whatever. The config has task, videos,"),
         ("tracker.thresh=3", "tracker.thresh"),
         ("crop=nope", "crop must be one of context, slowfast, videomae, got 'nope'"),
-        ("tracker=sam4", "tracker must be one of file, grounded_sam2, motion, sam2, sam2_auto, sam3"),
+        ("tracker=sam4", "tracker must be one of file, grabcut, grounded_sam2, motion, sam2, sam2_auto, sam3"),
         ("executor=slurm", "executor must be one of local"),
         (
             "experiment=batch_segmentation",

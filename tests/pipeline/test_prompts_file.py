@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import pipeline.footage
 from pipeline.build import Build
+from pipeline.cache import Cache
 from pipeline.errors import ConfigError
 from pipeline.footage import survey, without_written
 from pipeline.layout import Layout
@@ -171,7 +171,7 @@ def test_nothing_is_opened_when_lines_and_videos_differ(root: Path, monkeypatch:
     def opened(*_: object) -> None:
         raise AssertionError("a video was opened")
 
-    monkeypatch.setattr(pipeline.footage, "probe", opened)
+    monkeypatch.setattr(Cache, "probe", opened)
     for task in ("build", "plan", "preview", "track"):
         with pytest.raises(ConfigError, match="2 lines and there are 3 videos"):
             survey(settings(root, f"task={task}"), None)
