@@ -119,6 +119,7 @@ def _sample(layout: Layout, job: Job, window: Window, clip: Clip, number: int, b
         figures=Figures(1.0, 80.0, 2400.0, 0.0, 0, 0, 0.0, 0.0, 0.9, 0.0),
         pixels=PixelFigures(10.0, 0.4, 0.0, 0.02),
         colours=None,
+        phash=sample_id[:16],
         files=(file,),
     )
 

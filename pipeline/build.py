@@ -13,13 +13,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
 
-from pipeline import embeddings, thumbnails
+from pipeline import thumbnails
 from pipeline.corrected_windows import corrections_of, said_of, touching
 from pipeline.correcting import Corrector
 from pipeline.derive import checksums, export, read_state, report, write_state
@@ -38,6 +36,9 @@ from pipeline.tables import read_table
 from pipeline.track_store import TrackStore, track_key
 from sam.errors import TrackerUnavailable
 from video.types import digest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,8 @@ class Build:
             self._all_failed(footage.failures)
         self.save_settings()
         if self.settings.task not in ("track", "clip"):
+            from pipeline import embeddings
+
             embeddings.prepare(self.settings.linking, self.layout)
         outcomes = self._work(jobs, footage)
         if self.settings.task in ("track", "clip"):
@@ -195,6 +198,8 @@ class Build:
             self._derive(outcomes)
         if missing:
             log.info("%d of %d chunks are still to be done by other shards or a rerun", len(missing), len(wanted))
+        import pyarrow.parquet as pq
+
         counts = [
             pq.read_metadata(p).num_rows for p in (self.layout.samples, self.layout.rejected, self.layout.failures)
         ]
@@ -228,6 +233,8 @@ class Build:
             return
         for record in set(self.layout.record_files()) - wanted:
             self.ledger.remove(record)
+        from pipeline import embeddings
+
         embeddings.remove_superseded(self.layout, self.settings.linking, wanted)
         rows = read_table(self.layout.samples, ["path", "variants"])
         keep = {*rows["path"].to_pylist(), *_variants(rows)}

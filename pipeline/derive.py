@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pipeline import audit
 from pipeline.checksums import write_checksums
 from pipeline.errors import DatasetError
 from pipeline.layout import Layout, write_bytes, writing_folder
@@ -32,6 +31,8 @@ log = logging.getLogger(__name__)
 def export(settings: Settings, layout: Layout) -> list[str]:
     """Write the exports whose samples or options changed; returns their names. Raises DatasetError for splits that
     leak."""
+    from pipeline import audit
+
     samples = _samples_stamp(layout)
     by_individual = settings.split.by == "individual"
     audited = digest(samples, by_individual)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import orjson
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.layout import Layout, disk_errors, write_bytes
@@ -142,6 +141,8 @@ def apply(layout: Layout, given: Sequence[Label] = ()) -> Matched:
         return Matched([None] * len(before), [-1] * len(before), [], [])
     table = read_table(layout.samples)
     matched = match(labels, table.select(list(COLUMNS)).to_pylist())
+    import pyarrow as pa
+
     column = pa.array(matched.found, pa.string())
     if column != table["label"].combine_chunks():
         place = table.schema.get_field_index("label")

@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
-import pyarrow as pa
-
 from pipeline.errors import ConfigError
 from pipeline.groups import groups
 from pipeline.labels import Label
@@ -27,8 +25,6 @@ from pipeline.layout import Layout
 from pipeline.settings import SPLITS, SplitConfig
 from pipeline.tables import read_table, write_table
 from video.types import Video
-
-SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("by", "group", "split")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +228,10 @@ def keep(placed: Mapping[str, str], config: SplitConfig, layout: Layout) -> None
     kept |= {(config.name, group): split for group, split in placed.items()}
     table = [{"by": by, "group": group, "split": split} for (by, group), split in sorted(kept.items())]
     if table != rows:
-        write_table(layout.splits, pa.Table.from_pylist(table, schema=SCHEMA))
+        import pyarrow as pa
+
+        schema = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("by", "group", "split")])
+        write_table(layout.splits, pa.Table.from_pylist(table, schema=schema))
 
 
 def _stretches(video: Video, config: SplitConfig) -> tuple[Span, ...]:

@@ -14,12 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.layout import Layout, write_bytes
@@ -27,17 +25,10 @@ from pipeline.tables import read_table, write_table
 from sam.types import Detected, Mask, Track
 from video.types import Chunk, Clip
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 FORMAT = 1
-ROWS = pa.schema(
-    [
-        pa.field("window", pa.int32(), nullable=False),
-        pa.field("object_id", pa.int32(), nullable=False),
-        pa.field("frame", pa.int32(), nullable=False),
-        pa.field("box", pa.list_(pa.int32(), 4), nullable=False),
-        pa.field("counts", pa.binary(), nullable=False),
-        pa.field("first_score", pa.float32(), nullable=False),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +139,9 @@ class TrackStore:
                 for w in windows
             ],
         }
-        schema = ROWS.with_metadata({b"tracks": orjson.dumps(head)})
+        import pyarrow as pa
+
+        schema = _rows().with_metadata({b"tracks": orjson.dumps(head)})
         write_table(self._layout.track_file(key), pa.Table.from_pylist(rows, schema=schema))
 
     def read(self, key: str) -> dict[str, WindowTracks]:
@@ -226,7 +219,24 @@ def _detected(window: Mapping[str, Any]) -> tuple[Detected, ...]:
 
 def _windows(path: Path) -> list[dict[str, Any]]:
     """What a track file says about its windows, without its masks."""
+    import pyarrow.parquet as pq
+
     return list(_head(pq.read_schema(path))["windows"])
+
+
+def _rows() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("window", pa.int32(), nullable=False),
+            pa.field("object_id", pa.int32(), nullable=False),
+            pa.field("frame", pa.int32(), nullable=False),
+            pa.field("box", pa.list_(pa.int32(), 4), nullable=False),
+            pa.field("counts", pa.binary(), nullable=False),
+            pa.field("first_score", pa.float32(), nullable=False),
+        ]
+    )
 
 
 def _head(schema: pa.Schema) -> dict[str, Any]:
