@@ -116,7 +116,7 @@ def _bits(many: Hashes, one: np.uint64) -> NDArray[np.uint8]:
 
 def described(alike: LookAlikes, samples: pa.Table) -> str:
     """The same in words. samples: as above, with the column path."""
-    paths = [[samples["path"][row].as_py() for row in pair[:2]] for pair in alike.pairs]
+    paths = [[samples["path"][row].as_py() for row in pair[:2]] for pair in alike.pairs[:1]]
     return (
         f"{alike.crops} of {alike.of} crops of {alike.split} look like a crop of {alike.other} (phash differs in "
         f"{NEAR} bits or fewer), such as {', '.join(' and '.join(pair) for pair in paths)}"

@@ -89,6 +89,7 @@ class Progress:
         )
 
     def _tell(self) -> None:
-        if self._path is not None:
-            with self._lock:
+        with self._lock:
+            self.status.updated = time.time()
+            if self._path is not None:
                 self.status.write(self._path)

@@ -80,7 +80,6 @@ class Status:
 
     def write(self, path: Path) -> None:
         """Leave it at `path`, with the figures that follow from it. A disk that is full stops no run for this."""
-        self.updated = time.time()
         figures = {
             "clips_per_second": self.clips_done / self.elapsed,
             "remaining_s": self.remaining_s,

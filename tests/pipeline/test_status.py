@@ -65,6 +65,14 @@ def test_progress_is_kept_in_the_run_s_folder(tmp_path: Path, caplog: pytest.Log
     assert "tracking 30 % of the time" in caplog.text
 
 
+def test_without_a_folder_the_speed_is_told_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    began = time.time() - 60
+    with Progress(a_status(started=began, updated=began), None) as bar:
+        bar.advance(an_outcome(), a_chunk())
+    assert "1 hours of video a day, tracking 50 % of the time" in caplog.text, "1.28 s of video in a minute"
+
+
 def test_a_line_is_logged_every_minute_also_while_a_chunk_takes_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
