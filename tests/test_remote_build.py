@@ -227,7 +227,7 @@ def test_the_other_tasks_fetch_too(
     [
         (("videos={web}/gone.mp4",), "gone.mp4: the server has no such file (404)"),
         (("videos={web}/gone/",), "gone/: the server has no such file"),
-        (("videos=gopher://farm/a.mp4",), "gopher:// is none of the kinds of URL that can be read"),
+        (("videos=gopher://barn/a.mp4",), "gopher:// is none of the kinds of URL that can be read"),
         (("videos={web}/", "out=s3://bucket/cows"), "out=s3://bucket/cows: a dataset is written to a local"),
         (("videos={web}/", "cache.max_gb=0"), "cache.max_gb must be more than 0, got 0"),
     ],
