@@ -10,7 +10,7 @@ is there. It is idempotent: what is already on disk is not made again. Pixels an
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Self
@@ -57,7 +57,7 @@ class Worker:
         (outcome,) = self.run([job])
         return outcome
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
         """Do chunks and commit them; yields the outcome of each, in their order, once it is committed.
 
         jobs: asked for in another thread, which may wait for the next one; it is asked for a few chunks ahead. Raises
