@@ -98,7 +98,8 @@ class Build:
                 entries[p] = {window.id: windows[window.id] for window in chunk.windows if window.id in windows}
             name = record_id(chunk, keys, settings.crop, settings.encode)
             only = splits.only(chunk.video.name)
-            made.append(Job(chunk, prompts, tuple(keys), name, only, tuple(base), Corrector(entries)))
+            corrector = Corrector(entries, prompts, settings.disjoint)
+            made.append(Job(chunk, prompts, tuple(keys), name, only, tuple(base), corrector))
         return made
 
     def splits(self, footage: Footage) -> Splits:
