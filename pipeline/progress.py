@@ -77,7 +77,7 @@ class Progress:
         status = self.status
         left = clock(status.remaining_s) if status.remaining_s is not None else "unknown time"
         rate = status.clips_done / status.elapsed
-        share = f", the tracker at work {status.tracker_share:.0%} of the time" if status.seconds.get("track") else ""
+        share = f", the tracker at work {status.tracker_share:.0%} of the time" if status.tracked else ""
         return (
             f"{status.clips_done} of {status.clips} clips ({rate:.1f} a second, {left} left), "
             f"{status.crops} crops, {status.failures} failed{share}"
