@@ -9,9 +9,10 @@ is there. It is idempotent: what is already on disk is not made again. Pixels an
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Self
 
@@ -33,6 +34,8 @@ from pipeline.tracking import Tracking
 from pipeline.window_frames import decoded_when_asked, in_memory
 from sam.errors import TrackerUnavailable
 from video.errors import FetchError, VideoError
+
+TURN_S = 0.0005
 
 
 class Worker:
@@ -65,6 +68,7 @@ class Worker:
         be. Closing the iterator stops it where it is.
         """
         with ExitStack() as stack:
+            stack.enter_context(_turns_of(TURN_S))
             arrivals = Arrivals()
             commits = stack.enter_context(Committing(self._settings, self._layout, arrivals.put))
             crops = stack.enter_context(Cropping(self._settings, self._layout, self._opening, self._threads))
@@ -151,3 +155,15 @@ class Worker:
             lost = found.error is not None and before is not None and before.error is None
             each.known[p] = before if lost else found
         chunk.tracked_windows += len(missing)
+
+
+@contextmanager
+def _turns_of(seconds: float) -> Iterator[None]:
+    """Give way to a thread that wants Python's lock after so long, instead of 5 ms: the tracker wants it back each time
+    its device is done, many times a frame, from threads that measure and crop."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
