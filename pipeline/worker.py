@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import zip_longest
 from typing import Any, Self
 
 from pipeline import thumbnails
@@ -183,11 +184,11 @@ class Worker:
                     with self._timed("fetch"):
                         self._open.file(video)
                     feed = stack.enter_context(FrameFeed(self._open.reader(video), job.chunk.grid, spans, side))
-                for state in states:
+                for state, following in zip_longest(states, states[1:]):
                     with self._timed("decode"):
                         frames = feed.take(state.span) if feed and state.span else []
                     if state.untracked:
-                        self._track(job, state, frames, measure)
+                        self._track(job, state, frames, measure, _again(frames, following))
                     crops = self._crop(state, frames, measure.judge)
                     flying.append((sum(fed.frame.rgb.nbytes for fed in frames), crops))
                     self._settle(flying, IN_FLIGHT_BYTES)
@@ -230,7 +231,7 @@ class Worker:
                 state.drafts = measure.drafts(state.window, state.found, job.track_keys)
                 state.span = self._span(state)
 
-    def _track(self, job: Job, state: _State, frames: Sequence[Fed], measure: Measure) -> None:
+    def _track(self, job: Job, state: _State, frames: Sequence[Fed], measure: Measure, again: int) -> None:
         missing = [p for p, known in enumerate(state.known) if known is None]
         with ExitStack() as stack:
             given = in_memory(frames)
@@ -238,7 +239,7 @@ class Worker:
                 with self._timed("decode"):
                     where = self._open.file(job.chunk.video), self._settings.reader, self._tracking.max_side
                     given = stack.enter_context(decoded_when_asked(state.window, *where))
-            track = partial(self._tracking.track, job.chunk.video, state.window, given)
+            track = partial(self._tracking.track, job.chunk.video, state.window, given, again=again)
             with self._timed("track"):
                 plain = [p for p in missing if state.base[p] is None]
                 tracked = track([job.prompts[p] for p in plain]) if plain else []
@@ -310,6 +311,13 @@ class Worker:
             yield
         finally:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
+
+
+def _again(frames: Sequence[Fed], following: _State | None) -> int:
+    """How many of these frames the next window's tracking begins with, as the same pictures."""
+    if following is None or not following.untracked or not following.span:
+        return 0
+    return sum(fed.frame.position >= following.span.start for fed in frames)
 
 
 def _reason(error: BaseException) -> str:
