@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 
 from sam.backends import access, device, preflight, weights
 from sam.backends.hf_features import Features
+from sam.backends.hf_kernel import OnDevice
 from sam.backends.hf_kernel import installed as local_kernel
 from sam.backends.hf_masks import Encoder
+from sam.backends.hf_objects import Together
 from sam.backends.hf_window import Engine, Window
 from sam.backends.limits import Limits, check_limits, failure, fewer, quiet
 from sam.checks import Check
@@ -51,7 +53,9 @@ class Sam3HfConfig:
     detection_threshold: score from which the detector confirms an object. new_object_threshold: score from which an
     object that appears after the first frame is tracked. hotstart_delay: frames within which a new object must be
     confirmed; 0 keeps all. state_on_cpu: keep the objects' memory in main memory, slower. encode_batch: frames that
-    the image encoder sees at a time. release: window | never.
+    the image encoder sees at a time. object_batch: objects that the tracker follows in one step. clean_on_device: find
+    holes and specks in masks without taking them off the device. compile: the image encoder by torch.compile, which
+    takes a minute or more when it first runs. release: window | never.
     A null threshold, delay or limit is the model's own.
     """
 
@@ -65,12 +69,17 @@ class Sam3HfConfig:
     hotstart_delay: int | None = None
     state_on_cpu: bool = False
     encode_batch: int = 1
+    object_batch: int = 1
+    clean_on_device: bool = False
+    compile: bool = False
     release: str = "window"
 
     def __post_init__(self) -> None:
         device.check_options(self.device, self.dtype)
         if self.encode_batch < 1:
             raise ValueError(f"tracker.encode_batch is at least 1 frame, got {self.encode_batch}")
+        if self.object_batch < 1:
+            raise ValueError(f"tracker.object_batch is at least 1 object, got {self.object_batch}")
         check_limits(self.max_side, self.limits, self.release)
 
     @property
@@ -101,6 +110,7 @@ class Sam3HfTracker:
         self._most = 0  # objects tracked at once in the last window
         self._features: Features | None = None
         self._encoder: Encoder | None = None
+        self._together: Together | None = None
         self.max_side = config.max_side
         self.release = config.release
         self.degraded = False
@@ -125,7 +135,8 @@ class Sam3HfTracker:
             stack.callback(self._drop)
             self._engine = self._load(stack)
             backbone = self._engine.model.detector_model.vision_encoder.backbone
-            self._features, self._encoder = Features(backbone), Encoder()
+            self._features, self._encoder = Features(backbone, compiled=self._config.compile), Encoder()
+            self._together = Together(self._engine.model.tracker_model, self._config.object_batch)
             self._stack = stack.pop_all()
         return self
 
@@ -145,12 +156,14 @@ class Sam3HfTracker:
                 model, processor = _read(folder, self._device, dtype)
             except Exception as error:
                 raise access.unavailable(self.name, f"the weights in {folder} cannot be loaded: {error}") from error
+        if self._config.clean_on_device:
+            stack.enter_context(local_kernel(modeling_sam3_video, OnDevice(model.fill_hole_area)))
         self._config.limits.apply(model)
         log.info("tracker=%s runs on %s in %s, weights from %s", self.name, self._device, self._dtype, folder)
         return Engine(model, processor, self._device, dtype)
 
     def _drop(self) -> None:
-        self._engine = self._features = None
+        self._engine = self._features = self._together = None
         if self._encoder is not None:
             self._encoder.close()
         self._encoder = None
@@ -187,31 +200,45 @@ class Sam3HfTracker:
         self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool, most: int | None
     ) -> Iterator[FrameMasks]:
         engine, features, encoder = self._loaded
-        model, batch = engine.model, self._config.encode_batch if most is None else 1
-        before, found_by = model.max_num_objects, dict[int, str]()
+        found_by = dict[int, str]()
         self.degraded, self.found_by, self._most = False, found_by, 0
         window: Window | None = None
         encoded: Future[FrameMasks] | None = None
         try:
-            model.max_num_objects = before if most is None else most
-            features.open(frames)
-            window = Window(engine, frames.images, [p.text or "" for p in prompts], state_on_cpu, features, batch)
-            for result in window.results():
-                found_by.update(result.texts)
-                previous, encoded = encoded, encoder.encode(result.found, frames)
-                del result
-                if previous is not None:
-                    yield previous.result()
-            if encoded is not None:
-                yield encoded.result()
+            with self._prepared(frames, most) as batch:
+                window = Window(engine, frames.images, [p.text or "" for p in prompts], state_on_cpu, features, batch)
+                for result in window.results():
+                    found_by.update(result.texts)
+                    previous, encoded = encoded, encoder.encode(result.found, frames)
+                    del result
+                    if previous is not None:
+                        yield previous.result()
+                if encoded is not None:
+                    yield encoded.result()
             self.degraded = most is not None and window.most_objects >= most
         except Exception as error:
             raise failure(error, self.name, frames.video) from None
         finally:
-            model.max_num_objects = before
             self._most = window.most_objects if window is not None else 0
-            features.close()
-            del engine, model, window, features, encoder, encoded
+            del engine, window, features, encoder, encoded
+
+    @contextmanager
+    def _prepared(self, frames: SessionFrames, most: int | None) -> Iterator[int]:
+        """While entered, the model is set up for these frames; gives how many of them to encode at a time.
+
+        most: objects at most, after memory ran out: then frame by frame and object by object too. None: as configured.
+        """
+        engine, features, _ = self._loaded
+        before = engine.model.max_num_objects
+        with ExitStack() as stack:
+            stack.callback(setattr, engine.model, "max_num_objects", before)
+            stack.callback(features.close)
+            features.open(frames)
+            if most is not None:
+                engine.model.max_num_objects = most
+            elif self._together is not None and self._together.batch > 1:
+                stack.enter_context(self._together.installed())
+            yield self._config.encode_batch if most is None else 1
 
 
 def _fits(folder: Path) -> Path:
