@@ -146,6 +146,8 @@ class Sam3HfTracker:
         import torch
 
         device.check(torch, self.name, self._config.device, self._device, self._dtype)
+        if self._config.compile:
+            stack.callback(torch.compiler.reset)
         folder = _fits(weights.locate(self._config.weights, self.name, EXTRA, FILES))
         dtype = getattr(torch, self._dtype)
         with quiet("transformers"):
