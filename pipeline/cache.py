@@ -28,10 +28,11 @@ from filelock import FileLock, Timeout
 
 from pipeline.errors import DiskError
 from pipeline.settings import CacheConfig
+from video.connection import is_remote, shown
 from video.errors import FetchError, RangesRefused, SourceError
 from video.fetch import Stopped, fetch
 from video.probe import probe
-from video.remote import is_remote, remote_stat, shown
+from video.remote import remote_stat
 from video.source import Found
 from video.types import Video, digest
 

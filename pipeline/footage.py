@@ -23,8 +23,9 @@ from pipeline.settings import Settings
 from pipeline.span_table import Span, read_spans, videos_named
 from video.activity import activity
 from video.clipper import clips_of_span, keep_clips, plan
+from video.connection import is_remote
 from video.errors import FetchError, RangesRefused, SourceError, UnreadableVideo
-from video.remote import is_remote, located, remote_stat
+from video.remote import located, remote_stat
 from video.source import Found, find, select, unique
 from video.spread import Spread, spread
 from video.types import Chunk, Video

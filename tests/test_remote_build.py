@@ -18,7 +18,7 @@ from pipeline.worker import Worker
 from tests.pipeline.composing import loaded
 from tests.running import ROOT, contents, rows, run
 from tests.serving import Served, serving_http, serving_sftp
-from video import remote
+from video import connection, remote
 from video.scenes import render_scene
 
 STABLE = ("crops", "tracks", "samples.parquet", "rejected.parquet", "failures.parquet", "splits.parquet")
@@ -27,7 +27,7 @@ SMALL = ("prompt=cow", "tracker=motion", "crop.size=64", "filters.size.min_side=
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "BACK_OFF_S", 0.01)
+    monkeypatch.setattr(connection, "BACK_OFF_S", 0.01)
 
 
 @pytest.fixture(scope="module")
