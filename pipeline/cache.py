@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from pipeline.errors import DiskError
-from pipeline.settings import CacheConfig
+from pipeline.settings import GB, CacheConfig
 from video.connection import is_remote, shown
 from video.errors import FetchError, RangesRefused, SourceError
 from video.fetch import Stopped, fetch
@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.5
 CLOSE_S = 5.0  # the thread may hang in a connection; the process ends without it
-GB = 10**9
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ SHOWN = 20  # videos whose prompts are listed
 
 def plan(settings: Settings) -> tuple[int, str]:
     """The exit status of a build that stopped here, and the plan as text."""
-    layout = Layout(settings.out, settings.tracks)
+    layout = Layout.of(settings)
     build = Build(replace(settings, task="build"))
     ledger = Ledger(layout)
     footage = survey(settings, None)

@@ -124,7 +124,7 @@ def status(settings: Settings, now: float | None = None) -> str:
 
     Raises DatasetError where there is nothing to say anything about.
     """
-    layout = Layout(settings.out, settings.tracks)
+    layout = Layout.of(settings)
     runs = [(path, found) for path in sorted(layout.runs.glob("*/status.json")) if (found := Status.read(path))]
     if not runs:
         raise DatasetError(f"no run has worked on {layout.root} yet: build it first, with task=build")

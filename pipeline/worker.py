@@ -70,7 +70,7 @@ class Worker:
 
     def __init__(self, settings: Settings, threads: int) -> None:
         self._settings = settings
-        self._layout = Layout(settings.out, settings.tracks)
+        self._layout = Layout.of(settings)
         self._ledger = Ledger(self._layout)
         self._writer = CropWriter(settings, self._layout)
         self._store = TrackStore(self._layout)
@@ -107,6 +107,7 @@ class Worker:
         if self._settings.task not in ("track", "clip"):
             thumbnails.prune(self._layout, record.samples, measure.judge)
             self._ledger.write(record)
+        self._layout.committed(record, (*job.track_keys, *job.base_keys))
         return Outcome(
             record_id=job.record_id,
             clips=job.chunk.clips,

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from video.errors import FetchError, RangesRefused, SourceError
+from video.errors import FetchError, NotThere, RangesRefused, SourceError
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ def verdict(url: str, error: BaseException, last: bool) -> FetchError | None:
     if any("support range requests" in str(e) for e in chain):
         return RangesRefused(f"{name}: its server gives whole files only")
     if status in (404, 410) or (status is None and isinstance(chain[-1], FileNotFoundError)):
-        return FetchError(f"{name}: the server has no such file" + (f" ({status})" if status else ""))
+        return NotThere(f"{name}: the server has no such file" + (f" ({status})" if status else ""))
     denied = any(word in type(e).__name__.lower() for e in chain for word in _NO_LOGIN)
     if status in (401, 403) or denied:
         login = LOGIN.get(EXTRAS.get(urlsplit(url).scheme, ""), "a URL may carry USER:PASSWORD@, or a signature")

@@ -61,16 +61,19 @@ class Served:
     def __init__(self, settings: Settings, threads: int) -> None:
         import cv2
 
+        from pipeline.layout import Layout
         from pipeline.worker import Worker
 
         cv2.setNumThreads(threads)
         self._said = _Kept()
         logging.basicConfig(level=logging.INFO, handlers=[self._said], force=True)
+        self._layout = Layout.of(settings)
         self._worker = Worker(settings, threads)
         self._worker.__enter__()
 
     def process(self, job: Job) -> tuple[Outcome, list[logging.LogRecord]]:
         outcome = self._worker.process(job)
+        self._layout.settle()  # this may be another machine, on which nobody sends it later
         return outcome, self._said.take()
 
 
