@@ -17,7 +17,8 @@ from pipeline.job import Job, Outcome
 from pipeline.worker import Worker
 from tests.pipeline.composing import loaded
 from tests.running import ROOT, contents, rows, run
-from tests.serving import Served, serving_http, serving_sftp
+from tests.serving import Served, serving_http
+from tests.serving_sftp import serving_sftp
 from video import connection, remote
 from video.scenes import render_scene
 

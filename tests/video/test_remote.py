@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import Faults, Served, serving_http, serving_sftp
+from tests.serving import Faults, Served, serving_http
+from tests.serving_sftp import serving_sftp
 from tests.video.cases import CASES
 from video import connection, remote
 from video import fetch as fetching
@@ -249,7 +250,9 @@ def test_an_unknown_server_key_and_a_wrong_password_are_said(barn: Path, home: P
         with pytest.raises(FetchError, match=r"access is denied.*sftp://USER@HOST"):
             remote_stat(at(server).replace("hay", "straw"))
         (home / ".ssh" / "known_hosts").unlink()
-        with pytest.raises(FetchError, match=r"ssh-rsa key of \[127\.0\.0\.1\]:\d+ is not in .*: ssh-keyscan -p \d+ "):
+        with pytest.raises(
+            FetchError, match=r"ecdsa-sha2-nistp256 key of \[127\.0\.0\.1\]:\d+ is not in .*: ssh-keyscan -p \d+ "
+        ):
             remote_stat(at(server))
 
 
