@@ -79,7 +79,8 @@ def verify(layout: Layout) -> Verdict:
         text = layout.checksums.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DatasetError(
-            f"{layout.checksums} is missing: copy the whole dataset, or build it again where it came from"
+            f"{layout.named}/{layout.checksums.name} is missing: copy the whole dataset, or build it again where it came "
+            "from"
         ) from None
     listed: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -112,10 +113,10 @@ def _inside(path: str) -> bool:
 def described(verdict: Verdict, layout: Layout) -> str:
     """The verdict as text."""
     if verdict.whole:
-        return f"{layout.root}: all {verdict.listed} files are there and unchanged"
+        return f"{layout.named}: all {verdict.listed} files are there and unchanged"
     parts = [
         f"{len(paths)} {what}: {', '.join(paths[:SHOWN])}{' ...' if len(paths) > SHOWN else ''}"
         for what, paths in (("missing", verdict.missing), ("changed", verdict.changed), ("not listed", verdict.more))
         if paths
     ]
-    return f"{layout.root}: of {verdict.listed} files " + "\n  ".join(parts)
+    return f"{layout.named}: of {verdict.listed} files " + "\n  ".join(parts)

@@ -116,7 +116,7 @@ def _samples_stamp(layout: Layout) -> str:
     """The index as it is on disk; raises DatasetError when there is none."""
     files = [layout.samples, layout.rejected, layout.failures]
     if not all(f.is_file() for f in files):
-        raise DatasetError(f"{layout.root} has no samples.parquet: build the dataset first, with task=build")
+        raise DatasetError(f"{layout.named} has no samples.parquet: build the dataset first, with task=build")
     return digest(*map(_digest, files))
 
 

@@ -43,6 +43,11 @@ class Layout(Place):
         return mirrored(settings)
 
     @property
+    def named(self) -> str:
+        """The dataset's folder or URL, for people."""
+        return str(self.root)
+
+    @property
     def dataset_yaml(self) -> Path:
         return self.root / "dataset.yaml"
 

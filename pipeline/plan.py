@@ -47,7 +47,7 @@ def plan(settings: Settings) -> tuple[int, str]:
         ("chunks done", f"{len(done)} of {len(jobs)}"),
         ("splits", _splits(settings, build, footage)),
         ("exports", ", ".join(settings.exports) or "none"),
-        ("out", str(settings.out)),
+        ("out", settings.place),
     ]
     to_track = sum(again.get(k, n) for k, n in keys.items() if k not in stored)
     if settings.plan.trial and jobs:

@@ -162,11 +162,11 @@ class _Files(paramiko.SFTPServerInterface):
 
 
 @contextmanager
-def serving_sftp(folder: Path, home: Path, faults: Faults | None = None) -> Iterator[Served]:
-    """Serve a folder; its key is put into the known_hosts of `home`."""
+def serving_sftp(folder: Path, home: Path, faults: Faults | None = None, port: int = 0) -> Iterator[Served]:
+    """Serve a folder; its key is put into the known_hosts of `home`. port: that of a server which is gone, or any."""
     key = paramiko.ECDSAKey.generate()
     served = Served("", faults or Faults())
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     port = listener.getsockname()[1]
     served.url = f"sftp://{USER}:{PASSWORD}@127.0.0.1:{port}"
     (home / ".ssh").mkdir(parents=True, exist_ok=True)

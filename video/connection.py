@@ -101,6 +101,8 @@ def _sftp(url: str) -> tuple[Any, str]:
 
     from video.known_hosts import KnownHosts
 
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # a connection that breaks is said here, once
+
     parts = urlsplit(url)
     key = (parts.scheme, parts.netloc)
     held = _own.__dict__.setdefault("connections", {})

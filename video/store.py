@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from video.connection import connect, patiently
 from video.remote import RemoteStat, open_remote, read_at, remote_stat, stat_of
 
 PIECE_BYTES = 8 << 20
+STALE_PART_S = 3600.0
 DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})  # this machine's, and no matter of the connection
 SFTP = frozenset({"sftp", "ssh"})
 _folders: set[str] = set()  # that are known to be there
@@ -31,11 +33,12 @@ _making = threading.Lock()
 def put(url: str, path: Path) -> RemoteStat:
     """Send a file, over whatever is there. Raises FetchError, SourceError, and OSError where `path` cannot be read."""
     size = path.stat().st_size
+    mark = uuid.uuid4().hex[:8]  # one for all tries: what a cut connection leaves behind is written over
 
     def attempt() -> RemoteStat:
         fs, there = connect(url)
         if urlsplit(url).scheme in SFTP:
-            _put_sftp(fs, url, path, there)
+            _put_sftp(fs, url, path, there, mark)
         else:
             fs.put_file(str(path), there)
         _forget(fs, there)
@@ -59,9 +62,9 @@ def differs(path: Path, size: int, said: RemoteStat) -> str | None:
     return None
 
 
-def _put_sftp(fs: Any, url: str, path: Path, there: str) -> None:
+def _put_sftp(fs: Any, url: str, path: Path, there: str, mark: str) -> None:
     folder, _, name = there.rpartition("/")
-    part = f"{folder}/.{name}.{uuid.uuid4().hex[:8]}.part"
+    part = f"{folder}/.{name}.{mark}.part"
     try:
         _sent(fs, url, folder, lambda: fs.ftp.put(str(path), part, confirm=False))
         if fs.ftp.stat(part).st_size != path.stat().st_size:
@@ -90,13 +93,21 @@ def _make_folder(ftp: Any, folder: str) -> None:
     parts = [part for part in folder.split("/") if part]
     for depth in range(1, len(parts) + 1):
         place = "/" + "/".join(parts[:depth])
+        if _is_there(ftp, place):
+            continue
         try:
-            ftp.stat(place)
-        except FileNotFoundError:
-            try:
-                ftp.mkdir(place)
-            except OSError:
-                ftp.stat(place)  # another one has just made it, or this says why not
+            ftp.mkdir(place)
+        except OSError as error:
+            if not _is_there(ftp, place):  # else another one has just made it
+                raise error from None
+
+
+def _is_there(ftp: Any, place: str) -> bool:
+    try:
+        ftp.stat(place)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _rename(ftp: Any, part: str, there: str) -> None:
@@ -147,6 +158,18 @@ def _read_to(url: str, size: int, path: Path) -> None:
     finally:
         with suppress(Exception):  # the connection is gone, perhaps
             file.close()
+
+
+def is_stale_part(name: str, stat: RemoteStat) -> bool:
+    """Whether a listed file is what a run that was killed more than an hour ago left of a file it was sending."""
+    name = name.rpartition("/")[2]
+    if not (name.startswith(".") and name.endswith(".part")):
+        return False
+    try:
+        age = datetime.now(UTC) - datetime.fromisoformat(stat.stamp)
+    except (ValueError, TypeError):  # no time, or one without a zone: only SFTP needs parts, and says it
+        return False
+    return age.total_seconds() > STALE_PART_S
 
 
 def remove(url: str) -> None:

@@ -24,6 +24,10 @@ class MirroredLayout(Layout):
 
     mirror: Mirror
 
+    @property
+    def named(self) -> str:
+        return str(self.mirror)
+
     def here(self, path: Path) -> Path:
         self.bring([path])
         return path

@@ -49,6 +49,7 @@ class Mirror:
         at_once = AT_ONCE.get(urlsplit(url).scheme, AT_ONCE_ELSEWHERE)
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="server")
         self._shipping: Shipping | None = None
+        self._stale: list[str] = []
 
     def __str__(self) -> str:
         return shown(self.url)
@@ -102,6 +103,7 @@ class Mirror:
             before = self._manifest.under()
             found = store.tree(self.url, self._pool)
             listed = {path: stat for path, stat in found.items() if self._kinds.travels(path)}
+            self._stale = [path for path, stat in found.items() if store.is_stale_part(path, stat)]
             self._learn(before, listed)
             away = [
                 path for path, entry in self._manifest.under().items() if chosen(path) and self._is_away(path, entry)
@@ -206,7 +208,8 @@ class Mirror:
         if last is None:
             removed = [path for path, entry in self._manifest.under().items() if self._is_removed(path, entry)]
             self._each(self._remove, [path for path in removed if self._kinds.rank(path) == RECORDS])
-            self._each(self._remove, [path for path in removed if self._kinds.rank(path) != RECORDS])
+            self._each(self._remove, [path for path in removed if self._kinds.rank(path) != RECORDS] + self._stale)
+            self._stale = []
 
     def send(self, paths: Sequence[Path]) -> None:
         """Send those of these files that are here, and that the server does not have as they are."""
