@@ -79,8 +79,8 @@ def verify(layout: Layout) -> Verdict:
         text = layout.checksums.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DatasetError(
-            f"{layout.named}/{layout.checksums.name} is missing: copy the whole dataset, or build it again where it came "
-            "from"
+            f"{layout.named}/{layout.checksums.name} is missing: copy the whole dataset, or build it again where it "
+            "came from"
         ) from None
     listed: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):

@@ -9,6 +9,7 @@ missing is computed again from the crops.
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,6 +179,7 @@ def remove_superseded(layout: Layout, config: LinkConfig, records: set[str]) -> 
 def _remove(layout: Layout, folder: Path) -> None:
     for path in layout.files(folder):
         layout.remove(path)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wanted(sample: Sample, keeps: Keeps) -> bool:
