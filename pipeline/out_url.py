@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pipeline.errors import ConfigError
-from video.connection import connect, is_remote, shown
-from video.errors import SourceError
+from video.connection import connect, is_remote, patiently, shown
+from video.errors import FetchError, SourceError
 
 BY_URL = ("build", "plan", "track", "crop", "clip", "export", "report", "label", "status", "verify", "demo")
 
@@ -45,7 +45,7 @@ def dataset_url(out: str, task: str, sweeps: bool) -> str | None:
             "out of its own"
         )
     try:
-        connect(out)
-    except SourceError as error:
+        patiently(out, lambda: connect(out))
+    except (FetchError, SourceError) as error:
         raise ConfigError(f"out={error}") from error
     return out

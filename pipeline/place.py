@@ -46,6 +46,9 @@ class Place:
     def replaced(self, folder: Path) -> None:
         """Say that a folder was written anew: what is not in it now is superseded."""
 
+    def attach(self) -> None:
+        """Learn which files there are, on a machine that knows nothing of them yet. Raises DatasetError."""
+
     def committed(self, record: ChunkRecord, track_keys: Iterable[str]) -> None:
         """Say that a chunk is done, with all its files."""
 

@@ -83,6 +83,7 @@ class Worker:
         self._allowed = thumbnails.Allowance()
 
     def __enter__(self) -> Self:
+        self._layout.attach()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
         self._stack.callback(self._pool.shutdown, wait=True, cancel_futures=True)
         self._stack.callback(self._open.close)

@@ -239,6 +239,30 @@ def test_what_is_superseded_leaves_the_server(memory: Memory, footage: Path, loc
     assert other - set(memory.contents("crops/", "records/", "exports/")), "there was something to remove"
 
 
+def test_footage_and_results_may_share_a_bucket(memory: Memory, footage: Path, tmp_path: Path) -> None:
+    top = memory.url.rpartition("/")[0]
+    for path in footage.iterdir():
+        memory.fs.pipe_file(f"{top}/barn/{path.name}", path.read_bytes())
+    words = (f"videos={top}", f"out={memory.url}", *LEAN, f"cache.path={tmp_path}/a")
+    assert build(*words).videos == 3
+    assert build(*words).videos == 3, "crops are no footage"
+    assert build(*words, f"videos={memory.url}/crops", f"out={top}/again", "clip.stride=1").videos > 3, "unless asked for"
+
+
+def test_tracks_may_be_removed_from_the_server(memory: Memory, footage: Path, tmp_path: Path) -> None:
+    build(f"videos={footage}", f"out={memory.url}", *LEAN, f"cache.path={tmp_path}/a", "tracks.keep=false")
+    assert memory.contents("crops/") and not any(name.endswith(".parquet") for name in memory.contents("tracks/"))
+
+
+@pytest.mark.slow
+def test_workers_in_other_processes_send_what_they_make(
+    server: Served, shelf: Path, footage: Path, local: Path, tmp_path: Path
+) -> None:
+    words = (f"videos={footage}", f"out={server.url}/cows", *LEAN, f"cache.path={tmp_path}/a")
+    build(*words, "executor=processes", "executor.workers=2")
+    assert contents(shelf / "cows", *STABLE) == contents(local, *STABLE)
+
+
 # -- room, and the other tasks ----------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import ConfigError, DiskError
+from pipeline.errors import ConfigError, DatasetError, DiskError
 from pipeline.layout import Layout
 from pipeline.mirror.kinds import RECORDS
 from pipeline.mirror.mirror import Mirror
@@ -58,6 +58,13 @@ class MirroredLayout(Layout):
             if not path.exists():
                 self.remove(path)
 
+    def attach(self) -> None:
+        try:
+            if self.mirror.is_new:
+                self.mirror.pull(lambda path: False)
+        except (FetchError, SourceError) as error:
+            raise DatasetError(f"out={self.mirror} cannot be read: {error}") from error
+
     def committed(self, record: ChunkRecord, track_keys: Iterable[str]) -> None:
         made = [self.root / file.path for sample in record.samples for file in sample.files]
         made += [self.thumbnail(sample.sample_id) for sample in record.samples if not sample.files]
@@ -72,6 +79,8 @@ class MirroredLayout(Layout):
     def publish(self, paths: Sequence[Path]) -> None:
         try:
             self.mirror.send([path for path in paths if path.is_file()])
+        except NotThere as error:
+            raise ConfigError(f"out={self.mirror} cannot be written: there is no such bucket; make it first") from error
         except (FetchError, SourceError) as error:  # nothing has been started yet
             raise ConfigError(f"out={self.mirror} cannot be written: {error}") from error
 

@@ -27,7 +27,7 @@ from pipeline.mirror.manifest import UNWANTED, Entry, Manifest, changes, state_o
 from pipeline.mirror.shipping import Shipping
 from video import store
 from video.connection import shown
-from video.errors import FetchError, SourceError
+from video.errors import FetchError, NotThere, SourceError
 from video.remote import RemoteStat
 
 log = logging.getLogger(__name__)
@@ -183,7 +183,11 @@ class Mirror:
 
     def _bring(self, path: str, stat: RemoteStat | None = None) -> None:
         with writing(self.root / path) as part:
-            got = store.get(f"{self.url}/{path}", part, stat)
+            try:
+                got = store.get(f"{self.url}/{path}", part, stat)
+            except NotThere:
+                self._manifest.drop(path)
+                raise
             state = state_of(part)
         self._manifest.keep(path, got.size, got.stamp, state)
 

@@ -38,7 +38,7 @@ def exchanged(settings: Settings) -> Iterator[None]:
             mirror.pull()
             if settings.task == "status":
                 mirror.pull(lambda path: Path(path).name == "status.json")
-            if settings.task not in READERS:
+            if settings.task not in (*READERS, "plan"):
                 mirror.push(RECORDS)  # what an earlier run could not send
         except (FetchError, SourceError) as error:
             raise ConfigError(f"out={mirror} cannot be used: {error}") from error
