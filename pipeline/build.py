@@ -74,6 +74,7 @@ class Build:
         self.ledger = Ledger(self.layout)
         self.store = TrackStore(self.layout)
         self.seconds: dict[str, float] = {}
+        self._speed = ""
 
     def jobs(self, footage: Footage) -> list[Job]:
         """Every chunk of this run's settings with the keys of its tracks and its record."""
@@ -97,7 +98,8 @@ class Build:
                 entries[p] = {window.id: windows[window.id] for window in chunk.windows if window.id in windows}
             name = record_id(chunk, keys, settings.crop, settings.encode)
             only = splits.only(chunk.video.name)
-            made.append(Job(chunk, prompts, tuple(keys), name, only, tuple(base), Corrector(entries)))
+            corrector = Corrector(entries, prompts, settings.disjoint)
+            made.append(Job(chunk, prompts, tuple(keys), name, only, tuple(base), corrector))
         return made
 
     def splits(self, footage: Footage) -> Splits:
@@ -146,6 +148,8 @@ class Build:
                     progress.advance(outcome, chunks[outcome.record_id])
             finally:
                 results.close()
+        self.seconds |= status.seconds
+        self._speed = status.speed if outcomes else ""
         return outcomes
 
     def _pending(self, share: Sequence[Job], jobs: Sequence[Job], footage: Footage) -> list[Job]:
@@ -185,7 +189,7 @@ class Build:
                 self._still_ours()
                 missing = self._index(wanted, footage, jobs)
                 apply(self.layout, _labels_of(footage))
-                self._derive(outcomes)
+                self._derive()
                 complete = self.layout.deliver()  # unless another machine has finished a chunk meanwhile
         if missing:
             log.info("%d of %d chunks are still to be done by other shards or a rerun", len(missing), len(wanted))
@@ -215,10 +219,10 @@ class Build:
                     self.store.remove(key)
         return missing
 
-    def _derive(self, outcomes: Sequence[Outcome]) -> None:
+    def _derive(self) -> None:
         """Exports, report and checksums, where the index or their own settings changed."""
         export(self.settings, self.layout)
-        report(self.settings, self.layout, self.seconds | _stage_seconds(outcomes))
+        report(self.settings, self.layout, self.seconds, self._speed)
         checksums(self.layout)
 
     def _index_stamp(self, jobs: Sequence[Job], footage: Footage) -> str:
@@ -326,7 +330,7 @@ class Build:
             failures=failures,
             tracked_windows=sum(o.tracked for o in outcomes),
             reused_windows=sum(o.reused for o in outcomes),
-            seconds=self.seconds | _stage_seconds(outcomes),
+            seconds=self.seconds,
             root=self.layout.root,
             prompts=self.settings.prompts,
         )
@@ -353,14 +357,6 @@ def _labels_of(footage: Footage) -> list[Label]:
 def _variants(rows: pa.Table) -> list[str]:
     """Paths of all further variants."""
     return list(rows["variants"].combine_chunks().flatten().field("path").to_pylist())
-
-
-def _stage_seconds(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for outcome in outcomes:
-        for stage, seconds in outcome.seconds.items():
-            total[stage] = total.get(stage, 0.0) + seconds
-    return total
 
 
 def _read(path: Any) -> bytes:

@@ -35,6 +35,13 @@ class Place:
         """Whether there is such a file or folder."""
         return path.exists()
 
+    def size(self, path: Path) -> int | None:
+        """Bytes of a file; None where there is none."""
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return None
+
     def files(self, folder: Path) -> set[Path]:
         """Every file below a folder."""
         return {path for path in folder.rglob("*") if path.is_file()}

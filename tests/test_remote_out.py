@@ -198,11 +198,11 @@ def test_what_another_machine_finishes_meanwhile_is_taken_in(
     words = (f"videos={footage}", f"out={memory.url}", *LEAN, "shard.count=2")
     derive, told = Build._derive, []
 
-    def meanwhile(self: Build, outcomes: Any) -> None:
+    def meanwhile(self: Build) -> None:
         if not told:
             told.append("once")
             build(*words, f"cache.path={tmp_path}/b", "shard.index=1")
-        derive(self, outcomes)
+        derive(self)
 
     monkeypatch.setattr(Build, "_derive", meanwhile)
     build(*words, f"cache.path={tmp_path}/a", "shard.index=0")
@@ -246,7 +246,9 @@ def test_footage_and_results_may_share_a_bucket(memory: Memory, footage: Path, t
     words = (f"videos={top}", f"out={memory.url}", *LEAN, f"cache.path={tmp_path}/a")
     assert build(*words).videos == 3
     assert build(*words).videos == 3, "crops are no footage"
-    assert build(*words, f"videos={memory.url}/crops", f"out={top}/again", "clip.stride=1").videos > 3, "unless asked for"
+    assert build(*words, f"videos={memory.url}/crops", f"out={top}/again", "clip.stride=1").videos > 3, (
+        "unless asked for"
+    )
 
 
 def test_tracks_may_be_removed_from_the_server(memory: Memory, footage: Path, tmp_path: Path) -> None:
@@ -268,10 +270,13 @@ def test_workers_in_other_processes_send_what_they_make(
 
 def test_little_stays_here(memory: Memory, footage: Path, local: Path, tmp_path: Path) -> None:
     words = (f"videos={footage}", f"out={memory.url}", *SMALL, f"cache.path={tmp_path}/a", "cache.results_gb=0")
-    build(*words, "exports=[]")
+    build(*words, "exports=[]", "filters.size.min_side=40")
     assert not [path for path in mirror_in(tmp_path / "a").rglob("*") if path.suffix == ".mp4"]
     assert not list(mirror_in(tmp_path / "a").glob("tracks/??/*"))
-    build(*words, "exports=[videofolder,webdataset]")
+    kept = memory.contents("crops/")
+    again = build(*words, "exports=[videofolder,webdataset]")
+    assert kept and len(kept) < len(memory.contents("crops/")), "others were admitted, and those that were there stayed"
+    assert again.tracked_windows == 0
     assert not [path for path in mirror_in(tmp_path / "a").rglob("*") if path.suffix in (".mp4", ".tar")]
     exported = contents(local, "exports")
     assert {path: data for path, data in memory.contents("exports/").items() if path.endswith((".mp4", ".tar"))} == {

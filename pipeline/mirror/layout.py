@@ -104,6 +104,13 @@ class MirroredLayout(Layout):
         with self.mirror.holding():
             yield
 
+    def size(self, path: Path) -> int | None:
+        found = super(MirroredLayout, self).size(path)
+        if found is not None or not self._is_ours(path):
+            return found
+        entry = self.mirror.entry(path)
+        return None if entry is None else entry.size
+
     def files(self, folder: Path) -> set[Path]:
         found = super(MirroredLayout, self).files(folder)
         return found | {self.root / name for name in self.mirror.sizes(folder)} if self._is_ours(folder) else found
