@@ -44,13 +44,14 @@ class Worker:
 
     def __init__(self, settings: Settings, threads: int) -> None:
         self._settings = settings
-        self._layout = Layout(settings.out, settings.tracks)
+        self._layout = Layout.of(settings)
         self._threads = threads
         self._opening = Opening(settings, self._layout)
         self._tracking = Tracking(settings)
         self._video = OpenVideo(settings)
 
     def __enter__(self) -> Self:
+        self._layout.attach()
         return self
 
     def __exit__(self, *exc: object) -> None:
