@@ -189,5 +189,5 @@ def given_up(settings: Settings, job: Job, reason: str) -> Outcome:
     failures = tuple(Failure(video, clip, "worker", reason) for clip in clips)
     if settings.task not in ("track", "clip"):
         record = ChunkRecord(job.record_id, job.chunk.id, video, clips, (), (), failures)
-        Ledger(Layout(settings.out, settings.tracks)).write(record)
+        Ledger(Layout.of(settings)).write(record)
     return Outcome(job.record_id, len(clips), 0, failures, 0, 0, {})

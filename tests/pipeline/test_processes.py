@@ -227,6 +227,17 @@ def test_gpus_are_shared_out_unless_one_is_chosen(monkeypatch: pytest.MonkeyPatc
 def test_no_workers_is_refused() -> None:
     with pytest.raises(ValueError, match=r"executor\.workers must be at least 1.*got 0"):
         Processes(workers=0)
+    with pytest.raises(ValueError, match=r"executor\.per_gpu must be at least 1 process on each GPU, got 0"):
+        Processes(per_gpu=0)
+
+
+def test_processes_share_the_gpus_round_robin() -> None:
+    assert Processes().places(["0", "1"], 10) == ["0", "1"]
+    assert Processes(per_gpu=2).places(["0", "1"], 10) == ["0", "1", "0", "1"]
+    assert Processes(per_gpu=2).places(["0"], 1) == ["0"], "no more processes than chunks"
+    assert Processes(workers=3, per_gpu=2).places(["0", "1"], 10) == ["0", "1", "0"]
+    assert Processes(workers=2, per_gpu=4).places([], 10) == [None, None]
+    assert Processes(per_gpu=4).places([], 1) == [None], "a machine without a GPU counts cores"
 
 
 def _job(video: str, number: int) -> Job:
