@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 LINE_EVERY_S = 60.0
 HEARD_S = 10.0  # it may hang in a connection
-HEARD_S = 10.0  # it may hang in a connection
 STATUS_EVERY_S = 10.0
 
 
