@@ -29,10 +29,11 @@ from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
 from pipeline.ledger import Ledger, record_id, unfinished
 from pipeline.progress import Progress
 from pipeline.records import Failure
-from pipeline.settings import FROM_DATASET, Settings
+from pipeline.settings import Settings
 from pipeline.split import Splits, planned_splits
 from pipeline.status import Status
 from pipeline.tables import read_table
+from pipeline.tasks import TASKS
 from pipeline.track_store import TrackStore, track_key
 from sam.errors import TrackerUnavailable
 from video.types import digest
@@ -280,7 +281,7 @@ class Build:
         settings = self.settings
         assert settings.tracker is not None
         remembered = self.store.remembered_identity(settings.tracker_name, settings.tracker)
-        if settings.task in FROM_DATASET and remembered is not None:
+        if TASKS[settings.task].dataset and remembered is not None:
             return remembered
         try:
             tracker = settings.tracker.build()
