@@ -50,14 +50,14 @@ class Correcting:
         try:
             seen, doubts = self.windows.seen(), self.windows.doubts()
         except SourcesMissing as error:
-            gone = missing_videos(self.windows.layout, None, error.message)
+            gone = missing_videos(self.windows.layout, self.windows.settings.videos, None, error.message)
             lines = [bodies.MissingVideo(video=name, why=why) for name, why in gone.items()]
             return bodies.WindowList(total=0, videos=[], missing=lines, windows=[])
         none = Doubts()
         ids = [name for name, place in seen.places.items() if video in (None, place.video.name)]
         if order == "doubt":
             ids.sort(key=lambda name: doubts.get(name, none).order)  # stable: by time within
-        gone = missing_videos(self.windows.layout, seen.footage)
+        gone = missing_videos(self.windows.layout, seen.settings.videos, seen.footage)
         shown = ids[offset : offset + limit]
         firsts = {seen.places[name].video.name: seen.places[name] for name in shown}
         edits: Counter[str] = Counter()
