@@ -11,7 +11,7 @@ from pipeline.footage import Footage
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.tables import read_table
-from video.remote import is_remote
+from video.connection import is_remote
 
 
 def missing_videos(layout: Layout, sources: Sequence[str], footage: Footage | None, why: str = "") -> dict[str, str]:
