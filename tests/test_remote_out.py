@@ -355,6 +355,7 @@ def test_what_people_made_on_two_machines_is_not_overwritten(memory: Memory, foo
     [
         (("out=https://farm.org/cows",), "out=https://farm.org/cows: a web server takes no files"),
         (("out=hf://datasets/me/cows",), "out=hf://datasets/me/cows: the Hub takes commits of whole folders"),
+        (("out=file:///data/cows",), "named without file://, such as out=/data/cows"),
         (("out=gopher://farm/cows",), "gopher:// is none of the kinds of URL"),
         (("out=memory://x/cows", "task=studio"), "task=studio works on a folder of this machine"),
         (("out=memory://x/cows", "task=outputs"), "task=outputs works on a folder of this machine"),
