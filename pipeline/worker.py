@@ -9,9 +9,10 @@ is there. It is idempotent: what is already on disk is not made again. Pixels an
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import zip_longest
 from typing import Self
@@ -35,19 +36,22 @@ from pipeline.window_frames import decoded_when_asked, in_memory
 from sam.errors import TrackerUnavailable
 from video.errors import FetchError, VideoError
 
+TURN_S = 0.0005
+
 
 class Worker:
     """Processes chunks; holds the tracker and an open video between them. threads: that crop and encode."""
 
     def __init__(self, settings: Settings, threads: int) -> None:
         self._settings = settings
-        self._layout = Layout(settings.out, settings.tracks)
+        self._layout = Layout.of(settings)
         self._threads = threads
         self._opening = Opening(settings, self._layout)
         self._tracking = Tracking(settings)
         self._video = OpenVideo(settings)
 
     def __enter__(self) -> Self:
+        self._layout.attach()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -66,6 +70,7 @@ class Worker:
         be. Closing the iterator stops it where it is.
         """
         with ExitStack() as stack:
+            stack.enter_context(_turns_of(TURN_S))
             arrivals = Arrivals()
             commits = stack.enter_context(Committing(self._settings, self._layout, arrivals.put))
             crops = stack.enter_context(Cropping(self._settings, self._layout, self._opening, self._threads))
@@ -152,6 +157,18 @@ class Worker:
             lost = found.error is not None and before is not None and before.error is None
             each.known[p] = before if lost else found
         chunk.tracked_windows += len(missing)
+
+
+@contextmanager
+def _turns_of(seconds: float) -> Iterator[None]:
+    """Give way to a thread that wants Python's lock after so long, instead of 5 ms: the tracker wants it back each time
+    its device is done, many times a frame, from threads that measure and crop."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _again(frames: Sequence[Fed], following: OpenWindow | None) -> int:
