@@ -94,7 +94,7 @@ class Build:
                 key = partial(track_key, chunk, prompt, settings.tracker_name, reader=settings.reader)
                 base.append(key(identity=identity))
                 keys.append(key(identity=identity | corrections))
-                entries[p] = {window.id: windows[window.id] for window in chunk.windows if window.id in windows}
+                entries[p] = {name: windows[name] for name in chunk.window_ids if name in windows}
             name = record_id(chunk, keys, settings.crop, settings.encode)
             only = splits.only(chunk.video.name)
             made.append(Job(chunk, prompts, tuple(keys), name, only, tuple(base), Corrector(entries)))

@@ -129,7 +129,7 @@ def windows_touched(given: Corrections, chunks: Sequence[Chunk], prompts: Sequen
 
 def touching(touched: Touched, chunk: Chunk) -> str | None:
     """What the entries of a chunk's windows add to its key; None if there are none."""
-    mine = [(w.id, [entry.deciding for _, entry in touched[w.id]]) for w in chunk.windows if w.id in touched]
+    mine = [(w, [entry.deciding for _, entry in touched[w]]) for w in chunk.window_ids if w in touched]
     return digest("corrections", mine) if mine else None
 
 

@@ -22,7 +22,7 @@ from pipeline.records import Failure, Rejection
 from pipeline.settings import Settings
 from pipeline.span_table import Span, read_spans, videos_named
 from video.activity import activity
-from video.clipper import clips_of_span, keep_clips, plan
+from video.clipper import keep_clips, plan, starts_of_span
 from video.errors import FetchError, RangesRefused, SourceError, UnreadableVideo
 from video.remote import is_remote, located, remote_stat
 from video.source import Found, find, select, unique
@@ -189,7 +189,7 @@ def _without_clip(video: Video, settings: Settings, spans: Sequence[tuple[float,
     """The spans that give no clip: too short, or beyond the end."""
     rate = float(settings.clip.grid.fps or video.fps / settings.clip.stride)
     for span in spans:
-        if not clips_of_span(video, settings.clip, span):
+        if not starts_of_span(video, settings.clip, span):
             reason = f"span {span[0]:g} to {span[1]:g} s gives no clip"
             lasts, needed = span[1] - span[0], settings.clip.num_frames / rate
             yield Rejection(video.name, None, None, None, None, reason, lasts, needed)

@@ -29,10 +29,10 @@ def plan(settings: Settings) -> tuple[int, str]:
     jobs = build.jobs(footage)
     on_disk = layout.record_files()
     done = [job for job in jobs if job.record_id in on_disk]
-    keys = {key: len(job.chunk.windows) for job in jobs for key in job.track_keys}
+    keys = {key: len(job.chunk.starts) for job in jobs for key in job.track_keys}
     stored = {key for key in keys if build.store.has(key)}
     again = _tracked_again(build, jobs, stored)
-    frames = sum(len(w.positions) for job in jobs for w in job.chunk.windows)
+    frames = sum(job.chunk.frames for job in jobs)
     length = clock(sum(video.duration for video in footage.videos))
     rows = [
         ("videos", f"{len(footage.videos)} ({length} in all)"),

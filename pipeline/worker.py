@@ -297,7 +297,7 @@ class Worker:
             id=job.record_id,
             chunk_id=job.chunk.id,
             video=job.chunk.video.name,
-            clips=tuple(clip.id for w in job.chunk.windows for clip in w.clips),
+            clips=tuple(job.chunk.clip_ids),
             samples=tuple(samples),
             short=tuple(short),
             failures=tuple(dict.fromkeys(failures)),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video.clipper import ClipConfig, clips_of_span, plan
+from video.clipper import ClipConfig, plan, starts_of_span
 from video.errors import UnreadableVideo
 from video.types import MAX_WINDOWS_PER_CHUNK, Clip, Video
 
@@ -153,7 +153,7 @@ def test_wrong_values_name_key_and_value(options: dict[str, object], message: st
 def starts_of(span: tuple[float, float], **options: Any) -> list[int]:
     """25 frames a second, stride 5: five positions a second, clips of ten positions, two seconds."""
     video = replace(VIDEO, fps=Fraction(25), frames=500, duration=20.0)
-    return [clip.start for clip in clips_of_span(video, ClipConfig(num_frames=10, stride=5, **options), span)]
+    return starts_of_span(video, ClipConfig(num_frames=10, stride=5, **options), span)
 
 
 def test_clips_lie_one_after_the_other_within_a_span() -> None:
