@@ -79,14 +79,14 @@ def with_classes(samples: pa.Table, classes: str) -> pa.Table:
     return kept.append_column("class", kept["label"])
 
 
-def report(settings: Settings, layout: Layout, seconds: Mapping[str, float]) -> None:
-    """Write the report if the index changed."""
+def report(settings: Settings, layout: Layout, seconds: Mapping[str, float], speed: str = "") -> None:
+    """Write the report if the index changed. seconds: of this run, by stage. speed: how fast it was, in words."""
     stamp = digest(_samples_stamp(layout), settings.digest)
     if read_state(layout).get("report") == stamp and layout.report.is_file():
         return
     from pipeline.report.render import write_report
 
-    write_report(layout.root, layout.report, settings=settings.values, timings=seconds)
+    write_report(layout.root, layout.report, settings=settings.values, timings=seconds, speed=speed)
     write_state(layout, report=stamp)
 
 

@@ -32,7 +32,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What doing a job came to. tracked, reused: windows x prompts. seconds: by stage, as waited for."""
+    """What doing a job came to. tracked, reused: windows x prompts. seconds: of work by stage, see `stopwatch`. worker:
+    the number of the one that did it."""
 
     record_id: str
     clips: int
@@ -41,6 +42,7 @@ class Outcome:
     tracked: int
     reused: int
     seconds: dict[str, float]
+    worker: int = 0
 
     @property
     def failures(self) -> int:
