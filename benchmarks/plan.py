@@ -102,12 +102,13 @@ def _sample(layout: Layout, job: Job, window: Window, clip: Clip, number: int, b
     path.parent.mkdir(parents=True, exist_ok=True)
     blob += (16).to_bytes(4) + b"free" + bytes.fromhex(sample_id)[:8]  # no two crops are the same
     path.write_bytes(blob)
+    top = 10 + 60 * number  # each object in a lane of its own
     indices = tuple(range(clip.start * 4, clip.stop * 4, 4))
     file = CropFile("black", layout.relative(path), hashlib.sha256(blob).hexdigest(), len(blob))
     return Sample(
         *(sample_id, video.name, video.fingerprint, None, clip.id, window.id, key, "motion", number, "ellipse", 0.9),
         *(indices[0], 4, clip.num_frames, clip.rate, indices, tuple(i / FPS for i in indices)),
-        boxes=tuple((10 + n, 20, 90 + n, 60) for n in range(clip.num_frames)),
+        boxes=tuple((10 + n, top, 90 + n, top + 40) for n in range(clip.num_frames)),
         crop_windows=tuple((2 + n, 0, 98 + n, 96) for n in range(clip.num_frames)),
         source_width=video.width,
         source_height=video.height,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -55,10 +56,10 @@ class Footage:
         return sum(chunk.clips for chunk in self.chunks)
 
     def clips_by_video(self) -> dict[Video, int]:
-        counts = dict.fromkeys(self.videos, 0)
+        counts = Counter[str]()
         for chunk in self.chunks:
-            counts[chunk.video] += chunk.clips
-        return counts
+            counts[chunk.video.name] += chunk.clips
+        return {video: counts[video.name] for video in self.videos}
 
 
 def survey(settings: Settings, ledger: Ledger | None, remember: bool = True) -> Footage:
