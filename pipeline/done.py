@@ -52,12 +52,15 @@ class Done:
         known = self._marks.get(job.record_id)
         if known is None:
             return False
-        mark, newest = self._mark(job, record)
+        with_crops = int(known.partition("-")[0], 16)
+        mark, newest = self._mark(job, record, with_crops)
         return mark == known and newest < self._written_ns - FRESH_NS
 
     def add(self, job: Job, record: os.DirEntry[str]) -> None:
         """Say that a chunk is finished, crops and all."""
-        self._marks[job.record_id] = self._mark(job, record)[0]
+        times = self.layout.crop_times(job.chunk.clip_ids)
+        with_crops = sum(1 << n for n, time in enumerate(times) if time)
+        self._marks[job.record_id] = self._mark(job, record, with_crops)[0]
         self._changed = True
 
     def write(self) -> None:
@@ -65,10 +68,13 @@ class Done:
         if self._changed:
             write_bytes(self.layout.done, orjson.dumps({"judged": self.judged, "marks": self._marks}))
 
-    def _mark(self, job: Job, record: os.DirEntry[str]) -> tuple[str, int]:
-        """The mark, and when what it is made from changed last."""
-        stat, times = record.stat(), self.layout.crop_times(job.chunk.clip_ids)
-        return digest(stat.st_size, stat.st_mtime_ns, times, job.splits), max(stat.st_mtime_ns, *times)
+    def _mark(self, job: Job, record: os.DirEntry[str], with_crops: int) -> tuple[str, int]:
+        """The mark, and when what it is made from changed last. with_crops: bits of the clips that have crops."""
+        stat = record.stat()
+        clips = (name for n, name in enumerate(job.chunk.clip_ids) if with_crops >> n & 1) if with_crops else ()
+        times = self.layout.crop_times(clips)
+        mark = digest(stat.st_size, stat.st_mtime_ns, times, job.splits)
+        return f"{with_crops:x}-{mark}", max([stat.st_mtime_ns, *times])
 
 
 def judged_by(settings: Settings, layout: Layout) -> str:

@@ -162,6 +162,8 @@ def _in_hours(video: Video, grid: Grid, start: int, hours: tuple[float, float]) 
 
 def _windows(numbered: Sequence[tuple[int, int]], config: ClipConfig) -> list[tuple[int, tuple[int, ...]]]:
     """Windows of consecutive clips. A window is numbered by its place on the grid, not in the list."""
+    if config.per_window == 1:
+        return [(number, (start,)) for number, start in numbered]
     groups: dict[int, list[int]] = {}
     for number, start in numbered:
         groups.setdefault(number // config.per_window, []).append(start)
