@@ -105,15 +105,18 @@ class Tracking:
         frames: WindowFrames,
         prompts: Sequence[str],
         clicks: Sequence[Sequence[Prompt]] = (),
+        again: int = 0,
     ) -> list[WindowTracks]:
         """Track a window once for each prompt, as if it were alone. Raises TrackerUnavailable; any other failure is in
-        the prompt's result. clicks: what is said besides each prompt about single objects; none unless given.
+        the prompt's result. clicks: what is said besides each prompt about single objects; none unless given. again:
+        how many of the last frames the next window begins with, as the same pictures.
         """
         assert self._tracker is not None
         empty = WindowTracks(window.id, frames.positions, frames.indices, frames.times_s, frames.corrupt, ())
         if not len(frames.positions):
             return [empty] * len(prompts)
-        seen = SessionFrames(frames.images, frames.indices, frames.times_s, video.width, video.height, video.name)
+        size = video.width, video.height
+        seen = SessionFrames(frames.images, frames.indices, frames.times_s, *size, video.name, again)
         found = []
         with SAMSession(self._tracker, seen, passes=len(prompts), disjoint=self._settings.disjoint) as session:
             for n, prompt in enumerate(prompts):

@@ -40,10 +40,11 @@ class ModelTracker(Protocol):
         """Like `track`, after it raised `OutOfMemory`: state kept in main memory and half the objects at most."""
         ...
 
-    def keep(self, frames: SessionFrames | None) -> None:
-        """Several calls of `track` with these very frames follow: keep what depends on no prompt. None: drop it.
+    def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:
+        """Calls of `track` with these very frames follow: keep what depends on no prompt. None: drop it.
 
-        What `track` yields is the same with and without it.
+        last: only the last so many of them are needed again, by calls with frames that begin with the same arrays. Said
+        of frames that are kept already, it drops the others. What `track` yields is the same with and without it.
         """
         ...
 

@@ -41,10 +41,11 @@ class SAMSession:
     """The tracking state of one window; see the module docstring.
 
     passes: how many times the frames will be tracked, with `reset` in between; with several, the tracker may keep what
-    depends on no prompt until the session ends. release: "window" frees cached CUDA memory when the session ends;
-    "never" leaves it to the allocator; None does what the tracker's own option says. disjoint: no pixel in two masks of
-    a frame (`sam.disjoint`). degraded: whether `tracks` found fewer objects than there were, because the device's
-    memory ran out. detected: what `tracks` began from, of a tracker that detects first.
+    depends on no prompt until the session ends, and beyond it what the next one uses again (`SessionFrames.again`).
+    release: "window" frees cached CUDA memory when the session ends; "never" leaves it to the allocator; None does what
+    the tracker's own option says. disjoint: no pixel in two masks of a frame (`sam.disjoint`). degraded: whether
+    `tracks` found fewer objects than there were, because the device's memory ran out. detected: what `tracks` began
+    from, of a tracker that detects first.
     """
 
     def __init__(
@@ -70,8 +71,9 @@ class SAMSession:
         self.detected: tuple[Detected, ...] = ()
 
     def __enter__(self) -> Self:
-        if self._passes > 1 and isinstance(self._tracker, ModelTracker):
-            self._tracker.keep(self._frames)
+        frames = self._open()
+        if isinstance(self._tracker, ModelTracker) and (self._passes > 1 or frames.again):
+            self._tracker.keep(frames, None if self._passes > 1 else frames.again)
         return self
 
     def add_prompt(self, prompt: Prompt) -> int | None:
@@ -247,9 +249,11 @@ class SAMSession:
     def __exit__(self, *exc: object) -> None:
         self._stop()
         self._prompts.clear()
-        self._frames = self._state = None
-        if self._passes > 1 and isinstance(self._tracker, ModelTracker):
-            self._tracker.keep(None)
+        frames, self._frames, self._state = self._frames, None, None
+        again = frames.again if frames is not None else 0
+        if isinstance(self._tracker, ModelTracker) and (self._passes > 1 or again):
+            self._tracker.keep(frames if again else None, again)
+        del frames
         if self._release == "window":
             release_cuda()
 

@@ -62,7 +62,8 @@ class SessionFrames:
 
     images: T arrays (h, w, 3) uint8 RGB, possibly smaller than the source. indices: (T,) int64 displayed frame numbers
     in the file. times_s: (T,) float64 seconds. width, height: source pixels; masks come back at this size.
-    video: the video's name, for trackers that read tracks made elsewhere.
+    video: the video's name, for trackers that read tracks made elsewhere. again: how many of the last frames the next
+    session begins with, as the very same arrays; a tracker may keep what it made of them.
     """
 
     images: Sequence[NDArray[np.uint8]]
@@ -71,6 +72,7 @@ class SessionFrames:
     width: int
     height: int
     video: str
+    again: int = 0
 
     def __len__(self) -> int:
         return len(self.images)

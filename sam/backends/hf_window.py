@@ -8,14 +8,15 @@ It never touches the model's weights and holds the session alone: drop it, and e
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam.backends.hf_features import Features
+from sam.backends.hf_features import Features, Texts
+from sam.backends.hf_masks import Found, leave_device
 from sam.errors import TrackingFailed
 
 STATE = ("maskmem_features", "maskmem_pos_enc")  # an object's memory of one frame
@@ -23,12 +24,13 @@ STATE = ("maskmem_features", "maskmem_pos_enc")  # an object's memory of one fra
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A loaded model, its processor, and where and how it runs. dtype: torch's."""
+    """A loaded model, its processor, and where and how it runs. dtype: torch's. texts: what it made of texts so far."""
 
     model: Any
     processor: Any
     device: str
     dtype: Any
+    texts: Texts = field(default_factory=Texts)
 
 
 class Pictures(Mapping[int, Any]):
@@ -55,12 +57,9 @@ class Pictures(Mapping[int, Any]):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The objects of one frame: ids, detection scores, masks (n, h, w) bool at the frames' size, and their texts."""
+    """The objects of one frame, their masks at the frames' size, and the texts that found them, by id."""
 
-    frame: int
-    ids: list[int]
-    scores: list[float]
-    masks: NDArray[np.bool_]
+    found: Found
     texts: dict[int, str]
 
 
@@ -69,7 +68,8 @@ class Window:
 
     images: T frames (h, w, 3) uint8 RGB. texts: what to find, each in its own layer: objects of one text are disjoint,
     objects of two texts may overlap. state_on_cpu: keep the objects' memory in main memory between the steps.
-    features: what earlier passes over the same frames kept for this one.
+    features: what is known of these frames from other passes, or will be kept for them. batch: frames to encode at a
+    time.
     """
 
     def __init__(
@@ -79,9 +79,10 @@ class Window:
         texts: Sequence[str],
         state_on_cpu: bool,
         features: Features | None = None,
+        batch: int = 1,
     ) -> None:
         self._engine = engine
-        self._features = features
+        self._features, self._batch = features, batch
         self._state_device = "cpu" if state_on_cpu else engine.device
         self._session = engine.processor.init_video_session(
             inference_device=engine.device, inference_state_device=self._state_device, dtype=engine.dtype
@@ -98,6 +99,7 @@ class Window:
             if length > longest:
                 raise TrackingFailed(f"the prompt {text!r} is too long: {length} tokens, SAM3 reads {longest}")
         self._engine.processor.add_text_prompt(self._session, list(texts))
+        self._engine.texts.give(self._session)
 
     def results(self) -> Iterator[Result]:
         """Track through all frames; yields one result per frame, in order, `hotstart_delay` frames late.
@@ -108,8 +110,10 @@ class Window:
         model, session = self._engine.model, self._session
         held: list[Any] = []
         for frame in range(len(session.processed_frames)):
-            with self._features.of(frame) if self._features is not None else nullcontext():
+            with self._encoded(frame):
                 held.append(model(inference_session=session, frame_idx=frame))
+            if frame == 0:
+                self._engine.texts.take(session)
             self.most_objects = max(self.most_objects, len(session.obj_ids))
             if model.hotstart_delay > 0:
                 session.hotstart_removed_obj_ids.update(held[-1].removed_obj_ids)
@@ -119,13 +123,19 @@ class Window:
         while held:
             yield self._result(held.pop(0))
 
+    def _encoded(self, frame: int) -> AbstractContextManager[None]:
+        if self._features is None:
+            return nullcontext()
+        return self._features.of(frame, self._session.processed_frames, self._batch)
+
     def _result(self, output: Any) -> Result:
-        done = self._engine.processor.postprocess_outputs(self._session, output)
+        import torch
+
+        with torch.inference_mode():
+            done = self._engine.processor.postprocess_outputs(self._session, output)
+        ids, scores = done["object_ids"].tolist(), done["scores"].tolist()
         return Result(
-            frame=output.frame_idx,
-            ids=done["object_ids"].tolist(),
-            scores=done["scores"].tolist(),
-            masks=done["masks"].cpu().numpy(),
+            leave_device(output.frame_idx, ids, scores, done["masks"], done["boxes"]),
             texts={i: text for text, ids in done["prompt_to_obj_ids"].items() for i in ids},
         )
 

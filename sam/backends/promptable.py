@@ -200,7 +200,7 @@ class PromptableTracker:
         """The same with state in main memory; no object is left out."""
         yield from self._run(frames, prompts, True)
 
-    def keep(self, frames: SessionFrames | None) -> None:
+    def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:
         """Every frame is looked at once, whatever the prompts: there is nothing to keep."""
 
     def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool) -> Iterator[FrameMasks]:

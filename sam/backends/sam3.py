@@ -221,7 +221,7 @@ class Sam3Tracker:
         """The same with half the objects that memory ran out with and, where the package can, state in main memory."""
         yield from self._run(frames, prompts, fewer(self._most, self._config.max_objects))
 
-    def keep(self, frames: SessionFrames | None) -> None:
+    def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:
         """The package keeps nothing between prompts: a text starts its session anew."""
 
     def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], most: int | None) -> Iterator[FrameMasks]:

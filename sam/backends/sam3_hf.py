@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam.backends import access, device, preflight, weights
-from sam.backends.found import gather
 from sam.backends.hf_features import Features
+from sam.backends.hf_kernel import OnDevice
 from sam.backends.hf_kernel import installed as local_kernel
+from sam.backends.hf_masks import Encoder
+from sam.backends.hf_objects import Together
 from sam.backends.hf_window import Engine, Window
 from sam.backends.limits import Limits, check_limits, failure, fewer, quiet
 from sam.checks import Check
@@ -49,7 +52,10 @@ class Sam3HfConfig:
     scaled down to this longer side; null for full size. max_objects: at most so many objects at once, the surest first.
     detection_threshold: score from which the detector confirms an object. new_object_threshold: score from which an
     object that appears after the first frame is tracked. hotstart_delay: frames within which a new object must be
-    confirmed; 0 keeps all. state_on_cpu: keep the objects' memory in main memory, slower. release: window | never.
+    confirmed; 0 keeps all. state_on_cpu: keep the objects' memory in main memory, slower. encode_batch: frames that
+    the image encoder sees at a time. object_batch: objects that the tracker follows in one step. clean_on_device: find
+    holes and specks in masks without taking them off the device. compile: the image encoder by torch.compile, which
+    takes a minute or more when it first runs. release: window | never.
     A null threshold, delay or limit is the model's own.
     """
 
@@ -62,10 +68,18 @@ class Sam3HfConfig:
     new_object_threshold: float | None = None
     hotstart_delay: int | None = None
     state_on_cpu: bool = False
+    encode_batch: int = 1
+    object_batch: int = 1
+    clean_on_device: bool = False
+    compile: bool = False
     release: str = "window"
 
     def __post_init__(self) -> None:
         device.check_options(self.device, self.dtype)
+        if self.encode_batch < 1:
+            raise ValueError(f"tracker.encode_batch is at least 1 frame, got {self.encode_batch}")
+        if self.object_batch < 1:
+            raise ValueError(f"tracker.object_batch is at least 1 object, got {self.object_batch}")
         check_limits(self.max_side, self.limits, self.release)
 
     @property
@@ -94,7 +108,9 @@ class Sam3HfTracker:
         self._engine: Engine | None = None
         self._weights = ""
         self._most = 0  # objects tracked at once in the last window
-        self._kept: tuple[SessionFrames, Features] | None = None
+        self._features: Features | None = None
+        self._encoder: Encoder | None = None
+        self._together: Together | None = None
         self.max_side = config.max_side
         self.release = config.release
         self.degraded = False
@@ -118,6 +134,9 @@ class Sam3HfTracker:
             stack.callback(release_cuda)
             stack.callback(self._drop)
             self._engine = self._load(stack)
+            backbone = self._engine.model.detector_model.vision_encoder.backbone
+            self._features, self._encoder = Features(backbone, compiled=self._config.compile), Encoder()
+            self._together = Together(self._engine.model.tracker_model, self._config.object_batch)
             self._stack = stack.pop_all()
         return self
 
@@ -127,6 +146,8 @@ class Sam3HfTracker:
         import torch
 
         device.check(torch, self.name, self._config.device, self._device, self._dtype)
+        if self._config.compile:
+            stack.callback(torch.compiler.reset)
         folder = _fits(weights.locate(self._config.weights, self.name, EXTRA, FILES))
         dtype = getattr(torch, self._dtype)
         with quiet("transformers"):
@@ -137,12 +158,17 @@ class Sam3HfTracker:
                 model, processor = _read(folder, self._device, dtype)
             except Exception as error:
                 raise access.unavailable(self.name, f"the weights in {folder} cannot be loaded: {error}") from error
+        if self._config.clean_on_device:
+            stack.enter_context(local_kernel(modeling_sam3_video, OnDevice(model.fill_hole_area)))
         self._config.limits.apply(model)
         log.info("tracker=%s runs on %s in %s, weights from %s", self.name, self._device, self._dtype, folder)
         return Engine(model, processor, self._device, dtype)
 
     def _drop(self) -> None:
-        self._engine = self._kept = None
+        self._engine = self._features = self._together = None
+        if self._encoder is not None:
+            self._encoder.close()
+        self._encoder = None
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
@@ -153,44 +179,68 @@ class Sam3HfTracker:
     def track(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
         """The objects of each frame. Object ids count from 0 over all prompts; scores are of the first detection.
 
-        Raises OutOfMemory when memory ran out, TrackingFailed when this window cannot be tracked.
+        A frame comes when the model has done the next one, with which its masks are encoded at the same time. Raises
+        OutOfMemory when memory ran out, TrackingFailed when this window cannot be tracked.
         """
         yield from self._run(frames, prompts, self._config.state_on_cpu, None)
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
-        """The same with state in main memory and half the objects that memory ran out with."""
+        """The same with state in main memory, frame by frame, and half the objects that memory ran out with."""
         yield from self._run(frames, prompts, True, fewer(self._most, self._config.max_objects))
 
-    def keep(self, frames: SessionFrames | None) -> None:
-        """Keep what the image backbone makes of these frames until the next call, for passes that follow."""
-        if self._engine is None:
+    def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:
+        """Keep what the image backbone makes of these frames, for passes and windows that follow."""
+        self._loaded[1].keep(frames, last)
+
+    @property
+    def _loaded(self) -> tuple[Engine, Features, Encoder]:
+        if self._engine is None or self._features is None or self._encoder is None:
             raise RuntimeError("enter the tracker before tracking")
-        backbone = self._engine.model.detector_model.vision_encoder.backbone
-        self._kept = None if frames is None else (frames, Features(backbone))
+        return self._engine, self._features, self._encoder
 
     def _run(
         self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool, most: int | None
     ) -> Iterator[FrameMasks]:
-        if self._engine is None:
-            raise RuntimeError("enter the tracker before tracking")
-        model = self._engine.model
-        before, found_by = model.max_num_objects, dict[int, str]()
+        engine, features, encoder = self._loaded
+        found_by = dict[int, str]()
         self.degraded, self.found_by, self._most = False, found_by, 0
         window: Window | None = None
-        features = self._kept[1] if self._kept is not None and self._kept[0] is frames else None
+        encoded: Future[FrameMasks] | None = None
         try:
-            model.max_num_objects = before if most is None else most
-            window = Window(self._engine, frames.images, [p.text or "" for p in prompts], state_on_cpu, features)
-            for result in window.results():
-                found_by.update(result.texts)
-                yield gather(result.frame, result.ids, result.scores, result.masks, frames)
+            with self._prepared(frames, most) as batch:
+                window = Window(engine, frames.images, [p.text or "" for p in prompts], state_on_cpu, features, batch)
+                for result in window.results():
+                    found_by.update(result.texts)
+                    previous, encoded = encoded, encoder.encode(result.found, frames)
+                    del result
+                    if previous is not None:
+                        yield previous.result()
+                if encoded is not None:
+                    yield encoded.result()
             self.degraded = most is not None and window.most_objects >= most
         except Exception as error:
             raise failure(error, self.name, frames.video) from None
         finally:
-            model.max_num_objects = before
             self._most = window.most_objects if window is not None else 0
-            del model, window, features
+            del engine, window, features, encoder, encoded
+
+    @contextmanager
+    def _prepared(self, frames: SessionFrames, most: int | None) -> Iterator[int]:
+        """While entered, the model is set up for these frames; gives how many of them to encode at a time.
+
+        most: objects at most, after memory ran out: then frame by frame and object by object too. None: as configured.
+        """
+        engine, features, _ = self._loaded
+        before = engine.model.max_num_objects
+        with ExitStack() as stack:
+            stack.callback(setattr, engine.model, "max_num_objects", before)
+            stack.callback(features.close)
+            features.open(frames)
+            if most is not None:
+                engine.model.max_num_objects = most
+            elif self._together is not None and self._together.batch > 1:
+                stack.enter_context(self._together.installed())
+            yield self._config.encode_batch if most is None else 1
 
 
 def _fits(folder: Path) -> Path:

@@ -67,7 +67,7 @@ class Scarce:
             yield self._seen(t, (0,))
         self.degraded = True
 
-    def keep(self, frames: SessionFrames | None) -> None: ...
+    def keep(self, frames: SessionFrames | None, last: int | None = None) -> None: ...
 
     @staticmethod
     def _seen(frame: int, ids: tuple[int, ...]) -> FrameMasks:

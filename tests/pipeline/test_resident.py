@@ -35,7 +35,7 @@ class Large(Light):
     def track_smaller(self, frames: Any, prompts: Any) -> Iterator[Any]:
         yield from ()
 
-    def keep(self, frames: Any) -> None:
+    def keep(self, frames: Any, last: int | None = None) -> None:
         pass
 
 

@@ -184,7 +184,7 @@ class Hungry(Talker):
         raise OutOfMemory("barn.mp4: out of memory")
         yield
 
-    def keep(self, frames: SessionFrames | None) -> None: ...
+    def keep(self, frames: SessionFrames | None, last: int | None = None) -> None: ...
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
         gc.collect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,12 +121,14 @@ class Keeping(Scripted):
         super().__init__()
         self.found_by: dict[int, str] = {}
         self.kept: list[SessionFrames | None] = []
+        self.last: list[int | None] = []
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
         yield from self.track(frames, prompts)
 
-    def keep(self, frames: SessionFrames | None) -> None:
+    def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:
         self.kept.append(frames)
+        self.last.append(last)
 
 
 def test_several_passes_may_keep_what_they_share_until_the_end() -> None:
@@ -138,6 +141,16 @@ def test_several_passes_may_keep_what_they_share_until_the_end() -> None:
         session.add_prompt(Prompt(text="cow"))
         session.tracks()
     assert tracker.kept == [given, None], "one pass keeps nothing"
+
+
+@pytest.mark.parametrize(("passes", "first"), [(1, 2), (2, None)])
+def test_frames_that_come_again_are_kept_beyond_the_session(passes: int, first: int | None) -> None:
+    tracker, given = Keeping(), replace(frames(), again=2)
+    with SAMSession(tracker, given, passes=passes) as session:
+        session.add_prompt(Prompt(text="cow"))
+        session.tracks()
+    assert tracker.kept == [given, given]
+    assert tracker.last == [first, 2]
 
 
 def test_an_unknown_kind_of_prompt_is_named() -> None:

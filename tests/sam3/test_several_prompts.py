@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from sam.backends import hf_features
 from sam.errors import TrackingFailed
 from sam.session import SAMSession
 from sam.types import Prompt, SessionFrames, Track
 from tests.sam3.footage import LATE, blobs
-from tests.sam3.leaks import Watch, alive_bytes
+from tests.sam3.leaks import alive_bytes
 from tests.sam3.test_memory import CACHED, fail, no_memory
 
 if TYPE_CHECKING:
@@ -73,26 +72,20 @@ def test_what_is_kept_is_bounded(loaded: Sam3HfTracker, runs: list[int], monkeyp
     frames = blobs(4).session()
     single = [alone(loaded, frames, text) for text in ("cow", "red")]
     of_one_frame = 16 * 16 * 32 * 4  # tokens x channels x float32, of the tiny model
-    monkeypatch.setattr(hf_features.Features.__init__, "__defaults__", (3 * of_one_frame,))
+    monkeypatch.setattr(loaded._features, "_limit", 3 * of_one_frame)
     runs.clear()
     assert passes(loaded, frames, "cow", "red") == single
     assert len(runs) == 4 + 1
 
 
 def test_nothing_is_kept_when_the_window_ends(loaded: Sam3HfTracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch, before = Watch(), alive_bytes()
-    init = hf_features.Features.__init__
-
-    def watched(features: Any, *given: Any) -> None:
-        init(features, *given)
-        watch.add(features)
-
-    monkeypatch.setattr(hf_features.Features, "__init__", watched)
+    before = alive_bytes()
     passes(loaded, blobs(2).session(), "cow", "red")
+    assert loaded._features is not None and len(loaded._features) == 0
     fail(loaded, monkeypatch, [3], ValueError)
     with pytest.raises(TrackingFailed):
         passes(loaded, blobs(2).session(), "cow", "red")
-    assert len(watch) == 2 and watch.alive() == 0
+    assert len(loaded._features) == 0
     assert alive_bytes() <= before + CACHED
 
 
@@ -109,7 +102,8 @@ def test_memory_that_runs_out_for_one_prompt_leaves_the_others_whole(
             session.add_prompt(Prompt(text=text))
             found.append(flat(session.tracks()))
             degraded.append(session.degraded)
-            assert (loaded._kept is None) is (len(found) > 0)  # given up for the second attempt
+            assert loaded._features is not None
+            assert len(loaded._features) == 0  # given up for the second attempt
     assert degraded == [True, False]
     assert found[1] == red
     assert len(found[0]) == 1 < len(whole)
