@@ -152,7 +152,9 @@ def check_drawing(entry: Correction, chunk: Chunk, window: Window, where: str) -
 
 def touching(touched: Touched, chunk: Chunk) -> str | None:
     """What the entries of a chunk's windows add to its key; None if there are none."""
-    mine = [(w.id, [entry.deciding for _, entry in touched[w.id]]) for w in chunk.windows if w.id in touched]
+    if not touched:
+        return None
+    mine = [(w, [entry.deciding for _, entry in touched[w]]) for w in chunk.window_ids if w in touched]
     return digest("corrections", mine) if mine else None
 
 
