@@ -33,7 +33,7 @@ class Features:
 
     def __init__(self, backbone: Any, limit: int = LIMIT, batch: int = 1, compiled: bool = False) -> None:
         self._backbone = backbone
-        self._limit = limit
+        self.limit = limit
         self._compute = _compile(backbone) if compiled else backbone.forward
         self._frames: SessionFrames | None = None
         self._wanted = range(0)
@@ -42,6 +42,11 @@ class Features:
         self._ahead: dict[int, Any] = {}  # encoded together with an earlier frame, used once
         self.batch = batch
         self.computed = 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be kept for other passes."""
+        return bool(self._wanted)
 
     def __len__(self) -> int:
         return len(self._kept) + len(self._ahead)
@@ -122,7 +127,7 @@ class Features:
 
     def _store(self, frame: int, made: Any) -> None:
         held = sum(each.last_hidden_state.nbytes for each in self._kept.values())
-        if frame not in self._wanted or held + made.last_hidden_state.nbytes > self._limit:
+        if frame not in self._wanted or held + made.last_hidden_state.nbytes > self.limit:
             return
         self._kept[frame] = made
         assert self._frames is not None

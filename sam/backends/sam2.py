@@ -37,7 +37,8 @@ class Sam2Config(Sam2Options):
     CPU), float32, bfloat16, float16 (CUDA only). weights: Hugging Face repository (facebook/sam2.1-hiera-tiny, -small,
     -base-plus, -large, or EdgeTAM's, which needs timm) or local folder. max_side: frames are scaled down to this longer
     side; null for full size. fill_holes: fill holes of up to so many of the model's mask cells; 0 for none.
-    state_on_cpu: keep the objects' memory in main memory, slower. release: window | never. boxes: a file of boxes, or a
+    state_on_cpu: keep the objects' memory in main memory, slower. memory_gb: GiB that the model and a window may take
+    together; null for what the GPU has, on the CPU for any. release: window | never. boxes: a file of boxes, or a
     folder of them, as tracker=file takes it, that names the objects of every window; the prompt is then only the label.
     boxes_min_score: leave out boxes that score less.
     """

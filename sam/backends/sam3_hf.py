@@ -22,11 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam.backends import access, device, preflight, weights
-from sam.backends.hf_features import Features
+from sam.backends.hf_features import LIMIT, Features
 from sam.backends.hf_kernel import installed as local_kernel
 from sam.backends.hf_masks import Encoder
+from sam.backends.hf_need import sam3_need
 from sam.backends.hf_window import Engine, Window
-from sam.backends.limits import Limits, check_limits, failure, fewer, quiet
+from sam.backends.limits import Limits, check_limits, failure, quiet
+from sam.backends.need import Need
+from sam.backends.room import Fit, Room, asked, check_memory
 from sam.checks import Check
 from sam.memory import release_cuda
 from sam.tracker import tracker
@@ -51,7 +54,8 @@ class Sam3HfConfig:
     detection_threshold: score from which the detector confirms an object. new_object_threshold: score from which an
     object that appears after the first frame is tracked. hotstart_delay: frames within which a new object must be
     confirmed; 0 keeps all. state_on_cpu: keep the objects' memory in main memory, slower. encode_batch: frames that
-    the image encoder sees at a time. release: window | never.
+    the image encoder sees at a time. memory_gb: GiB that the model and a window may take together; null for what the
+    GPU has, on the CPU for any. release: window | never.
     A null threshold, delay or limit is the model's own.
     """
 
@@ -65,10 +69,12 @@ class Sam3HfConfig:
     hotstart_delay: int | None = None
     state_on_cpu: bool = False
     encode_batch: int = 1
+    memory_gb: float | None = None
     release: str = "window"
 
     def __post_init__(self) -> None:
         device.check_options(self.device, self.dtype)
+        check_memory(self.memory_gb)
         if self.encode_batch < 1:
             raise ValueError(f"tracker.encode_batch is at least 1 frame, got {self.encode_batch}")
         check_limits(self.max_side, self.limits, self.release)
@@ -98,7 +104,7 @@ class Sam3HfTracker:
         self._stack = ExitStack()
         self._engine: Engine | None = None
         self._weights = ""
-        self._most = 0  # objects tracked at once in the last window
+        self._room = Room(self.name, config.memory_gb, self._device, config.state_on_cpu, config.max_objects)
         self._features: Features | None = None
         self._encoder: Encoder | None = None
         self.max_side = config.max_side
@@ -126,6 +132,7 @@ class Sam3HfTracker:
             self._engine = self._load(stack)
             backbone = self._engine.model.detector_model.vision_encoder.backbone
             self._features, self._encoder = Features(backbone), Encoder()
+            self._room.admit(self._need)
             self._stack = stack.pop_all()
         return self
 
@@ -137,6 +144,8 @@ class Sam3HfTracker:
         device.check(torch, self.name, self._config.device, self._device, self._dtype)
         folder = _fits(weights.locate(self._config.weights, self.name, EXTRA, FILES))
         dtype = getattr(torch, self._dtype)
+        stack.callback(self._room.release, torch)
+        self._room.reserve(torch)
         with quiet("transformers"):
             from transformers.models.sam3_video import modeling_sam3_video
 
@@ -167,11 +176,12 @@ class Sam3HfTracker:
         A frame comes when the model has done the next one, with which its masks are encoded at the same time. Raises
         OutOfMemory when memory ran out, TrackingFailed when this window cannot be tracked.
         """
-        yield from self._run(frames, prompts, self._config.state_on_cpu, None)
+        keeps = LIMIT if self._loaded[1].wanted else 0
+        yield from self._run(frames, prompts, self._room.fit(asked(frames), frames.video, keeps))
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
-        """The same with state in main memory, frame by frame, and half the objects that memory ran out with."""
-        yield from self._run(frames, prompts, True, fewer(self._most, self._config.max_objects))
+        """The same with state in main memory, frame by frame, and as many objects as should fit then."""
+        yield from self._run(frames, prompts, self._room.smaller(asked(frames), frames.video))
 
     def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:
         """Keep what the image backbone makes of these frames, for passes and windows that follow."""
@@ -183,20 +193,29 @@ class Sam3HfTracker:
             raise RuntimeError("enter the tracker before tracking")
         return self._engine, self._features, self._encoder
 
-    def _run(
-        self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool, most: int | None
-    ) -> Iterator[FrameMasks]:
+    def _need(self, careful: bool) -> Need:
+        """What the loaded model takes. careful: frame by frame."""
+        engine = self._loaded[0]
+        batch = 1 if careful else self._config.encode_batch
+        return sam3_need(engine.model.config, engine.dtype, engine.model.hotstart_delay, batch)
+
+    def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], fit: Fit) -> Iterator[FrameMasks]:
         engine, features, encoder = self._loaded
-        model, batch = engine.model, self._config.encode_batch if most is None else 1
+        model, batch = engine.model, 1 if fit.careful else self._config.encode_batch
         before, found_by = model.max_num_objects, dict[int, str]()
-        self.degraded, self.found_by, self._most = False, found_by, 0
+        self.degraded, self.found_by, most = False, found_by, 0
         window: Window | None = None
         encoded: Future[FrameMasks] | None = None
         try:
-            model.max_num_objects = before if most is None else most
+            model.max_num_objects = before if fit.most is None else fit.most
+            features.limit = LIMIT if fit.kept is None else fit.kept
+            if fit.kept == 0:
+                features.keep(None)
             features.open(frames)
-            window = Window(engine, frames.images, [p.text or "" for p in prompts], state_on_cpu, features, batch)
+            texts = [p.text or "" for p in prompts]
+            window = Window(engine, frames.images, texts, fit.state_on_cpu, features, batch)
             for result in window.results():
+                self._room.check(fit, window.most_objects, frames.video)
                 found_by.update(result.texts)
                 previous, encoded = encoded, encoder.encode(result.found, frames)
                 del result
@@ -204,12 +223,14 @@ class Sam3HfTracker:
                     yield previous.result()
             if encoded is not None:
                 yield encoded.result()
-            self.degraded = most is not None and window.most_objects >= most
+            self.degraded = self._room.done(fit, window.most_objects)
         except Exception as error:
-            raise failure(error, self.name, frames.video) from None
+            most = window.most_objects if window is not None else 0
+            failed = failure(error, self.name, frames.video)
+            self._room.failed(most, failed)
+            raise failed from None
         finally:
             model.max_num_objects = before
-            self._most = window.most_objects if window is not None else 0
             features.close()
             del engine, model, window, features, encoder, encoded
 
