@@ -49,8 +49,8 @@ GROUNDED = replace(FAMILY, name="grounded_sam2")
 class GroundedSam2Config(Sam2Options):
     """GroundingDINO finds by text, SAM2 follows: open weights; CUDA, or the CPU (slow).
 
-    device, dtype, weights, max_side, fill_holes, state_on_cpu, memory_gb, release: as of tracker=sam2. grounding: the detector, a
-    Hugging Face repository (IDEA-Research/grounding-dino-tiny or -base) or local folder; it runs in float32.
+    device, dtype, weights, max_side, fill_holes, state_on_cpu, memory_gb, release: as of tracker=sam2. grounding: the
+    detector, a Hugging Face repository (IDEA-Research/grounding-dino-tiny or -base) or local folder, in float32.
     box_threshold: what a phrase's strongest word must exceed in a box. text_threshold: what its words must exceed there
     on average. overlap_threshold: of two boxes with a higher IoU one is an object. prompt_type: what SAM2 is given: the
     box, points inside the mask it makes of the box, or that mask. detect_on: look on so many frames spread over the

@@ -86,7 +86,7 @@ def sam3_need(config: Any, dtype: Any, delay: int, batch: int = 1) -> Need:
 
 
 def promptable_need(config: Any, dtype: Any, made_by: Callable[[Any], Any]) -> Need:
-    """Of a model in `PromptableWindow`, which runs one object after another. made_by: makes the model from its config."""
+    """Of a model in `PromptableWindow`, which runs one object after another. made_by: the model, from its config."""
     model, blank = _twin(made_by, config, dtype)
     side, low = int(model.config.image_size), 4 * int(model.backbone_feature_sizes[-1][0])
     follower = _Follower(model, blank, low, side)

@@ -78,8 +78,8 @@ class Memory:
 class Need:
     """See the module docstring. All figures in bytes.
 
-    weights: parameters and buffers. steps: what is done to a frame. features: of the frame in hand. frame: of each frame
-    of the window, on the device while it lasts. moment: of one object in one frame of its `memory`. once: of one
+    weights: parameters and buffers. steps: what is done to a frame. features: of the frame in hand. frame: of each
+    frame of the window, on the device while it lasts. moment: of one object in one frame of its `memory`. once: of one
     object, however long the window. held: of one object in one frame whose masks are not shown yet, `delay` frames at
     most; None: all. shown: the same, for each pixel of a frame.
     """

@@ -42,8 +42,9 @@ class Fit:
     """A way to track a window.
 
     state_on_cpu: keep the objects' memory in main memory. most: objects at once; None: as many as the options allow.
-    holds: objects at once that `memory_gb` has room for, of a tracker that leaves none out. kept: bytes that may be kept for other passes; None: as much as the tracker likes. careful: one thing at a time
-    wherever several at once are only faster. last: there is no roomier way.
+    holds: objects at once that `memory_gb` has room for, of a tracker that leaves none out. kept: bytes that may be
+    kept for other passes; None: as much as the tracker likes. careful: one thing at a time wherever several at once are
+    only faster. last: there is no roomier way.
     """
 
     state_on_cpu: bool = False
@@ -148,7 +149,7 @@ class Room:
         least, budget = self._of(True).total(Window(1, 1), 1, self._moves), int(self._gb * GIB)
         if least > budget:
             raise TrackerUnavailable(
-                f"tracker.memory_gb={self._gb:g} is too little: tracker={self._tracker} takes {gib(least)} for a single "
+                f"tracker.memory_gb={self._gb:g} is too little: tracker={self._tracker} takes {gib(least)} for one "
                 f"object ({gib(self._of(True).weights)} of it weights); give it tracker.memory_gb={_up(least)}, or use "
                 "tracker.dtype=bfloat16 or a smaller model"
             )
@@ -208,8 +209,8 @@ class Room:
             )
         if over:
             raise TrackingFailed(
-                f"{video}: {objects} objects are more than the {fit.holds} that tracker.memory_gb={self._gb:g} has room "
-                "for: raise it, or name fewer"
+                f"{video}: {objects} objects are more than the {fit.holds} that tracker.memory_gb={self._gb:g} has "
+                "room for: raise it, or name fewer"
             )
 
     def done(self, fit: Fit, objects: int) -> bool:

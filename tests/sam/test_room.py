@@ -152,8 +152,8 @@ def test_the_choice_is_said_once_with_its_numbers(caplog: pytest.LogCaptureFixtu
         tracker.fit(WINDOW, "a.mp4")
     (line,) = [r.message for r in caplog.records]
     assert line == (
-        "tracker=double has 3.00 GiB: 0.98 GiB of weights, a window of 20 frames 0.20 GiB and 0.09 GiB for each object, "
-        f"at most {NEED.most(WINDOW, 3 * GIB, False)} objects at once"
+        "tracker=double has 3.00 GiB: 0.98 GiB of weights, a window of 20 frames 0.20 GiB and 0.09 GiB for each "
+        f"object, at most {NEED.most(WINDOW, 3 * GIB, False)} objects at once"
     )
 
 

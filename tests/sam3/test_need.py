@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sam.backends.need import Need, Window
+from sam.backends.need import Window
 from sam.session import SAMSession
 from sam.types import Prompt
 from tests.sam3.footage import HEIGHT, WIDTH, blobs
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from sam.backends.sam3_hf import Sam3HfTracker
 
 NEAR = 0.15  # of the tensors that were there
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm(loaded: Sam3HfTracker) -> None:
-    """Position encodings are made once and stay; they are not of any window."""
-    track(loaded, 1, ["cow"], 1)
 
 
 def track(tracker: Any, count: int, texts: list[str], scale: int) -> None:
@@ -63,19 +57,12 @@ def test_a_window_takes_what_was_said(
 ) -> None:
     from sam.backends.counting import counted
 
-    need, window = loaded._need(careful=False), Window(count, WIDTH * HEIGHT * scale**2)
+    need = loaded._need(careful=False)  # its twin takes the place of the position encodings, which are made again
+    window = Window(count, WIDTH * HEIGHT * scale**2)
     took = counted(lambda: track(loaded, count, texts, scale))
     assert max(found for _, found in states) == objects
     assert need.state(window, objects) == pytest.approx(max(size for size, _ in states), rel=NEAR)
-    encodings = places(loaded, need)
-    assert need.total(window, objects, False) - need.weights == pytest.approx(took.peak + encodings, rel=NEAR)
-
-
-def places(tracker: Sam3HfTracker, need: Need) -> int:
-    """Bytes of the position encodings, which the need counts with the features of a frame."""
-    from tests.sam3.tiny import CELLS, WIDTH
-
-    return sum(4 * WIDTH * (n * CELLS) ** 2 for n in (4, 2, 1))
+    assert need.total(window, objects, False) - need.weights == pytest.approx(took.peak, rel=NEAR)
 
 
 def test_weights_are_those_of_the_model(loaded: Sam3HfTracker) -> None:
@@ -94,7 +81,7 @@ def test_half_the_bytes_in_half_the_precision(loaded: Sam3HfTracker) -> None:
     config, window = loaded._engine.model.config, Window(20, WIDTH * HEIGHT)
     whole, half = (sam3_need(config, dtype, 15) for dtype in (torch.float32, torch.bfloat16))
     assert half.weights == pytest.approx(whole.weights / 2, rel=0.01)
-    assert half.total(window, 3, False) < 0.6 * whole.total(window, 3, False)
+    assert half.total(window, 3, False) < 0.7 * whole.total(window, 3, False)
 
 
 def test_frames_encoded_together_take_more(loaded: Sam3HfTracker) -> None:
@@ -102,5 +89,5 @@ def test_frames_encoded_together_take_more(loaded: Sam3HfTracker) -> None:
 
     assert loaded._engine is not None
     one, eight = (sam3_need(loaded._engine.model.config, loaded._engine.dtype, 15, n) for n in (1, 8))
-    assert one.steps[0].name == "image encoder" and eight.steps[0].fixed > 3 * one.steps[0].fixed
+    assert one.steps[0].name == "image encoder" and eight.steps[0].fixed > 1.4 * one.steps[0].fixed
     assert one.steps[1:] == eight.steps[1:]
