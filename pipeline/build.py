@@ -28,10 +28,11 @@ from pipeline.labels import Label, LabelStore, apply
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
 from pipeline.ledger import Ledger, record_id, unfinished
 from pipeline.progress import Progress
+from pipeline.promised import told
 from pipeline.records import Failure
 from pipeline.settings import FROM_DATASET, Settings
 from pipeline.split import Splits, planned_splits
-from pipeline.status import Status
+from pipeline.status import Status, runs_of
 from pipeline.tables import read_table
 from pipeline.track_store import TrackStore, track_key
 from sam.errors import TrackerUnavailable
@@ -208,7 +209,8 @@ class Build:
     def _derive(self, outcomes: Sequence[Outcome]) -> None:
         """Exports, report and checksums, where the index or their own settings changed."""
         export(self.settings, self.layout)
-        report(self.settings, self.layout, self.seconds | _stage_seconds(outcomes))
+        planned = told(self.layout, [run for _, run in runs_of(self.layout)], self._folder) if outcomes else []
+        report(self.settings, self.layout, self.seconds | _stage_seconds(outcomes), planned)
         checksums(self.layout)
 
     def _index_stamp(self, jobs: Sequence[Job], footage: Footage) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ from video.types import digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from pipeline.promised import Compared
 
 log = logging.getLogger(__name__)
 
@@ -79,14 +81,14 @@ def with_classes(samples: pa.Table, classes: str) -> pa.Table:
     return kept.append_column("class", kept["label"])
 
 
-def report(settings: Settings, layout: Layout, seconds: Mapping[str, float]) -> None:
-    """Write the report if the index changed."""
+def report(settings: Settings, layout: Layout, seconds: Mapping[str, float], planned: Sequence[Compared] = ()) -> None:
+    """Write the report if the index changed. planned: what a trial promised for it."""
     stamp = digest(_samples_stamp(layout), settings.digest)
     if read_state(layout).get("report") == stamp and layout.report.is_file():
         return
     from pipeline.report.render import write_report
 
-    write_report(layout.root, layout.report, settings=settings.values, timings=seconds)
+    write_report(layout.root, layout.report, settings=settings.values, timings=seconds, planned=planned)
     write_state(layout, report=stamp)
 
 

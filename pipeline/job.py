@@ -32,7 +32,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What doing a job came to. tracked, reused: windows x prompts. seconds: by stage, as waited for."""
+    """What doing a job came to. tracked, reused: windows x prompts. seconds: by stage, as waited for. objects: tracked,
+    kept or not. size: bytes of its crops and tracks. memory: peak of its worker so far, in bytes."""
 
     record_id: str
     clips: int
@@ -41,6 +42,9 @@ class Outcome:
     tracked: int
     reused: int
     seconds: dict[str, float]
+    objects: int = 0
+    size: int = 0
+    memory: int = 0
 
     @property
     def failures(self) -> int:

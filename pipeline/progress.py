@@ -66,6 +66,7 @@ class Progress:
             status.clips_done += outcome.clips
             status.crops += outcome.crops
             status.failures += outcome.failures
+            status.count(outcome)
             status.video_s += chunk.seconds
             for stage, seconds in outcome.seconds.items():
                 status.seconds[stage] = status.seconds.get(stage, 0.0) + seconds

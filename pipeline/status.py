@@ -15,10 +15,10 @@ import orjson
 
 from pipeline.errors import DatasetError, DiskError
 from pipeline.layout import Layout, write_bytes
-from pipeline.trial import Trial
+from pipeline.promised import compared
 
 if TYPE_CHECKING:
-    from pipeline.job import Job
+    from pipeline.job import Job, Outcome
     from pipeline.settings import Settings
 
 SILENT_S = 300.0  # a running run says something every minute
@@ -30,7 +30,8 @@ class Status:
     """One run, as far as it is. Times in seconds since 1970; `seconds` by stage, over all workers.
 
     state: running, finished or stopped. clips: of this run's share that were not done before. video_s: seconds of
-    footage that are done. chunks: of the whole dataset, all shards together.
+    footage that are done. chunks: of the whole dataset, all shards together. tracked: windows x prompts. objects: of
+    the clips done, kept or not. size: bytes of crops and tracks. memory: the peak of its largest worker, in bytes.
     """
 
     task: str
@@ -47,12 +48,23 @@ class Status:
     failures: int = 0
     video_s: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
+    tracked: int = 0
+    objects: int = 0
+    size: int = 0
+    memory: int = 0
 
     @classmethod
     def begun(cls, settings: Settings, jobs: Sequence[Job], pending: Sequence[Job]) -> Status:
         """Of a run that starts now. jobs: of all shards. pending: what it has to do."""
         shard = f"{settings.shard.index} of {settings.shard.count}" if settings.shard.count > 1 else ""
         return cls(settings.task, shard, len(jobs), sum(job.chunk.clips for job in pending))
+
+    def count(self, outcome: Outcome) -> None:
+        """Add what a finished chunk took."""
+        self.tracked += outcome.tracked
+        self.objects += outcome.objects
+        self.size += outcome.size
+        self.memory = max(self.memory, outcome.memory)
 
     @property
     def speed(self) -> tuple[float, float]:
@@ -96,7 +108,7 @@ class Status:
         """None where there is none, or none that can be read."""
         try:
             raw: dict[str, Any] = orjson.loads(path.read_bytes())
-            return cls(**{f.name: raw[f.name] for f in fields(cls)})
+            return cls(**{f.name: raw[f.name] for f in fields(cls) if f.name in raw})
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -125,10 +137,15 @@ def status(settings: Settings, now: float | None = None) -> str:
     Raises DatasetError where there is nothing to say anything about.
     """
     layout = Layout(settings.out, settings.tracks)
-    runs = [(path, found) for path in sorted(layout.runs.glob("*/status.json")) if (found := Status.read(path))]
+    runs = runs_of(layout)
     if not runs:
         raise DatasetError(f"no run has worked on {layout.root} yet: build it first, with task=build")
     return "\n".join([*_runs(runs, time.time() if now is None else now), *_dataset(layout, [run for _, run in runs])])
+
+
+def runs_of(layout: Layout) -> list[tuple[Path, Status]]:
+    """Every run that says something about itself, the oldest first, with the place where it does."""
+    return [(path, found) for path in sorted(layout.runs.glob("*/status.json")) if (found := Status.read(path))]
 
 
 def _runs(runs: list[tuple[Path, Status]], now: float) -> Iterator[str]:
@@ -144,16 +161,10 @@ def _runs(runs: list[tuple[Path, Status]], now: float) -> Iterator[str]:
 
 def _dataset(layout: Layout, runs: list[Status]) -> Iterator[str]:
     yield f"chunks done: {len(layout.record_files())} of {runs[-1].chunks}"
-    crops = None
     if layout.samples.is_file():
         import pyarrow.parquet as pq
 
         files = {"crops": layout.samples, "refused": layout.rejected, "failures": layout.failures}
         counts = {name: pq.read_metadata(path).num_rows for name, path in files.items() if path.is_file()}
         yield f"indexed: {', '.join(f'{name} {count}' for name, count in counts.items())}"
-        crops = counts["crops"]
-    promised = Trial.read(layout.plan)
-    if promised is not None:
-        took = clock(sum(run.seconds.get("track", 0.0) for run in runs))
-        so_far = took if crops is None else f"{crops:,} crops, {took}"
-        yield f"planned: {promised.crops.text()} crops, {promised.duration} of tracking; so far {so_far}"
+    yield from map(str, compared(layout, runs))

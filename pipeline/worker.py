@@ -28,6 +28,7 @@ from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.measure import Draft, Measure
 from pipeline.open_video import OpenVideo
+from pipeline.peak_memory import peak_memory
 from pipeline.records import ChunkRecord, CropFile, Failure, Rejection, Sample
 from pipeline.settings import Settings
 from pipeline.shortfalls import short_clips, window_failures
@@ -116,6 +117,9 @@ class Worker:
             tracked=self._tracked,
             reused=len(states) * len(job.track_keys) - self._tracked,
             seconds=self._seconds,
+            objects=len(record.samples),
+            size=sum(f.size for s in record.samples for f in s.files) + self._store.size(job.track_keys),
+            memory=peak_memory().size,
         )
 
     # -- before decoding ----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import jinja2
@@ -24,6 +24,9 @@ from pipeline.prompt_scores import HEAD, agreements, read, rows
 from pipeline.report import histogram
 from pipeline.report.contact import encoded, most_telling, spread_frames, strip
 from pipeline.report.stats import Pick, Statistics, read_statistics
+
+if TYPE_CHECKING:
+    from pipeline.promised import Compared
 
 SHOWN = 48  # samples with pictures
 OPEN = 12  # of them, so many are visible before "show more"
@@ -57,10 +60,12 @@ def write_report(
     settings: Mapping[str, Any],
     timings: Mapping[str, float] | None,
     score: Mapping[str, float] | None = None,
+    planned: Sequence[Compared] = (),
 ) -> None:
     """Write the page for the dataset at `root` to `target_html`, and its pictures to `sheets/` beside it.
 
     settings: the config tree, printed as YAML. timings: seconds by stage. score: figures against known truth.
+    planned: what a trial promised, and what happened.
     Raises DatasetError when the index is missing or damaged, DiskError when the folder cannot be written.
     """
     facts = read_statistics(root, settings, SHOWN)
@@ -92,6 +97,7 @@ def write_report(
         plot=histogram,
         stages=_stages(timings or {}),
         score={key: f"{value:.3f}".rstrip("0").rstrip(".") for key, value in (score or {}).items()},
+        planned=planned,
         settings=_yaml(settings),
     )
     write_bytes(target_html, page.encode())

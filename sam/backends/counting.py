@@ -47,7 +47,7 @@ def counted(run: Callable[[], Any]) -> Counted:
         now += size
         peak = max(peak, now)
 
-    class Seeing(TorchDispatchMode):
+    class Seeing(TorchDispatchMode):  # type: ignore[misc]  # torch gives it no type
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             given = {t.untyped_storage()._cdata for t in tree_iter((args, kwargs)) if isinstance(t, torch.Tensor)}
             made = func(*args, **(kwargs or {}))

@@ -143,7 +143,8 @@ def _shown(blank: Blank, low: int, objects: int) -> float:
         scores = blank(objects, 1).float()
         return copies, processor._apply_object_wise_non_overlapping_constraints_impl(masks, scores, 0)
 
-    return (counted(show).peak - objects * low * low * blank(1).element_size()) / SHOWN**2
+    logits = objects * low * low * int(blank(1).element_size())
+    return (counted(show).peak - logits) / SHOWN**2
 
 
 class _Follower:

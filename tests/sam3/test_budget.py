@@ -13,7 +13,7 @@ from sam.backends.need import GIB, Window
 from sam.backends.room import PATIENCE, Experience
 from sam.errors import TrackerUnavailable
 from sam.session import SAMSession
-from sam.types import Prompt, Track
+from sam.types import Mask, Prompt
 from tests.sam3.footage import HEIGHT, WIDTH, blobs
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ def budget(tracker: Any, gib: float | None) -> Iterator[None]:
         yield
 
 
-def track(tracker: Any) -> tuple[list[Track], bool]:
-    """Two cows in four frames; whether the window counts as degraded."""
+def track(tracker: Any) -> tuple[list[tuple[Mask, ...]], bool]:
+    """Two cows in four frames, by their masks; whether the window counts as degraded."""
     with SAMSession(tracker, blobs(4).session()) as session:
         session.add_prompt(Prompt(text="cow"))
-        return session.tracks(), session.degraded
+        return [found.masks for found in session.tracks()], session.degraded
 
 
 def test_a_budget_that_is_ample_changes_nothing(loaded: Sam3HfTracker) -> None:
@@ -63,9 +63,7 @@ def test_more_objects_than_fit_are_left_out_and_said(loaded: Sam3HfTracker, capl
 def test_a_budget_below_the_model_is_refused(checkpoint: Path) -> None:
     from sam.backends.sam3_hf import Sam3HfConfig
 
-    with pytest.raises(
-        TrackerUnavailable, match=r"tracker\.memory_gb=0\.02 is too little: tracker=sam3_hf takes 0\.03"
-    ):
+    with pytest.raises(TrackerUnavailable, match=r"memory_gb=0\.02 is too little: tracker=sam3_hf takes 0\.03"):
         Sam3HfConfig(device="cpu", weights=str(checkpoint), memory_gb=0.02).build().__enter__()
 
 
