@@ -128,7 +128,8 @@ def main() -> None:
     for name, words in CASES.items():
         cases[name] = timed(lambda folder, words=words: segmented(path, folder / "out", *words))  # type: ignore[misc]
     measured = interleaved(cases, options.rounds)
-    rows, values = [], {}
+    rows: list[tuple[str, ...]] = []
+    values: dict[str, float] = {}
     for name, seconds in measured.items():
         middle, against = statistics.median(seconds), ratio(seconds, measured[DECODE])
         rows.append((name, f"{middle:.1f}", f"{against:.2f}"))

@@ -8,13 +8,11 @@ batch is a process of its own; its peak is what the kernel says when it ends.
 
 from __future__ import annotations
 
-import os
-import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.footage import OBJECTS, long_video
+from benchmarks.process import cost
 from benchmarks.table import Result, arguments, publish
 
 RATE = 30
@@ -30,17 +28,11 @@ def child(video: str, out: str) -> None:
     raise SystemExit(batch(chosen, Layout(chosen.out, chosen.tracks)))
 
 
-def cost(video: Path) -> tuple[float, float]:
+def peak(video: Path) -> tuple[float, float]:
     """Peak resident set of a batch in MiB, and the seconds it took."""
     with TemporaryDirectory(prefix="clipcrop-benchmark-") as scratch:
-        began = time.perf_counter()
-        command = [sys.executable, "-m", "benchmarks.batch", "--child", str(video), f"{scratch}/out"]
-        pid = os.posix_spawn(sys.executable, command, os.environ)
-        _, status, usage = os.wait4(pid, 0)
-        if status:
-            raise SystemExit(f"the batch of {video} failed")
-        scale = 2**20 if sys.platform == "darwin" else 2**10
-        return usage.ru_maxrss / scale, time.perf_counter() - began
+        spent = cost("-m", "benchmarks.batch", "--child", str(video), f"{scratch}/out")
+        return spent.mebibytes, spent.seconds
 
 
 def main() -> None:
@@ -53,7 +45,7 @@ def main() -> None:
         return
     rows, costs = [], []
     for minutes in options.minutes:
-        mebibytes, seconds = cost(long_video(minutes * 60))
+        mebibytes, seconds = peak(long_video(minutes * 60))
         costs.append((minutes * 60 * RATE * OBJECTS, mebibytes))
         rows.append((f"{minutes:g} minutes", f"{mebibytes:.0f}", f"{seconds / minutes:.1f}"))
     masks, peaks = zip(*costs, strict=True)

@@ -11,7 +11,6 @@ one that only imports. Linking 10,000 tracks is measured here as well. Rates are
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.footage import FOLDER
+from benchmarks.process import Cost, cost
 from benchmarks.table import Result, arguments, publish
 from pipeline import audit
 from pipeline import index as indexing
@@ -170,17 +170,9 @@ def _splits() -> dict[str, tuple[Span, ...]]:
     return {name: (Span(0.0, float("inf"), split_of(name)),) for name in names}
 
 
-def measured(name: str, root: Path) -> tuple[float, float, float]:
-    """Seconds, processor seconds and peak MiB of a part."""
-    began = time.perf_counter()
-    pid = os.posix_spawn(
-        sys.executable, [sys.executable, "-m", "benchmarks.large", "--child", name, str(root)], os.environ
-    )
-    _, status, usage = os.wait4(pid, 0)
-    if status:
-        raise SystemExit(f"{name} failed")
-    scale = 2**20 if sys.platform == "darwin" else 2**10
-    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / scale
+def measured(name: str, root: Path) -> Cost:
+    """What a part costs."""
+    return cost("-m", "benchmarks.large", "--child", name, str(root))
 
 
 # -- rates ------------------------------------------------------------------------------------------------------------
@@ -240,15 +232,16 @@ def main() -> None:
         part(options.child[0], Path(options.child[1]))
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
-    rows, values = [], {}
+    rows: list[tuple[str, ...]] = []
+    values: dict[str, float] = {}
     with TemporaryDirectory(dir=FOLDER) as folder:
         root = Path(folder) / "large"
         measured(f"make {options.samples}", root)  # not here: a child begins with the peak of its parent
         print("made", flush=True)
         for name in options.parts:
-            seconds, processor, peak = measured(name, root)
-            rows.append((name, f"{seconds:.1f}", f"{processor:.1f}", f"{peak:.0f}"))
-            values |= {f"{name}: seconds": seconds, f"{name}: MiB": peak}
+            spent = measured(name, root)
+            rows.append((name, f"{spent.seconds:.1f}", f"{spent.processor:.1f}", f"{spent.mebibytes:.0f}"))
+            values |= {f"{name}: seconds": spent.seconds, f"{name}: MiB": spent.mebibytes}
             print(" | ".join(rows[-1]), flush=True)
     from benchmarks.link import speed
 

@@ -42,7 +42,7 @@ from pipeline.tracklets import Tracklet, Tracklets
 from sam import tracker as registry
 from sam.assign import box_iou
 from sam.hota import hota
-from sam.metrics import Truth, TruthMask, evaluate, that_count
+from sam.metrics import TruthMask, evaluate, that_count
 from sam.types import FrameMasks, Mask, Prompt, SessionFrames, Track, shared_area
 from video.scenes import SceneTruth, load_truth, render_scene, truth_path
 from video.types import Window
@@ -104,7 +104,7 @@ class TruthTracker:
 
 def true_masks(truth: SceneTruth, frame: int) -> dict[int, TruthMask]:
     rows = truth.rows(frame)
-    masks = {r: Mask(tuple(int(v) for v in truth.boxes[r]), truth.counts[r]) for r in rows}
+    masks = {r: Mask(tuple(truth.boxes[r].tolist()), truth.counts[r]) for r in rows}
     return {int(truth.individual[r]): TruthMask(mask, truth.visible(r)) for r, mask in masks.items()}
 
 
@@ -121,8 +121,8 @@ class Seen:
 class Tally:
     """Frames of many scenes in a row, ids never shared between scenes."""
 
-    truth: list[Truth]
-    tracks: list[Mapping[int, Mapping[int, Mask]]]
+    truth: list[Mapping[int, TruthMask]]
+    tracks: list[Mapping[int, Mask]]
     frames: int = 0
 
     def scores(self, size: tuple[int, int]) -> tuple[float, float, float]:
@@ -130,7 +130,7 @@ class Tally:
         by_id: dict[int, dict[int, Mask]] = {}
         for n, frame in enumerate(self.tracks):
             for name, mask in frame.items():
-                by_id.setdefault(name, {})[n] = mask  # type: ignore[assignment]
+                by_id.setdefault(name, {})[n] = mask
         tracks = [
             Track(name, "", np.array(list(masks), np.int32), tuple(masks.values()), 1.0)
             for name, masks in by_id.items()
@@ -290,8 +290,8 @@ def tallies(linkings: Sequence[Linking]) -> dict[str, Tally]:
                             while name in shown:  # the oracle's: two objects that are one individual
                                 name += 10**5
                             shown[name] = masks[frame]
-                    tally.truth.append(true)  # type: ignore[arg-type]
-                    tally.tracks.append(shown)  # type: ignore[arg-type]
+                    tally.truth.append(true)
+                    tally.tracks.append(shown)
     return made
 
 

@@ -8,13 +8,11 @@ build is a process of its own; its peak is what the kernel says when it ends.
 
 from __future__ import annotations
 
-import os
-import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.footage import OBJECTS, long_video
+from benchmarks.process import cost
 from benchmarks.table import Result, arguments, publish
 
 
@@ -32,14 +30,8 @@ def child(video: str, out: str) -> None:
 def peak(video: Path) -> tuple[float, float]:
     """Peak resident set of a build in MiB, and the seconds it took."""
     with TemporaryDirectory(prefix="clipcrop-benchmark-") as scratch:
-        began = time.perf_counter()
-        command = [sys.executable, "-m", "benchmarks.memory", "--child", str(video), f"{scratch}/out"]
-        pid = os.posix_spawn(sys.executable, command, os.environ)
-        _, status, usage = os.wait4(pid, 0)
-        if status:
-            raise SystemExit(f"the build of {video} failed")
-        scale = 2**20 if sys.platform == "darwin" else 2**10
-        return usage.ru_maxrss / scale, time.perf_counter() - began
+        spent = cost("-m", "benchmarks.memory", "--child", str(video), f"{scratch}/out")
+        return spent.mebibytes, spent.seconds
 
 
 def main() -> None:

@@ -120,13 +120,13 @@ def main() -> None:
     head = ("seed", "mean mask IoU", "IDF1", "true masks")
     publish(Result("tracker=motion on held-out scenes", head, tuple(rows), values), None)
     rates = speed(options.seconds, options.rounds)
-    rows = [
+    fast = [
         (name, f"{statistics.median(rate):.0f}", f"{ratio(rate, rates[DECODE]):.2f}") for name, rate in rates.items()
     ]
     values |= {f"{name}: frames/s": statistics.median(rate) for name, rate in rates.items()}
-    head = ("", "frames per processor second", "of decoding")
+    heading = ("", "frames per processor second", "of decoding")
     note = f"640 x 360, five animals, every {STRIDE}th frame is tracked; medians of {options.rounds} rounds."
-    publish(Result("Speed of tracker=motion", head, tuple(rows), values, note), options.json)
+    publish(Result("Speed of tracker=motion", heading, tuple(fast), values, note), options.json)
 
 
 if __name__ == "__main__":

@@ -112,13 +112,14 @@ def main() -> None:
             finally:
                 stopped(process)
     taken = {"start-up, until it answers": start, **taken}
-    rows, values = [], {}
+    rows: list[tuple[str, ...]] = []
+    found: dict[str, float] = {}
     for name, each in taken.items():
         middle, worst = statistics.median(each), sorted(each)[min(len(each) - 1, int(0.99 * len(each)))]
         rows.append((name, f"{middle:.1f}", f"{worst:.1f}", str(len(each))))
-        values |= {f"{name}, median": middle, f"{name}, p99": worst}
+        found |= {f"{name}, median": middle, f"{name}, p99": worst}
     note = f"{WIDTH} x {HEIGHT}, {FPS} frames a second, {options.seconds} s, a keyframe every 250 frames."
-    publish(Result("The studio", ("what", "median ms", "99 % below", "asked"), tuple(rows), values, note), options.json)
+    publish(Result("The studio", ("what", "median ms", "99 % below", "asked"), tuple(rows), found, note), options.json)
 
 
 if __name__ == "__main__":

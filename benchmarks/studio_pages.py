@@ -136,7 +136,8 @@ def main() -> None:
             taken["key to next crop on screen"] = of_browser(address, min(options.presses, 120))
         finally:
             stopped(process)
-    rows, values = [], {}
+    rows: list[tuple[str, ...]] = []
+    values: dict[str, float] = {}
     for name, each in taken.items():
         if not each:
             print("without playwright and chromium there is no time from key to crop", file=sys.stderr)

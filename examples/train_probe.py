@@ -173,7 +173,8 @@ def scored(true: Ints, predicted: Ints, groups: NDArray[Any], classes: int) -> S
 
     def recall(counts: NDArray[Any]) -> NDArray[Any]:
         hits, all_of_it = counts @ right, counts @ seen
-        return np.divide(hits, all_of_it, out=np.full(classes, np.nan), where=all_of_it > 0)
+        rates: NDArray[np.float64] = np.divide(hits, all_of_it, out=np.full(classes, np.nan), where=all_of_it > 0)
+        return rates
 
     random = np.random.default_rng(SEED)
     draws = random.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)

@@ -75,6 +75,7 @@ class Build:
         self.ledger = Ledger(self.layout)
         self.store = TrackStore(self.layout)
         self.seconds: dict[str, float] = {}
+        self._speed = ""
 
     def jobs(self, footage: Footage) -> list[Job]:
         """Every chunk of this run's settings with the keys of its tracks and its record."""
@@ -98,7 +99,8 @@ class Build:
                 entries[p] = {window.id: windows[window.id] for window in chunk.windows if window.id in windows}
             name = record_id(chunk, keys, settings.crop, settings.encode)
             only = splits.only(chunk.video.name)
-            made.append(Job(chunk, prompts, tuple(keys), name, only, tuple(base), Corrector(entries)))
+            corrector = Corrector(entries, prompts, settings.disjoint)
+            made.append(Job(chunk, prompts, tuple(keys), name, only, tuple(base), corrector))
         return made
 
     def splits(self, footage: Footage) -> Splits:
@@ -138,7 +140,8 @@ class Build:
             self.layout.tidy.unlink(missing_ok=True)
         outcomes: list[Outcome] = []
         chunks = {job.record_id: job.chunk for job in pending}
-        with self._timed("work"), Progress(Status.begun(self.settings, jobs, pending), self._folder) as progress:
+        status = Status.begun(self.settings, jobs, pending)
+        with self._timed("work"), Progress(status, self._folder) as progress:
             results = self.settings.executor.run(self.settings, pending)
             try:
                 for outcome in results:
@@ -146,6 +149,8 @@ class Build:
                     progress.advance(outcome, chunks[outcome.record_id])
             finally:
                 results.close()
+        self.seconds |= status.seconds
+        self._speed = status.speed if outcomes else ""
         return outcomes
 
     def _pending(self, share: Sequence[Job], jobs: Sequence[Job], footage: Footage) -> list[Job]:
@@ -196,7 +201,7 @@ class Build:
                     for key in {key for job in jobs for key in (*job.track_keys, *job.base_keys)}:
                         self.store.remove(key)
             apply(self.layout, _labels_of(footage))
-            self._derive(outcomes)
+            self._derive()
         if missing:
             log.info("%d of %d chunks are still to be done by other shards or a rerun", len(missing), len(wanted))
         import pyarrow.parquet as pq
@@ -206,11 +211,12 @@ class Build:
         ]
         return self._summary(footage, outcomes, *counts)
 
-    def _derive(self, outcomes: Sequence[Outcome]) -> None:
+    def _derive(self) -> None:
         """Exports, report and checksums, where the index or their own settings changed."""
         export(self.settings, self.layout)
-        planned = told(self.layout, [run for _, run in runs_of(self.layout)], self._folder) if outcomes else []
-        report(self.settings, self.layout, self.seconds | _stage_seconds(outcomes), planned)
+        runs = [run for _, run in runs_of(self.layout)]
+        planned = told(self.layout, runs, self._folder) if self._speed else []
+        report(self.settings, self.layout, self.seconds, self._speed, planned)
         checksums(self.layout)
 
     def _index_stamp(self, jobs: Sequence[Job], footage: Footage) -> str:
@@ -316,7 +322,7 @@ class Build:
             failures=failures,
             tracked_windows=sum(o.tracked for o in outcomes),
             reused_windows=sum(o.reused for o in outcomes),
-            seconds=self.seconds | _stage_seconds(outcomes),
+            seconds=self.seconds,
             root=self.layout.root,
             prompts=self.settings.prompts,
         )
@@ -343,14 +349,6 @@ def _labels_of(footage: Footage) -> list[Label]:
 def _variants(rows: pa.Table) -> list[str]:
     """Paths of all further variants."""
     return list(rows["variants"].combine_chunks().flatten().field("path").to_pylist())
-
-
-def _stage_seconds(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for outcome in outcomes:
-        for stage, seconds in outcome.seconds.items():
-            total[stage] = total.get(stage, 0.0) + seconds
-    return total
 
 
 def _read(path: Any) -> bytes:

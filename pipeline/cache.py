@@ -70,9 +70,13 @@ class Cache:
 
     def __exit__(self, *exc: object) -> None:
         """Stop fetching ahead; what is there of it is gone on from another time."""
-        self._closing.set()
+        self.stop()
         if self._ahead is not None:
             self._ahead.join(CLOSE_S)
+
+    def stop(self) -> None:
+        """Fetch no more, from any thread: whoever waits for a video gets Stopped."""
+        self._closing.set()
 
     @contextmanager
     def hold(self, video: Video) -> Iterator[Video]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.corrections import CLICKS, SAID, Correction, Corrections
+from pipeline.corrections import CLICKS, DRAWN, SAID, Correction, Corrections
 from pipeline.errors import ConfigError
 from pipeline.footage import Footage
 from pipeline.settings import FROM_DATASET, Settings
@@ -124,7 +124,29 @@ def windows_touched(given: Corrections, chunks: Sequence[Chunk], prompts: Sequen
                 check_place(entry.prompt_on(0), chunks[0].video.width, chunks[0].video.height)
         except WrongPrompt as error:
             raise ConfigError(f"{where}: {error}") from error
+        if entry.do in DRAWN:
+            check_drawing(entry, chunks[0], window, where)
     return by_prompt  # type: ignore[return-value]
+
+
+def check_drawing(entry: Correction, chunk: Chunk, window: Window, where: str) -> None:
+    """Raise ConfigError when an entry's masks are of another picture size, or reach out of its window."""
+    drawing, video = entry.drawing, chunk.video
+    assert drawing is not None, "an entry of DRAWN has a drawing"
+    if (drawing.width, drawing.height) != (video.width, video.height):
+        raise ConfigError(
+            f"{where}: its masks are for pictures of {drawing.width}x{drawing.height} pixels, and {video.name} has "
+            f"{video.width}x{video.height}"
+        )
+    if chunk.grid.fps is None:  # else the frames of a window are known when it is decoded
+        stride = chunk.grid.stride
+        first, last = window.start * stride, (window.stop - 1) * stride
+        outside = [frame for frame in drawing.frames if not first <= frame <= last]
+        if outside:
+            raise ConfigError(
+                f"{where}: its masks reach to frame {outside[0]}, and its window is from frame {first} to {last}: "
+                "windows were cut otherwise when it was made. Correct it once more, or remove the entry"
+            )
 
 
 def touching(touched: Touched, chunk: Chunk) -> str | None:
@@ -140,7 +162,7 @@ def check_clicks(touched: Mapping[str, Touched], understands: frozenset[str], tr
             if entry.do in CLICKS and not {"points", "box"} <= understands:
                 raise ConfigError(
                     f"{where}: tracker={tracker} takes no points or boxes; sam2_auto does, and so do sam2 and "
-                    "sam3_tracker with tracker.boxes. remove, merge, swap and split work with every tracker"
+                    "sam3_tracker with tracker.boxes. All but refine and add work with every tracker"
                 )
 
 

@@ -1,8 +1,8 @@
 """Corrections at work: the tracks of a window as a person wants them.
 
 What was tracked stays stored under its own key, so a correction that is taken back costs nothing. Removing, merging,
-swapping and splitting need no tracker: they change stored tracks. Clicks track their window once more, with everything
-the prompt finds and the clicks on top; the other edits come after, in the order of the file.
+swapping, splitting and drawing need no tracker: they change stored tracks. Clicks track their window once more, with
+everything the prompt finds and the clicks on top; the other edits come after, in the order of the file.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pipeline.corrections import CLICKS, Correction
+from pipeline.corrections import CLICKS, DRAWN, Correction
 from pipeline.errors import PipelineError
 from pipeline.track_store import WindowTracks
+from sam.disjoint import without
 from sam.types import Mask, Prompt, Track
 
 Entries = Sequence[tuple[str, Correction]]  # each with its name for messages
@@ -26,9 +27,15 @@ class WrongCorrection(PipelineError):
 
 @dataclass(frozen=True, slots=True)
 class Corrector:
-    """The corrections of one chunk. entries: by prompt number, then window id."""
+    """The corrections of one chunk.
+
+    entries: by prompt number, then window id. prompts: the texts. disjoint: no pixel in two masks of a prompt, so what
+    a person drew takes its pixels from the others.
+    """
 
     entries: Mapping[int, Mapping[str, Entries]] = field(default_factory=dict)
+    prompts: Sequence[str] = ()
+    disjoint: bool = False
 
     def of(self, prompt: int, window: str) -> Entries:
         return self.entries.get(prompt, {}).get(window, ())
@@ -38,7 +45,7 @@ class Corrector:
         entries = self.of(prompt, base.window_id)
         if base.error is None and any(entry.do in CLICKS for _, entry in entries):
             return None
-        return corrected(base, entries)
+        return self.edited(prompt, base)
 
     def with_clicks(
         self, prompt: int, base: WindowTracks, track: Callable[[Sequence[Prompt]], WindowTracks]
@@ -50,11 +57,19 @@ class Corrector:
         except WrongCorrection as error:
             return replace(base, tracks=(), error=str(error))
         again = track(clicks)
-        return again if again.error is not None else corrected(again, entries)
+        return again if again.error is not None else self.edited(prompt, again)
+
+    def edited(self, prompt: int, base: WindowTracks) -> WindowTracks:
+        """A window after its edits. Clicks are in `base` already, or are left out."""
+        text = self.prompts[prompt] if prompt < len(self.prompts) else ""
+        return corrected(base, self.of(prompt, base.window_id), text, self.disjoint)
 
 
-def corrected(base: WindowTracks, entries: Entries) -> WindowTracks:
-    """The window after its edits; with the reason as its error where one does not fit. Clicks are in `base` already."""
+def corrected(base: WindowTracks, entries: Entries, prompt: str = "", disjoint: bool = False) -> WindowTracks:
+    """The window after its edits; with the reason as its error where one does not fit. Clicks are in `base` already.
+
+    prompt: what a drawn object counts as found by. disjoint: see `Corrector`.
+    """
     if base.error is not None or not entries:
         return base
     objects = {track.object_id: _Object.of(track) for track in base.tracks}
@@ -63,6 +78,8 @@ def corrected(base: WindowTracks, entries: Entries) -> WindowTracks:
         for where, entry in entries:
             if entry.do in CLICKS:
                 touched.add(entry.object_id)
+            elif entry.do in DRAWN:
+                touched |= _draw(objects, entry, base, where, prompt, disjoint)
             else:
                 touched |= _apply(objects, entry, base, where)
     except WrongCorrection as error:
@@ -98,7 +115,7 @@ class _Object:
 
 def _apply(objects: dict[int, _Object], entry: Correction, window: WindowTracks, where: str) -> set[int]:
     """Change the objects as one entry says; returns those that it changed."""
-    frame = _session_frame(entry, window, where)
+    frame = _session_frame(entry.frame, window, where)
     one = _known(objects, entry.object_id, where)
     if entry.do == "remove":
         del objects[entry.object_id]
@@ -122,6 +139,39 @@ def _apply(objects: dict[int, _Object], entry: Correction, window: WindowTracks,
     return {entry.other}
 
 
+def _draw(
+    objects: dict[int, _Object], entry: Correction, window: WindowTracks, where: str, prompt: str, disjoint: bool
+) -> set[int]:
+    """Give an object the masks that a person accepted; returns the objects that this changed."""
+    number, drawing = entry.object_id, entry.drawing
+    assert drawing is not None, "an entry of DRAWN has a drawing"
+    if entry.do == "draw":
+        if number in objects:
+            raise WrongCorrection(f"{where}: there is an object {number} already; redraw changes it")
+        objects[number] = _Object(prompt, 1.0, {})
+    one = _known(objects, number, where)
+    frames = [_session_frame(frame, window, where) for frame in drawing.frames]
+    untold = set(range(frames[0], frames[-1] + 1)).difference(frames)
+    if untold:
+        raise WrongCorrection(
+            f"{where}: its masks do not tell about frame {window.indices[min(untold)]}: they were made with another "
+            "clip.stride or clip.fps. Correct it once more"
+        )
+    changed = {number}
+    for frame, mask in zip(frames, drawing.masks, strict=True):
+        one.masks.pop(frame, None)
+        if mask is None:
+            continue
+        one.masks[frame] = mask
+        for other, each in objects.items() if disjoint else ():
+            if other != number and frame in each.masks:
+                left = without(each.masks[frame], [mask])
+                if left is not each.masks[frame]:
+                    changed.add(other)
+                    each.masks.pop(frame) if left is None else each.masks.update({frame: left})
+    return changed
+
+
 def _clicks(base: WindowTracks, entries: Entries) -> list[Prompt]:
     """The clicks of a window as prompts, checked against what was tracked without them."""
     objects = {track.object_id: _Object.of(track) for track in base.tracks}
@@ -137,17 +187,17 @@ def _clicks(base: WindowTracks, entries: Entries) -> list[Prompt]:
             objects[entry.object_id] = _Object("", 0.0, {})
         else:
             _known(objects, entry.object_id, where)
-        prompts.append(entry.prompt_on(_session_frame(entry, base, where)))
+        prompts.append(entry.prompt_on(_session_frame(entry.frame, base, where)))
     return prompts
 
 
-def _session_frame(entry: Correction, window: WindowTracks, where: str) -> int:
-    """The number within the window's session of the source frame that an entry names."""
-    at = int(np.searchsorted(window.indices, entry.frame))
-    if at == len(window.indices) or window.indices[at] != entry.frame:
+def _session_frame(frame: int, window: WindowTracks, where: str) -> int:
+    """The number within the window's session of a source frame that an entry names."""
+    at = int(np.searchsorted(window.indices, frame))
+    if at == len(window.indices) or window.indices[at] != frame:
         near = window.indices[max(0, at - 1) : at + 1].tolist()
         raise WrongCorrection(
-            f"{where}: frame {entry.frame} is not tracked in its window; near it are {' and '.join(map(str, near))}"
+            f"{where}: frame {frame} is not tracked in its window; near it are {' and '.join(map(str, near))}"
         )
     return at
 

@@ -5,28 +5,31 @@ One JSON file per video, `<folder>/<video name>.json` (barn/cam1.mp4.json), or a
     {"video": "barn/cam1.mp4", "fingerprint": "...",          the fingerprint may be missing
      "corrections": [{"do": "swap", "frame": 120, "object": 3, "with": 4, "author": "ann", "time": "2026-11-21T10:00"}]}
 
-Frames are source frames, places source pixels. To undo a correction, remove its entry. What an entry does to tracks is
-in `pipeline.correcting`; this module opens no video and no tracks.
+Frames are source frames, places source pixels. Masks lie beside the file (`pipeline.drawings`). To undo a correction,
+remove its entry. What an entry does to tracks is in `pipeline.correcting`; this module opens no video and no tracks.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from pipeline.drawings import Drawing, folder_of, keep_only, read_drawing
 from pipeline.errors import ConfigError
 from pipeline.layout import write_bytes
 from sam.types import Prompt
 
 CLICKS = ("refine", "add")  # those that need a tracker that takes points and boxes
+DRAWN = ("redraw", "draw")  # those that say every mask: of an object that is there, of a new one
 SAID = ("same", "different")  # of two objects in two windows: a word for `pipeline.link`, which changes no track
 OTHER = {"merge": "into", "swap": "with", "split": "as"} | dict.fromkeys(SAID, "with")  # the key of the second object
-KINDS = ("remove", *OTHER, *CLICKS)
+KINDS = ("remove", *OTHER, *CLICKS, *DRAWN)
 PLACES = ("points", "labels", "box")
 THERE = ("at", "at_window")  # where the second object of `SAID` is
 COMMON = ("do", "frame", "object", "prompt", "window", "id", "author", "time", "note")
@@ -40,7 +43,7 @@ class Correction:
     do: one of `KINDS`. frame: source frame, which also says in which window the object is. object_id, other: ids in
     that window. prompt: which one found it; needed with several. window: the id of a window or clip; needed where
     several hold the frame. at, at_window: frame and window of `other` where it is in another one, as with `SAID`.
-    points: (x, y) source pixels, labels: 1 or 0 each; box: x0, y0, x1, y1.
+    points: (x, y) source pixels, labels: 1 or 0 each; box: x0, y0, x1, y1. drawing: of `DRAWN`, how the object looks.
     id, author, time, note: for people and the programs they use; they change no track.
     """
 
@@ -55,6 +58,7 @@ class Correction:
     points: tuple[tuple[float, float], ...] = ()
     labels: tuple[int, ...] = ()
     box: tuple[float, float, float, float] | None = None
+    drawing: Drawing | None = None
     id: str | None = None
     author: str | None = None
     time: str | None = None
@@ -63,7 +67,8 @@ class Correction:
     @property
     def deciding(self) -> tuple[object, ...]:
         """All of it that decides the tracks."""
-        return self.do, self.frame, self.object_id, self.other, self.points, self.labels, self.box
+        drawn = () if self.drawing is None else (self.drawing.name,)
+        return self.do, self.frame, self.object_id, self.other, self.points, self.labels, self.box, *drawn
 
     @property
     def there(self) -> Correction:
@@ -95,17 +100,35 @@ class Corrections:
         return f"{self.source}: corrections[{self.entries.index(entry)}] ({entry.do})"
 
     def save(self, path: Path) -> None:
-        """Write the file atomically; `load` gives the same back."""
+        """Write the file atomically, its drawings first; `load` gives the same back. Drawings without an entry go."""
+        folder = folder_of(path)
+        drawings = {entry.drawing.name: entry.drawing for entry in self.entries if entry.drawing is not None}
+        for drawing in drawings.values():
+            drawing.save(folder)
         head = {"video": self.video} | ({"fingerprint": self.fingerprint} if self.fingerprint else {})
         document = head | {"corrections": [written(entry) for entry in self.entries]}
         write_bytes(path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        keep_only(folder, drawings)
 
     @classmethod
     def load(cls, path: Path) -> Corrections:
         """Read a file; raises ConfigError that names the entry, its value and what is right."""
+        while True:
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise ConfigError(f"{path} is no readable JSON: {error}") from error
+            try:
+                return cls._read(path, data)
+            except ConfigError:  # where another program replaces it just now, drawings of before may be gone
+                if not path.is_file() or path.read_bytes() == data:
+                    raise
+
+    @classmethod
+    def _read(cls, path: Path, data: bytes) -> Corrections:
         try:
-            raw = orjson.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
+            raw = orjson.loads(data)
+        except ValueError as error:
             raise ConfigError(f"{path} is no readable JSON: {error}") from error
         if not isinstance(raw, dict) or not isinstance(raw.get("corrections"), list):
             raise ConfigError(f'{path} must hold {{"video": NAME, "corrections": [...]}}')
@@ -115,20 +138,24 @@ class Corrections:
         for key in ("video", "fingerprint"):
             if not isinstance(raw.get(key), str | None):
                 raise ConfigError(f"{path}: {key} must be a text, got {raw[key]!r}")
-        entries = tuple(read_entry(entry, f"{path}: corrections[{n}]") for n, entry in enumerate(raw["corrections"]))
+        drawn = partial(read_drawing, folder_of(path))
+        given = enumerate(raw["corrections"])
+        entries = tuple(read_entry(entry, f"{path}: corrections[{n}]", drawn) for n, entry in given)
         return cls(raw.get("video") or path.name.removesuffix(".json"), entries, raw.get("fingerprint"), str(path))
 
 
 def written(entry: Correction) -> dict[str, Any]:
     """An entry as it stands in a file."""
-    given = asdict(entry)
-    given = {"do": given.pop("do"), "frame": given.pop("frame"), "object": given.pop("object_id"), **given}
-    raw = {key: value for key, value in given.items() if value not in (None, ()) and key != "other"}
+    own = ("do", "frame", "object_id", "other", "drawing")
+    given = {each.name: getattr(entry, each.name) for each in fields(entry) if each.name not in own}
+    raw = {"do": entry.do, "frame": entry.frame, "object": entry.object_id}
+    raw |= {key: value for key, value in given.items() if value not in (None, ())}
+    raw |= {} if entry.drawing is None else {"masks": entry.drawing.name}
     return raw | ({OTHER[entry.do]: entry.other} if entry.do in OTHER else {})
 
 
-def read_entry(raw: Any, where: str) -> Correction:
-    """An entry from a file. where: what messages call it. Raises ConfigError."""
+def read_entry(raw: Any, where: str, drawn: Callable[[str], Drawing]) -> Correction:
+    """An entry from a file. where: what messages call it. drawn: a drawing by its name. Raises ConfigError."""
     if not isinstance(raw, Mapping):
         raise ConfigError(
             f'{where} must be an object such as {{"do": "remove", "frame": 120, "object": 3}}, got {raw!r}'
@@ -138,7 +165,8 @@ def read_entry(raw: Any, where: str) -> Correction:
         raise ConfigError(f"{where}: do must be one of {', '.join(KINDS)}, got {do!r}")
     where = f"{where} ({do})"
     second = OTHER.get(do)
-    allowed = COMMON + ((second,) if second else ()) + (PLACES if do in CLICKS else ()) + (THERE if do in SAID else ())
+    allowed = COMMON + ((second,) if second else ())
+    allowed += (PLACES if do in CLICKS else ()) + (THERE if do in SAID else ()) + (("masks",) if do in DRAWN else ())
     for key in raw:
         if key not in allowed:
             raise ConfigError(f"{where} has the key {key!r}; it may have {', '.join(allowed)}")
@@ -151,7 +179,22 @@ def read_entry(raw: Any, where: str) -> Correction:
     if other == number and do not in SAID:
         raise ConfigError(f"{where}: object and {second} are both {number}; they must be two objects")
     more: dict[str, Any] = {key: raw.get(key) for key in TEXTS} | (_places(raw, where) if do in CLICKS else {})
+    if do in DRAWN:
+        more["drawing"] = _drawing(raw.get("masks"), frame, where, drawn)
     return Correction(do, frame, number, other, at=at, **more)
+
+
+def _drawing(name: Any, frame: int, where: str, drawn: Callable[[str], Drawing]) -> Drawing:
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}: masks must be the name of its drawing, a text, got {name!r}")
+    try:
+        found = drawn(name)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    if frame not in found.frames:
+        span = f"{found.frames[0]} to {found.frames[-1]}"
+        raise ConfigError(f"{where}: frame must be one that its masks are about, within {span}, got {frame}")
+    return found
 
 
 def _places(raw: Mapping[str, Any], where: str) -> dict[str, Any]:

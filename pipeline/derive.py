@@ -81,14 +81,21 @@ def with_classes(samples: pa.Table, classes: str) -> pa.Table:
     return kept.append_column("class", kept["label"])
 
 
-def report(settings: Settings, layout: Layout, seconds: Mapping[str, float], planned: Sequence[Compared] = ()) -> None:
-    """Write the report if the index changed. planned: what a trial promised for it."""
+def report(
+    settings: Settings,
+    layout: Layout,
+    seconds: Mapping[str, float],
+    speed: str = "",
+    planned: Sequence[Compared] = (),
+) -> None:
+    """Write the report if the index changed. seconds: of this run, by stage. speed: how fast it was, in words. planned:
+    what a trial promised for it."""
     stamp = digest(_samples_stamp(layout), settings.digest)
     if read_state(layout).get("report") == stamp and layout.report.is_file():
         return
     from pipeline.report.render import write_report
 
-    write_report(layout.root, layout.report, settings=settings.values, timings=seconds, planned=planned)
+    write_report(layout.root, layout.report, settings=settings.values, timings=seconds, speed=speed, planned=planned)
     write_state(layout, report=stamp)
 
 

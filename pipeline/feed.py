@@ -1,22 +1,22 @@
-"""Frames, decoded ahead of whoever needs them, in a queue that is bounded in bytes.
+"""Frames, decoded ahead of whoever needs them, in queues that are bounded in bytes together.
 
-One thread decodes and scales; the caller takes whole spans. Frames that two spans share are decoded once. Leaving the
-block stops the thread at its next frame.
+A thread fills one feed after another; another thread takes whole spans from one feed after another. Frames that two
+spans share are decoded once. What waits in all feeds of a `Budget` is counted as one, so the next chunk is decoded as
+soon as the frames of this one leave room.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from video.reader import VideoReader, shrink
-from video.types import Frame, Grid
+from video.reader import shrink
+from video.types import Frame
 
 AHEAD_BYTES = 256 * 2**20
 
@@ -28,38 +28,63 @@ class Fed:
     frame: Frame
     small: NDArray[np.uint8]
 
+    @classmethod
+    def of(cls, frame: Frame, max_side: int | None) -> Fed:
+        """max_side: the longer side of `small`; None for the frame itself."""
+        return cls(frame, shrink(frame.rgb, max_side))
+
+    @property
+    def nbytes(self) -> int:
+        return self.frame.rgb.nbytes + (0 if self.small is self.frame.rgb else self.small.nbytes)
+
+
+class Budget:
+    """How many bytes may wait in several feeds together. `changed` is the lock of all of them."""
+
+    def __init__(self, limit: int = AHEAD_BYTES) -> None:
+        self.limit = limit
+        self.used = 0
+        self.changed = threading.Condition()
+
 
 class FrameFeed:
-    """Feeds the frames of ascending spans of grid positions.
+    """The frames of ascending spans of grid positions, on their way from one thread to another."""
 
-    small_side: longer side of `Fed.small`; None for the frame itself. Raises what the reader raises, from `take`.
-    """
-
-    def __init__(self, reader: VideoReader, grid: Grid, spans: Sequence[range], small_side: int | None) -> None:
-        self._read = (reader, grid, spans)
-        self._small_side = small_side
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._changed = budget.changed
         self._ready: deque[Fed] = deque()
-        self._bytes = 0
-        self._changed = threading.Condition()
-        self._stopped = self._ended = False
+        self._closed = self._ended = False
         self._error: BaseException | None = None
         self._held: deque[Fed] = deque()
-        self._thread = threading.Thread(target=self._decode, name="decode", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    # -- the thread that decodes --------------------------------------------------------------------------------------
 
-    def __exit__(self, *exc: object) -> None:
+    def fill(self, frames: Iterator[Fed]) -> None:
+        """Put all frames in, each as soon as there is room for it; returns early once the feed is closed.
+
+        A frame larger than the budget gets in when nothing else waits. Raises what making the frames raises.
+        """
+        for fed in frames:
+            with self._changed:
+                while self._budget.used and self._budget.used + fed.nbytes > self._budget.limit and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    return
+                self._ready.append(fed)
+                self._budget.used += fed.nbytes
+                self._changed.notify_all()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """There will be no more frames. error: why not; whoever takes beyond the frames that are there gets it."""
         with self._changed:
-            self._stopped = True
+            self._ended, self._error = True, error
             self._changed.notify_all()
-        self._thread.join()
-        self._ready.clear()
-        self._held.clear()
+
+    # -- the thread that takes ----------------------------------------------------------------------------------------
 
     def take(self, span: range) -> list[Fed]:
-        """The frames at these positions, as many as the video has. Spans must ascend; earlier frames are let go."""
+        """The frames at these positions, as many as there are. Spans must ascend; earlier frames are let go."""
         while self._held and self._held[0].frame.position < span.start:
             self._held.popleft()
         while not self._held or self._held[-1].frame.position < span.stop - 1:
@@ -70,38 +95,24 @@ class FrameFeed:
                 self._held.append(fed)
         return [fed for fed in self._held if fed.frame.position < span.stop]
 
+    def close(self) -> None:
+        """Let all frames go; `fill` stops at its next frame."""
+        with self._changed:
+            self._closed = True
+            self._budget.used -= sum(fed.nbytes for fed in self._ready)
+            self._ready.clear()
+            self._held.clear()
+            self._changed.notify_all()
+
     def _next(self) -> Fed | None:
         with self._changed:
             while not self._ready and not self._ended:
                 self._changed.wait()
             if self._ready:
                 fed = self._ready.popleft()
-                self._bytes -= fed.frame.rgb.nbytes
+                self._budget.used -= fed.nbytes
                 self._changed.notify_all()
                 return fed
             if self._error is not None:
                 raise self._error
             return None
-
-    def _decode(self) -> None:
-        try:
-            for fed in self._frames():
-                with self._changed:
-                    while self._ready and self._bytes + fed.frame.rgb.nbytes > AHEAD_BYTES and not self._stopped:
-                        self._changed.wait()
-                    if self._stopped:
-                        return
-                    self._ready.append(fed)
-                    self._bytes += fed.frame.rgb.nbytes
-                    self._changed.notify_all()
-        except BaseException as error:  # handed to the thread that takes
-            self._error = error
-        finally:
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()
-
-    def _frames(self) -> Iterator[Fed]:
-        reader, grid, spans = self._read
-        for frame in reader.read(grid, spans):
-            yield Fed(frame, shrink(frame.rgb, self._small_side))

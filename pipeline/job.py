@@ -32,8 +32,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What doing a job came to. tracked, reused: windows x prompts. seconds: by stage, as waited for. objects: tracked,
-    kept or not. size: bytes of its crops and tracks. memory: peak of its worker so far, in bytes."""
+    """What doing a job came to. tracked, reused: windows x prompts. seconds: of work by stage, see `stopwatch`. objects:
+    tracked, kept or not. size: bytes of its crops and tracks. memory: peak of its worker so far, in bytes. worker: the
+    number of the one that did it."""
 
     record_id: str
     clips: int
@@ -45,6 +46,7 @@ class Outcome:
     objects: int = 0
     size: int = 0
     memory: int = 0
+    worker: int = 0
 
     @property
     def failures(self) -> int:

@@ -1,4 +1,7 @@
-"""The video that a worker has open between its chunks, as a file of this machine and as a reader of its frames."""
+"""The video that a worker has open between its chunks, as a file of this machine and as a reader of its frames.
+
+Of one thread: what is locked while a file is used is unlocked by the thread that locked it.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,10 @@ class OpenVideo:
         """Close the reader; the file may then be removed."""
         self._video = self._reader = None
         self._stack.close()
+
+    def stop_fetching(self) -> None:
+        """Give up what is being fetched, from any thread: whoever waits for it gets `video.fetch.Stopped`."""
+        self._cache.stop()
 
     def close(self) -> None:
         self.let_go()

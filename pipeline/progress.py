@@ -53,8 +53,8 @@ class Progress:
             self._heart.join()
         self.status.state = "finished" if exc[0] is None else "stopped"
         self._tell()
-        if self.status.clips_done and self.status.seconds.get("track"):
-            log.info("%.0f hours of video a day, tracking %.0f %% of the time", *self.status.speed)
+        if self.status.clips_done:
+            log.info("%s", self.status.speed)
         self._bar.close()
         if not self._bar.disable:
             self._redirect.__exit__(None, None, None)
@@ -62,14 +62,7 @@ class Progress:
     def advance(self, outcome: Outcome, chunk: Chunk) -> None:
         """Count a finished chunk."""
         with self._lock:
-            status = self.status
-            status.clips_done += outcome.clips
-            status.crops += outcome.crops
-            status.failures += outcome.failures
-            status.count(outcome)
-            status.video_s += chunk.seconds
-            for stage, seconds in outcome.seconds.items():
-                status.seconds[stage] = status.seconds.get(stage, 0.0) + seconds
+            self.status.add(outcome, chunk)
         self._bar.update(outcome.clips)
         self._bar.set_postfix(crops=self.status.crops, failed=self.status.failures)
 
@@ -84,9 +77,10 @@ class Progress:
         status = self.status
         left = clock(status.remaining_s) if status.remaining_s is not None else "unknown time"
         rate = status.clips_done / status.elapsed
+        share = f", the tracker at work {status.tracker_share:.0%} of the time" if status.seconds.get("track") else ""
         return (
             f"{status.clips_done} of {status.clips} clips ({rate:.1f} a second, {left} left), "
-            f"{status.crops} crops, {status.failures} failed"
+            f"{status.crops} crops, {status.failures} failed{share}"
         )
 
     def _tell(self) -> None:

@@ -20,6 +20,7 @@ from pipeline.promised import compared
 if TYPE_CHECKING:
     from pipeline.job import Job, Outcome
     from pipeline.settings import Settings
+    from video.types import Chunk
 
 SILENT_S = 300.0  # a running run says something every minute
 SHOWN = 20
@@ -27,11 +28,13 @@ SHOWN = 20
 
 @dataclass
 class Status:
-    """One run, as far as it is. Times in seconds since 1970; `seconds` by stage, over all workers.
+    """One run, as far as it is. Times in seconds since 1970; `seconds` of work by stage (`stopwatch.STAGES`), over all
+    threads and workers.
 
     state: running, finished or stopped. clips: of this run's share that were not done before. video_s: seconds of
     footage that are done. chunks: of the whole dataset, all shards together. tracked: windows x prompts. objects: of
     the clips done, kept or not. size: bytes of crops and tracks. memory: the peak of its largest worker, in bytes.
+    workers: that have finished a chunk.
     """
 
     task: str
@@ -52,24 +55,13 @@ class Status:
     objects: int = 0
     size: int = 0
     memory: int = 0
+    workers: int = 1
 
     @classmethod
     def begun(cls, settings: Settings, jobs: Sequence[Job], pending: Sequence[Job]) -> Status:
         """Of a run that starts now. jobs: of all shards. pending: what it has to do."""
         shard = f"{settings.shard.index} of {settings.shard.count}" if settings.shard.count > 1 else ""
         return cls(settings.task, shard, len(jobs), sum(job.chunk.clips for job in pending))
-
-    def count(self, outcome: Outcome) -> None:
-        """Add what a finished chunk took."""
-        self.tracked += outcome.tracked
-        self.objects += outcome.objects
-        self.size += outcome.size
-        self.memory = max(self.memory, outcome.memory)
-
-    @property
-    def speed(self) -> tuple[float, float]:
-        """Hours of video a day, and the percentage of the time in which the tracker is at work."""
-        return self.video_hours_per_day, 100 * self.tracking
 
     @property
     def elapsed(self) -> float:
@@ -86,20 +78,65 @@ class Status:
         return self.video_s / self.elapsed * 24
 
     @property
-    def tracking(self) -> float:
-        """Share of the time in which the tracker is at work, 0..1; with several workers up to their number."""
-        return self.seconds.get("track", 0.0) / self.elapsed
+    def video_hours_per_day_per_gpu(self) -> float:
+        """The same for each worker, which has a GPU to itself unless it was told otherwise."""
+        return self.video_hours_per_day / self.workers
 
-    def write(self, path: Path) -> None:
-        """Leave it at `path`, with the figures that follow from it. A disk that is full stops no run for this."""
-        figures = {
+    @property
+    def tracker_share(self) -> float:
+        """Share of the workers' time in which their trackers are at work, 0..1: of the speed of the tracker alone."""
+        return self.share("track")
+
+    @property
+    def idle_share(self) -> float:
+        """Share of the workers' time in which their trackers wait for something, 0..1."""
+        return max(0.0, 1.0 - self.tracker_share)
+
+    def share(self, stage: str) -> float:
+        """Of the time of all workers, what a stage took of it; more than 1 for what several threads do at once."""
+        return self.seconds.get(stage, 0.0) / (self.elapsed * self.workers)
+
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """What follows from the counts."""
+        return {
             "clips_per_second": self.clips_done / self.elapsed,
             "remaining_s": self.remaining_s,
             "video_hours_per_day": self.video_hours_per_day,
-            "tracking": self.tracking,
+            "video_hours_per_day_per_gpu": self.video_hours_per_day_per_gpu,
+            "tracker_share": self.tracker_share,
+            "idle_share": self.idle_share,
         }
+
+    @property
+    def speed(self) -> str:
+        """How fast it is, and what the trackers wait for, in words."""
+        each = f" ({self.video_hours_per_day_per_gpu:.0f} for each of {self.workers} workers)" * (self.workers > 1)
+        rate = f"{self.video_hours_per_day:.0f} hours of video a day{each}"
+        if not self.seconds.get("track"):
+            return f"{rate}, nothing tracked"
+        waits = {"frames": "wait_for_frames", "crops": "wait_for_crops", "the model": "load"}
+        shares = ", ".join(f"{self.share(stage):.0%} for {name}" for name, stage in waits.items())
+        return f"{rate}, the tracker at work {self.tracker_share:.0%} of the time, waiting {shares}"
+
+    def add(self, outcome: Outcome, chunk: Chunk) -> None:
+        """Count a finished chunk."""
+        self.clips_done += outcome.clips
+        self.crops += outcome.crops
+        self.failures += outcome.failures
+        self.tracked += outcome.tracked
+        self.objects += outcome.objects
+        self.size += outcome.size
+        self.memory = max(self.memory, outcome.memory)
+        self.video_s += chunk.seconds
+        self.workers = max(self.workers, outcome.worker + 1)
+        for stage, seconds in outcome.seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def write(self, path: Path) -> None:
+        """Leave it at `path`, with the figures that follow from it. A disk that is full stops no run for this."""
         try:
-            write_bytes(path, orjson.dumps(asdict(self) | figures, option=orjson.OPT_INDENT_2))
+            write_bytes(path, orjson.dumps(asdict(self) | self.figures, option=orjson.OPT_INDENT_2))
         except DiskError:
             return
 
@@ -116,12 +153,11 @@ class Status:
         shard = f", shard {self.shard}" if self.shard else ""
         where = f"task={self.task} on {self.host}, process {self.pid}{shard}"
         done = f"{self.clips_done} of {self.clips} clips, {self.crops} crops, {self.failures} failed"
-        rate = f"{self.clips_done / self.elapsed:.2f} clips a second, {self.speed[0]:.0f} hours of video a day"
-        at_work = f"tracking {self.tracking:.0%} of the time"
+        rate = f"{self.clips_done / self.elapsed:.2f} clips a second, {self.speed}"
         left = self.remaining_s
         if self.state == "running" and left is not None:
             done += f", {clock(left)} left"
-        return f"{where}: {done}; {rate}, {at_work}" if self.clips_done else f"{where}: {done}"
+        return f"{where}: {done}; {rate}" if self.clips_done else f"{where}: {done}"
 
 
 def clock(seconds: float) -> str:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.settings import Settings
 from pipeline.track_store import WindowTracks
@@ -21,7 +24,6 @@ from sam.memory import ModelTracker
 from sam.session import SAMSession
 from sam.tracker import Tracker, TrackerConfig
 from sam.types import Prompt, SessionFrames
-from video.reader import VideoReader
 from video.types import Video, Window
 
 log = logging.getLogger(__name__)
@@ -63,26 +65,38 @@ def leave() -> None:
 
 
 class Tracking:
-    """Cheap until `prepare` is called."""
+    """Cheap until `load` is called. prepared: the fingerprint of the video whose place the tracker knows."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._tracker: Tracker | None = None
-        self._prepared = ""
+        self.prepared = ""
+
+    @property
+    def loaded(self) -> bool:
+        return self._tracker is not None
 
     @property
     def max_side(self) -> int | None:
         """The longer side of the frames that the tracker sees; None before it is loaded, or for full resolution."""
         return self._tracker.max_side if self._tracker else None
 
-    def prepare(self, video: Video, reader: Callable[[], VideoReader]) -> None:
-        """Load the tracker, and show it the frames it wants to see of a video before its first window."""
+    @property
+    def context(self) -> int:
+        """How many frames, spread over a video, the tracker wants to see before its first window."""
+        return self._tracker.context if self._tracker else 0
+
+    def load(self) -> None:
+        """Load the tracker, in the thread that will run it. Raises TrackerUnavailable."""
         if self._tracker is None:
             assert self._settings.tracker is not None
             self._tracker = enter(self._settings.tracker)
-        if self._tracker.context and self._prepared != video.fingerprint:
-            self._tracker.prepare(reader().spread(self._tracker.context, self._tracker.max_side))
-            self._prepared = video.fingerprint
+
+    def prepare(self, video: Video, context: Sequence[NDArray[np.uint8]]) -> None:
+        """Show the tracker the frames it wants to see of a video."""
+        assert self._tracker is not None
+        self._tracker.prepare(context)
+        self.prepared = video.fingerprint
 
     def track(
         self,

@@ -19,7 +19,7 @@ def disjoint(seen: FrameMasks) -> FrameMasks:
     order = sorted(range(len(seen.masks)), key=lambda n: (-seen.scores[n], seen.masks[n].area, seen.object_ids[n]))
     kept: dict[int, Mask] = {}
     for n in order:
-        left = _without(seen.masks[n], list(kept.values()))
+        left = without(seen.masks[n], list(kept.values()))
         if left is not None:
             kept[n] = left
     if all(kept.get(n) is mask for n, mask in enumerate(seen.masks)):
@@ -28,7 +28,7 @@ def disjoint(seen: FrameMasks) -> FrameMasks:
     return FrameMasks(seen.frame, *(tuple(column) for column in zip(*rows, strict=True)))
 
 
-def _without(mask: Mask, others: Sequence[Mask]) -> Mask | None:
+def without(mask: Mask, others: Sequence[Mask]) -> Mask | None:
     """A mask less others, the very same if they share nothing; None if nothing is left."""
     x0, y0, x1, y1 = mask.box
     plane = None

@@ -1,4 +1,4 @@
-"""What a click would do in a window of a dataset, shown by the studio's own tracker before it is written down.
+"""What clicks make of an object in a window of a dataset, by the studio's own tracker, before it is written down.
 
 It runs in the model thread, as a job of its own: a click on a window is answered between the steps of other work.
 """
@@ -31,11 +31,12 @@ def preview(
     settings: Settings,
     clicks: Prompt,
     mask: Mask | None,
-    follow: bool,
+    reach: str,
 ) -> Generator[None, None, dict[int, Mask | None]]:
-    """The masks of one object by session frame, on the frame of the clicks, or with `follow` from there to the end.
+    """The masks of one object by session frame, every frame of the reach; None where it is not seen.
 
-    clicks: points and a box in source pixels on a session frame. mask: what the object looks like there so far.
+    clicks: points and a box in source pixels on a session frame. mask: what the object looks like there so far. reach:
+    frame, that of the clicks; onward, from there to the end; window, all of it, both ways from there.
     """
     yield
     if not isinstance(tracker, DialogueTracker):
@@ -58,9 +59,12 @@ def preview(
             found[clicks.frame] = dict(zip(seen.object_ids, seen.masks, strict=True)).get(OBJECT)
             job.done = 1
             yield
-            if follow and clicks.frame + 1 < len(frames):
-                for seen in session.propagate("forward", clicks.frame, len(frames) - 1):
+            ends = {"frame": (), "onward": (len(frames) - 1,), "window": (0, len(frames) - 1)}[reach]
+            for end in [end for end in ends if end != clicks.frame]:
+                found |= dict.fromkeys(range(min(end, clicks.frame), max(end, clicks.frame) + 1)) | found
+                way = "backward" if end < clicks.frame else "forward"
+                for seen in session.propagate(way, clicks.frame, end):
                     found[seen.frame] = dict(zip(seen.object_ids, seen.masks, strict=True)).get(OBJECT)
-                    job.done = len(found)
+                    job.done = min(job.done + 1, job.total)
                     yield
-    return found
+    return dict(sorted(found.items()))

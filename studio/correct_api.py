@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -15,19 +16,21 @@ from pipeline.corrections import written
 from sam.prompts import check_place
 from sam.types import Mask, Prompt
 from studio import correct_bodies as bodies
-from studio.api import InRooms, refusals, result
+from studio.api import InRooms, refusals
 from studio.bodies import Deleted
 from studio.click_preview import preview
 from studio.correcting import Correcting, frame_in, plain_masks, raw_entry
 from studio.edits import key_of
 from studio.errors import StudioError
 from studio.events import HEARTBEAT_S, POLL_S
-from studio.jobs import Job, Steps
+from studio.jobs import Job, ModelThread, Steps
 from studio.windows import Place
 
-PREVIEWS = "dataset"  # under which name the model thread queues previews
+PREVIEWS = "preview"  # under which names the model thread queues them
+GONE_S = 0.5  # how often to see whether somebody still waits
 KEPT_S = 3600
 
+_NUMBERS = itertools.count()
 router = APIRouter(prefix="/dataset", responses=refusals(404, 409))
 
 
@@ -109,7 +112,9 @@ def correct(dataset: In, place: InWindow, body: bodies.Correct) -> bodies.Entry:
     there = None if body.at_window is None else dataset.windows.find(body.at_window)
     if there is not None and body.at is None:
         body = body.model_copy(update={"at": int(dataset.windows.tracks(there)[0][0].indices[0])})
-    entry = dataset.edits.add(place, body.prompt, raw_entry(body), body.author, there)
+    raw = raw_entry(body)
+    drawing = None if body.masks is None else dataset.shown.find(place, body.masks)
+    entry = dataset.edits.add(place, body.prompt, raw, body.author, there, drawing)
     return bodies.Entry(id=key_of(entry), entry=written(entry))
 
 
@@ -122,8 +127,10 @@ def undo_correction(
 
 
 @router.post("/windows/{window}/preview", responses=refusals(404, 409))
-async def preview_clicks(dataset: In, rooms: InRooms, place: InWindow, body: bodies.Clicks) -> bodies.Preview:
-    """What clicks would make of an object, by the studio's tracker; nothing is written."""
+async def preview_clicks(
+    dataset: In, rooms: InRooms, place: InWindow, request: Request, body: bodies.Clicks
+) -> bodies.Preview:
+    """What clicks make of an object, by the studio's tracker; redraw and draw write what was shown."""
     window = await asyncio.to_thread(dataset.window_of, place, body.prompt)
     frame = frame_in(window, body.frame)
     mask: Mask | None = None
@@ -140,12 +147,29 @@ async def preview_clicks(dataset: In, rooms: InRooms, place: InWindow, body: bod
     check_place(clicks, place.video.width, place.video.height)
 
     def steps(job: Job) -> Steps:
-        return preview(job, rooms.model.tracker, place, window, dataset.windows.settings, clicks, mask, body.follow)
+        return preview(job, rooms.model.tracker, place, window, dataset.windows.settings, clicks, mask, body.reach)
 
-    total = len(window.positions) - frame if body.follow else 1
-    found: dict[int, Mask | None] = await result(rooms.model.submit(PREVIEWS, "preview", steps, total))
+    count = len(window.positions)
+    total = {"frame": 1, "onward": count - frame, "window": count}[body.reach]
+    found = await _unless_gone(request, rooms.model, steps, total)
     masks, empty = plain_masks(found)
-    return bodies.Preview(masks=masks, empty=empty)
+    name = None if body.reach == "frame" else await asyncio.to_thread(dataset.shown.keep, place, window, found)
+    return bodies.Preview(masks=masks, empty=empty, name=name)
+
+
+async def _unless_gone(request: Request, model: ModelThread, steps: Callable[[Job], Steps], total: int) -> Any:
+    """What a job of the model thread comes to; it is cancelled when nobody waits for it any more."""
+    name = f"{PREVIEWS} {next(_NUMBERS)}"  # previews take turns with one another
+    job = model.submit(name, "preview", steps, total)
+    job.future.add_done_callback(lambda _: model.forget(name))
+    waiting = asyncio.wrap_future(job.future)
+    try:
+        while not (await asyncio.wait([waiting], timeout=GONE_S))[0]:
+            if await request.is_disconnected():
+                model.cancel(name)
+        return waiting.result()
+    finally:
+        model.cancel(name)
 
 
 @router.post("/apply", status_code=202, responses=refusals(409, 507))

@@ -19,7 +19,7 @@ Box = tuple[Pixel, Pixel, Pixel, Pixel]
 class Correct(Body):
     """One correction. frame: source frame that is tracked. other: of merge (into it) and swap; of split and add a
     number that is free is chosen. same and different are about `other` in the window `at_window`; at: a frame there,
-    its first unless said."""
+    its first unless said. masks: of redraw and draw, the name that a preview gave the masks it showed."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -33,7 +33,7 @@ class Correct(Body):
         },
     )
 
-    do: Literal["remove", "merge", "swap", "split", "refine", "add", "same", "different"]
+    do: Literal["remove", "merge", "swap", "split", "refine", "add", "redraw", "draw", "same", "different"]
     frame: Number
     object: Number | None = None
     other: Number | None = None
@@ -43,18 +43,20 @@ class Correct(Body):
     points: Points = Field(default_factory=list)
     labels: Labels = Field(default_factory=list)
     box: Box | None = None
+    masks: Text | None = None
     note: Text | None = None
     author: Author
 
 
 class Clicks(Body):
-    """Clicks of which to see the effect. frame: source frame that is tracked. follow: also on the frames after it."""
+    """Clicks of which to see the effect. frame: source frame that is tracked. reach: only on it; also on the frames
+    after it; or in the whole window."""
 
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
             "examples": [
-                {"frame": 20, "box": [86, 36, 114, 64], "follow": True},
+                {"frame": 20, "box": [86, 36, 114, 64], "reach": "onward"},
                 {"frame": 20, "points": [[100, 50], [10, 10]], "labels": [1, 0]},
             ]
         },
@@ -66,7 +68,7 @@ class Clicks(Body):
     points: Points = Field(default_factory=list)
     labels: Labels = Field(default_factory=list)
     box: Box | None = None
-    follow: bool = False
+    reach: Literal["frame", "onward", "window"] = "frame"
 
 
 class Entry(BaseModel):
@@ -123,10 +125,11 @@ class LinkLine(BaseModel):
 
 
 class ClickState(BaseModel):
-    """write: whether the dataset's tracker follows clicks. show: whether the studio's does. why: if not, the reason."""
+    """show: whether the studio's tracker follows clicks, whose masks can then be written; why: if not, the reason.
+    build: whether the dataset's own does, so that the clicks themselves can be written."""
 
-    write: bool
     show: bool
+    build: bool
     tracker: str
     why: str | None
 
@@ -184,10 +187,11 @@ class WindowMasks(BaseModel):
 
 
 class Preview(BaseModel):
-    """masks: as of an object; empty: frames in which it is not seen."""
+    """masks: as of an object; empty: frames in which it is not seen. name: under which a correction can take them."""
 
     masks: list[MaskOn]
     empty: list[int]
+    name: str | None
 
 
 class Applied(BaseModel):

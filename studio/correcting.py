@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from pipeline.corrections import CLICKS, OTHER, SAID, written
+from pipeline.corrections import CLICKS, DRAWN, OTHER, SAID, written
 from pipeline.studio_config import StudioConfig
 from pipeline.tables import read_table
 from pipeline.track_store import WindowTracks
@@ -20,6 +20,7 @@ from studio import correct_bodies as bodies
 from studio.apply import Applying
 from studio.edits import Edits, key_of
 from studio.errors import StudioError
+from studio.shown import Shown
 from studio.window_order import Doubts
 from studio.window_pictures import WindowPictures
 from studio.windows import Place, Windows
@@ -32,6 +33,7 @@ class Correcting:
     def __init__(self, out: Path, options: StudioConfig, tracker: Tracker) -> None:
         self.windows = Windows(out)
         self.edits = Edits(self.windows)
+        self.shown = Shown()
         self.pictures = WindowPictures(self.windows, options.jpeg_quality)
         self.applying = Applying(out, Path(options.folder), self.windows.refresh)
         self._tracker = tracker
@@ -186,15 +188,13 @@ class Correcting:
     def _clicks(self) -> bodies.ClickState:
         settings = self.windows.seen().settings
         assert settings.tracker is not None, "a dataset is built with a tracker"
-        write = {"points", "box"} <= settings.tracker.build().understands
+        build = {"points", "box"} <= settings.tracker.build().understands
         shows = isinstance(self._tracker, DialogueTracker)
         why = None
-        if not write:
-            why = (
-                f"this dataset was built with tracker={settings.tracker_name}, which takes no clicks; merge, split, "
-                "swap and delete work with every tracker"
-            )
-        return bodies.ClickState(write=write, show=shows, tracker=self._tracker.name, why=why)
+        if not shows:
+            name = self._tracker.name
+            why = f"the studio's tracker={name} takes no clicks: start it with studio.tracker=grabcut or sam2"
+        return bodies.ClickState(show=shows, build=build, tracker=self._tracker.name, why=why)
 
     def _crops(self, place: Place) -> list[bodies.Crop]:
         layout = self.windows.layout
@@ -223,7 +223,7 @@ def raw_entry(body: bodies.Correct) -> dict[str, Any]:
     raw: dict[str, Any] = {"do": body.do, "frame": body.frame}
     if body.object is not None:
         raw["object"] = body.object
-    elif body.do != "add":
+    elif body.do not in ("add", "draw"):
         raise StudioError(422, f"object: {body.do} needs the object it is about")
     if body.do in OTHER:
         if body.other is not None:
@@ -238,11 +238,15 @@ def raw_entry(body: bodies.Correct) -> dict[str, Any]:
         raw["at"] = body.at
     elif body.at is not None or body.at_window is not None:
         raise StudioError(422, f"at, at_window: {body.do} is about one window")
+    if (body.masks is not None) != (body.do in DRAWN):
+        which = "needs the name of masks that were shown" if body.do in DRAWN else "takes no masks"
+        raise StudioError(422, f"masks: {body.do} {which}")
     places: Mapping[str, Any] = {"points": body.points, "labels": body.labels, "box": body.box}
     given = {key: value for key, value in places.items() if value}
     if given and body.do not in CLICKS:
         raise StudioError(422, f"{', '.join(given)}: {body.do} takes no places")
-    return raw | given | ({"note": body.note} if body.note else {})
+    more = {key: value for key, value in (("masks", body.masks), ("note", body.note)) if value}
+    return raw | given | more
 
 
 def plain_masks(masks: Mapping[int, Mask | None]) -> tuple[list[bodies.MaskOn], list[int]]:

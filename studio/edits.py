@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from pipeline.corrected_windows import Said, Touched, check_clicks, said_in, windows_touched
 from pipeline.correcting import Corrector
 from pipeline.corrections import CLICKS, OTHER, SAID, Correction, Corrections, read_entry
+from pipeline.drawings import Drawing
 from pipeline.errors import ConfigError
 from pipeline.layout import disk_errors
 from pipeline.track_store import WindowTracks
@@ -57,12 +58,18 @@ class Edits:
         return found
 
     def add(
-        self, place: Place, prompt: str | None, raw: Mapping[str, Any], author: str, there: Place | None = None
+        self,
+        place: Place,
+        prompt: str | None,
+        raw: Mapping[str, Any],
+        author: str,
+        there: Place | None = None,
+        drawing: Drawing | None = None,
     ) -> Correction:
         """Write one more correction of a window; a number that is wanted free is chosen unless it is said.
 
         prompt: whose object it is; None where the video has one. there: the window of the other object, for a word
-        about individuals. Raises StudioError when it does not fit.
+        about individuals. drawing: the masks of a correction that has them. Raises StudioError when it does not fit.
         """
         base = self._windows.base(place)
         with self._writing(place):
@@ -77,7 +84,9 @@ class Edits:
             for key in _free_keys(whole):
                 whole.setdefault(key, _free(base[p], before))
             try:
-                entry = self._in_window(read_entry(whole, "this correction"), given, place, there)
+                entry = self._in_window(
+                    read_entry(whole, "this correction", lambda _: _given(drawing)), given, place, there
+                )
                 after = replace(given, entries=(*given.entries, entry))
                 touched = windows_touched(after, self._chunks(place), place.prompts)
                 settings = self._windows.seen().settings
@@ -230,9 +239,14 @@ def key_of(entry: Correction) -> str:
     return entry.id or digest("entry", entry.prompt, entry.window, *entry.deciding)
 
 
+def _given(drawing: Drawing | None) -> Drawing:
+    assert drawing is not None, "a correction with masks comes with them"
+    return drawing
+
+
 def _free_keys(raw: Mapping[str, Any]) -> tuple[str, ...]:
     """The keys of a correction that take a number which is free."""
-    return {"split": (OTHER["split"],), "add": ("object",)}.get(str(raw.get("do")), ())
+    return {"split": (OTHER["split"],), "add": ("object",), "draw": ("object",)}.get(str(raw.get("do")), ())
 
 
 def _free(base: WindowTracks, entries: Sequence[Correction]) -> int:

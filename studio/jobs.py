@@ -86,6 +86,12 @@ class ModelThread:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs or waits."""
+        with self._wake:
+            return bool(self._queues)
+
     def submit(self, session: str, name: str, steps: Callable[[Job], Steps], total: int = 1) -> Job:
         """Put a job at the end of its session's queue."""
         job = Job(next(self._numbers), session, name, total, steps)

@@ -8,6 +8,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from sam.prompts import check_place
+from sam.rle import check_cover, runs
 from sam.types import Prompt
 from studio import bodies
 from studio.errors import StudioError
@@ -44,23 +45,12 @@ def prompt_of(session: Session, body: bodies.Clicks) -> Prompt:
 
 
 def _decoded(rle: bodies.Rle) -> np.ndarray[Any, Any]:
-    """A COCO RLE as (height, width) bool; checked first, since pycocotools believes what it is given."""
+    """A COCO RLE as (height, width) bool."""
     height, width = rle.size
-    runs: list[int] = []
-    number = shift = 0
-    for character in rle.counts:
-        code = ord(character) - 48
-        if not 0 <= code < 64 or shift > 30:
-            raise StudioError(422, "mask.counts is no compressed COCO run-length code")
-        number |= (code & 31) << shift
-        shift += 5
-        if not code & 32:
-            if code & 16:
-                number -= 1 << shift
-            runs.append(number + (runs[-2] if len(runs) > 2 else 0))
-            number, shift = 0, 0
-    if shift or any(run < 0 for run in runs) or sum(runs) != height * width:
-        raise StudioError(422, f"mask.counts does not cover {width}x{height} pixels: it is no code of such a mask")
+    try:
+        check_cover(runs(rle.counts.encode()), width, height)
+    except ValueError as error:
+        raise StudioError(422, f"mask.counts is no mask of {width}x{height} pixels: {error}") from error
     plane: np.ndarray[Any, Any] = coco.decode({"size": [height, width], "counts": rle.counts.encode()})
     return plane.astype(np.bool_)
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from pipeline.build import Build
 from pipeline.config import of_dataset
-from pipeline.correcting import corrected
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.footage import Footage, survey
 from pipeline.job import Job
@@ -185,7 +184,7 @@ class Windows:
             if plain is None:
                 raise self._untracked(place)
             waiting = True
-            found.append(corrected(plain, [each for each in job.corrector.of(p, window.id)]))
+            found.append(job.corrector.edited(p, plain))
         return found, waiting
 
     def base(self, place: Place) -> list[WindowTracks]:

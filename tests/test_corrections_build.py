@@ -13,9 +13,10 @@ import pytest
 
 from pipeline.build import Build, Summary
 from pipeline.corrections import Correction, Corrections
+from pipeline.drawings import Drawing
 from pipeline.errors import ConfigError
 from pipeline.settings import Settings
-from sam.types import FrameMasks, Prompt, SessionFrames
+from sam.types import FrameMasks, Mask, Prompt, SessionFrames
 from tests.pipeline.by_colour import ByColour
 from tests.pipeline.composing import loaded
 from tests.running import rows
@@ -106,6 +107,23 @@ def test_edits_need_no_tracking_and_taking_them_back_neither(video: Path, tmp_pa
     made, samples = build(video, out)
     assert Finds.calls == [] and {s["sample_id"] for s in samples} == {s["sample_id"] for s in before}
     assert {s["sha256"] for s in samples} == {s["sha256"] for s in before}
+
+
+def test_masks_that_a_person_accepted_are_cropped_and_nothing_is_tracked(video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    _, before = build(video, out)
+    mask = Mask.encode(np.ones((40, 40), np.bool_), (110, 50))  # the green thing, which no text finds
+    frames = tuple(range(16, 32, 2))
+    new = Correction("draw", 18, 3, drawing=Drawing(WIDTH, HEIGHT, frames, (mask,) * 8))
+    made, samples = build(video, out, new)
+    assert Finds.calls == [] and made.tracked_windows == 0 and ids(samples) == EVERY | {16: {1, 2, 3}}
+    (drawn,) = [sample for sample in samples if sample["object_id"] == 3]
+    assert drawn["corrected"] and drawn["prompt"] == "cow" and {tuple(box) for box in drawn["boxes"]} == {PLACES[GREEN]}
+    other = replace(new, drawing=Drawing(WIDTH, HEIGHT, frames, (None, *(mask,) * 7)))
+    _, samples = build(video, out, other)
+    assert [sum(s["visible"]) for s in samples if s["object_id"] == 3] == [7], "other masks are other tracks"
+    _, samples = build(video, out)
+    assert Finds.calls == [] and {s["sha256"] for s in samples} == {s["sha256"] for s in before}
 
 
 def test_clicks_track_their_window_alone_once_more(video: Path, tmp_path: Path) -> None:

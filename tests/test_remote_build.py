@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -176,13 +176,14 @@ def test_hours_and_patterns_are_decided_before_anything_is_fetched(web: Served, 
 
 def test_the_next_video_is_fetched_meanwhile(web: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
-    process = Worker.process
+    run_all = Worker.run
 
-    def noted(self: Worker, job: Job) -> Outcome:
-        given.append((job.chunk.video.name, job.following and job.following.name))
-        return process(self, job)
+    def noted(self: Worker, jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
+        listed = list(jobs)
+        given.extend((job.chunk.video.name, job.following and job.following.name) for job in listed)
+        return run_all(self, listed)
 
-    monkeypatch.setattr(Worker, "process", noted)
+    monkeypatch.setattr(Worker, "run", noted)
     ahead = []
     monkeypatch.setattr(Cache, "ahead", lambda self, video: ahead.append(video and video.name))
     build(tmp_path, f"videos={web.url}/")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from logging.handlers import QueueHandler
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from pipeline.crew.drive import WorkerDied
@@ -16,25 +19,27 @@ if TYPE_CHECKING:
 
 
 class ActorMember:
-    """One worker. ray: the imported package. make: starts an actor of `Served`."""
+    """One worker. ray: the imported package. make: starts an actor of `Served`. answers: to its jobs, still to come."""
 
     def __init__(self, ray: Any, make: Callable[[], Any]) -> None:
         self._ray = ray
         self._make = make
         self._actor = make()
-        self.answer: Any = None
+        self.answers: list[Any] = []
 
     def replace(self) -> None:
         self.stop()
+        self.answers = []
         self._actor = self._make()
 
     def give(self, job: Job) -> None:
-        self.answer = self._actor.process.remote(job)
+        self.answers.append(self._actor.process.remote(job))
 
     def result(self) -> Outcome:
         errors = self._ray.exceptions
+        (answer,), self.answers = self._ray.wait(self.answers, num_returns=1)
         try:
-            outcome, records = self._ray.get(self.answer)
+            outcome, records = self._ray.get(answer)
         except errors.RayTaskError as error:  # what the worker raised
             raise error.cause from None
         except errors.RayError as error:  # its process, its node, or the way to it
@@ -50,13 +55,13 @@ class ActorMember:
 
 
 def wait_for(ray: Any, members: Sequence[ActorMember]) -> list[ActorMember]:
-    """Wait until at least one of them is done with its job."""
-    done, _ = ray.wait([member.answer for member in members], num_returns=1)
-    return [member for member in members if member.answer in done]
+    """Wait until at least one of them is done with a job."""
+    done, _ = ray.wait([answer for member in members for answer in member.answers], num_returns=1)
+    return [member for member in members if done[0] in member.answers]
 
 
 class Served:
-    """What runs in the actor's process: a worker, and what it logs until the next job is done."""
+    """What runs in the actor's process: a worker in a thread of its own. What it logs goes with the next answer."""
 
     def __init__(self, settings: Settings, threads: int) -> None:
         import cv2
@@ -67,11 +72,24 @@ class Served:
         self._said = _Kept()
         logging.basicConfig(level=logging.INFO, handlers=[self._said], force=True)
         self._worker = Worker(settings, threads)
-        self._worker.__enter__()
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._answers: dict[str, Future[Outcome]] = {}
+        threading.Thread(target=self._work, name="track", daemon=True).start()
 
     def process(self, job: Job) -> tuple[Outcome, list[logging.LogRecord]]:
-        outcome = self._worker.process(job)
-        return outcome, self._said.take()
+        """Called in a thread for each job that the worker may have."""
+        answer = self._answers[job.record_id] = Future()
+        self._jobs.put(job)
+        return answer.result(), self._said.take()
+
+    def _work(self) -> None:
+        try:
+            with self._worker:
+                for outcome in self._worker.run(iter(self._jobs.get, None)):
+                    self._answers.pop(outcome.record_id).set_result(outcome)
+        except BaseException as error:  # it has ended: every job gets that for an answer
+            for answer in list(self._answers.values()):
+                answer.set_exception(error)
 
 
 class _Kept(logging.Handler):

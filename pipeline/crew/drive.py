@@ -7,10 +7,10 @@ every chunk commits itself, so whatever is lost with a worker, or with this loop
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from pipeline.job import Job, Outcome
 from pipeline.layout import Layout
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TRIES = 2  # workers that a chunk may take down before it is recorded as failed
+AHEAD = 2  # jobs that a worker may have: the one it is at, and the next
 
 
 class WorkerDied(Exception):
@@ -31,14 +32,14 @@ class WorkerDied(Exception):
 
 
 class Member(Protocol):
-    """One worker, in a process of its own, that does one job at a time."""
+    """One worker, in a process of its own, that has a job or two at a time."""
 
     def give(self, job: Job) -> None:
-        """Start on a job."""
+        """Hand over a job, to be done after those it has."""
         ...
 
     def result(self) -> Outcome:
-        """What came of the job, once it is done. Raises WorkerDied, or what the worker raised."""
+        """What came of one of its jobs, once one is done. Raises WorkerDied, or what the worker raised."""
         ...
 
     def replace(self) -> None:
@@ -97,41 +98,86 @@ def drive(
 ) -> Iterator[Outcome]:
     """Yield the outcome of every job, in the order they are done.
 
-    wait: of the members that are at work, those that are done. A job whose worker died is done once more by a new
-    worker, and recorded as failed if that one dies too. Raises what a worker raises.
+    wait: of the members that have jobs, those that are done with one. What a dead worker had is done once more by new
+    ones, each job alone with its worker so that it is known which one takes it down, and recorded as failed if it does.
+    Raises what a worker raises.
     """
-    waiting = Jobs(jobs)
-    last: dict[int, Job] = {}
-    at: dict[int, Job] = {}
-    deaths: Counter[str] = Counter()
+    crew = Crew(jobs, members)
     while True:
-        fresh = []
-        for number in range(len(members)):
-            if number not in at:
-                job = waiting.take(last.get(number), list(at.values()))
-                if job is not None:
-                    at[number] = last[number] = job
-                    fresh.append(number)
-        for number in fresh:
-            others = [job for other, job in at.items() if other != number]
-            at[number] = replace(at[number], following=waiting.following(at[number], others))
-            members[number].give(at[number])
-        if not at:
+        crew.share_out()
+        if not crew.busy:
             return
-        for member in wait([members[number] for number in at]):
-            number = members.index(member)
-            job = at.pop(number)
+        for number in map(members.index, wait([members[number] for number in crew.busy])):
             try:
-                yield member.result()
+                outcome = members[number].result()
             except WorkerDied as death:
-                deaths[job.record_id] += 1
-                member.replace()
-                if deaths[job.record_id] < TRIES:
-                    log.warning("%s: %s; the chunk is tried again", job.chunk.video.name, death)
-                    waiting.put_back(job)
-                else:
-                    log.error("%s: %s, for the second time", job.chunk.video.name, death)
-                    yield given_up(settings, job, str(death))
+                members[number].replace()
+                for job in crew.lost(number):
+                    if crew.deaths[job.record_id] < TRIES:
+                        log.warning("%s: %s; the chunk is tried again", job.chunk.video.name, death)
+                        crew.suspects.append(job)
+                    else:
+                        log.error("%s: %s, for the second time", job.chunk.video.name, death)
+                        yield replace(given_up(settings, job, str(death)), worker=number)
+            else:
+                crew.done(number, outcome)
+                yield replace(outcome, worker=number)
+
+
+class Crew(Generic[Kind]):
+    """Who has which jobs. A worker gets its next job while it is still at one, so that it can begin with it at once.
+
+    suspects: jobs of workers that died. deaths: how many each job has seen, by record id.
+    """
+
+    def __init__(self, jobs: Sequence[Job], members: Sequence[Kind]) -> None:
+        self._members = members
+        self._waiting = Jobs(jobs)
+        self._at: list[list[Job]] = [[] for _ in members]
+        self._last: list[Job | None] = [None] * len(members)
+        self.suspects: deque[Job] = deque()
+        self.deaths: Counter[str] = Counter()
+
+    @property
+    def busy(self) -> list[int]:
+        """The members that have something to do."""
+        return [number for number, own in enumerate(self._at) if own]
+
+    def share_out(self) -> None:
+        """Give every member its first job, then every member the one after it."""
+        fresh = []
+        for depth in range(AHEAD):
+            for number, own in enumerate(self._at):
+                job = self._for(number) if len(own) == depth else None
+                if job is not None:
+                    own.append(job)
+                    fresh.append((number, depth))
+        for number, depth in fresh:
+            job = self._at[number][depth]
+            others = [other for own in self._at for other in own if other is not job]
+            given = replace(job, following=self._waiting.following(job, others))
+            self._at[number][depth] = self._last[number] = given
+            self._members[number].give(given)
+
+    def _for(self, number: int) -> Job | None:
+        """The next job for a member. A suspect is alone with its worker."""
+        own = self._at[number]
+        if not own and self.suspects:
+            return self.suspects.popleft()
+        if any(self.deaths[job.record_id] for job in own):
+            return None
+        others = [job for n, each in enumerate(self._at) for job in each if n != number]
+        return self._waiting.take(own[-1] if own else self._last[number], others)
+
+    def done(self, number: int, outcome: Outcome) -> None:
+        """A member is done with one of its jobs."""
+        self._at[number] = [job for job in self._at[number] if job.record_id != outcome.record_id]
+
+    def lost(self, number: int) -> list[Job]:
+        """What a member had when it died; counts a death for each."""
+        jobs, self._at[number] = self._at[number], []
+        self.deaths.update(job.record_id for job in jobs)
+        return jobs
 
 
 def given_up(settings: Settings, job: Job, reason: str) -> Outcome:

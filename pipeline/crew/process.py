@@ -7,12 +7,13 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection, wait
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.crew.drive import WorkerDied
 
@@ -25,7 +26,7 @@ NEW = multiprocessing.get_context("spawn")  # a forked process would inherit the
 
 
 class ProcessMember:
-    """One worker. Its pipe carries jobs in, and log records and one outcome or error per job out."""
+    """One worker. Its pipe carries jobs in, and log records and one outcome per job out, or an error, which ends it."""
 
     def __init__(self, settings: Settings, threads: int, device: str | None) -> None:
         self._start = (settings, threads, device)
@@ -33,19 +34,19 @@ class ProcessMember:
 
     def replace(self) -> None:
         self.pipe, theirs = NEW.Pipe()
-        self._message: Outcome | BaseException | None = None
-        self._working = False
+        self._messages: deque[Outcome | BaseException] = deque()
+        self._jobs = 0
         self._process = NEW.Process(target=_serve, args=(theirs, *self._start), daemon=True, name="worker")
         self._process.start()
         theirs.close()  # so that its end is heard here
 
     def give(self, job: Job) -> None:
-        self._working = True
+        self._jobs += 1
         with suppress(OSError):  # it died with nothing to do: `hear` finds out
             self.pipe.send(job)
 
     def hear(self) -> bool:
-        """Take in one message; whether the job is done with it."""
+        """Take in one message; whether a job is done with it."""
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
@@ -54,19 +55,20 @@ class ProcessMember:
         if isinstance(message, logging.LogRecord):
             logging.getLogger(message.name).handle(message)
             return False
-        self._message, self._working = message, False
+        self._messages.append(message)
+        self._jobs -= 1
         return True
 
     def result(self) -> Outcome:
-        assert self._message is not None
-        if isinstance(self._message, BaseException):
-            raise self._message
-        return self._message
+        message = self._messages.popleft()
+        if isinstance(message, BaseException):
+            raise message
+        return message
 
     def stop(self) -> None:
         """End it: an idle one by itself, a busy one where it is, because nothing that is not committed counts."""
         self.pipe.close()
-        if self._working and self._process.is_alive():
+        if self._jobs and self._process.is_alive():
             self._process.terminate()
         self._process.join(STOP_S)
         if self._process.is_alive():
@@ -99,18 +101,26 @@ def _serve(pipe: Connection, settings: Settings, threads: int, device: str | Non
 
     cv2.setNumThreads(threads)
     try:
-        with Worker(settings, threads) as worker:
+        with Worker(settings, threads) as worker, closing(worker.run(_jobs(pipe))) as outcomes:
             while True:
-                job = pipe.recv()
                 try:
-                    answer: Any = worker.process(job)
+                    answer: Outcome | Exception | None = next(outcomes, None)
                 except Exception as error:
                     answer = error
+                if answer is None:
+                    return
                 outbox.put_nowait(answer)
-    except (EOFError, OSError):  # the other end is closed: there is nothing more to do, or nobody to do it for
+    except OSError:  # the other end is closed: there is nobody to do it for
         pass
     finally:
         tracking.leave()
+
+
+def _jobs(pipe: Connection) -> Iterator[Job]:
+    """What comes through the pipe until it closes."""
+    with suppress(EOFError, OSError):
+        while True:
+            yield pipe.recv()
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

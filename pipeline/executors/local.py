@@ -1,4 +1,4 @@
-"""The local executor: this process, one chunk after another, with threads for decoding, cropping and encoding."""
+"""The local executor: this process, with threads for decoding, cropping and encoding."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ class Local:
             for job, after in zip(reversed(jobs[:-1]), reversed(jobs[1:]), strict=True):
                 same = job.chunk.video.fingerprint == after.chunk.video.fingerprint
                 following.append(following[-1] if same else after.chunk.video)
-            for job, video in zip(jobs, reversed(following), strict=False):
-                yield worker.process(replace(job, following=video))
+            yield from worker.run(
+                replace(job, following=video) for job, video in zip(jobs, reversed(following), strict=False)
+            )
 
 
 def cores() -> int:

@@ -1,7 +1,7 @@
 """The ray executor: workers as Ray actors, on this machine or on a cluster whose nodes share the dataset's folder.
 
 Each actor holds a tracker and does whole chunks, so no pixel ever travels. An actor or node that is lost is replaced,
-and its chunk is done again; there is one chunk per actor under way, so nothing queues up in Ray's object store.
+and its chunks are done again; there are two chunks per actor under way, so nothing queues up in Ray's object store.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class OnRay:
         if not jobs:
             return
         from pipeline.crew.actor import ActorMember, Served, wait_for
-        from pipeline.crew.drive import drive
+        from pipeline.crew.drive import AHEAD, drive
 
         ray = _ray()
         ours = not ray.is_initialized()
@@ -58,7 +58,7 @@ class OnRay:
             room = ray.cluster_resources()
             gpus = self._gpus(settings, room)
             count = min(self.workers or self._fitting(room, gpus), len(jobs))
-            actor = ray.remote(num_cpus=self.cpus, num_gpus=gpus)(Served)
+            actor = ray.remote(num_cpus=self.cpus, num_gpus=gpus, max_concurrency=AHEAD)(Served)
             make = partial(actor.remote, settings, max(1, int(self.cpus)))
             for _ in range(count):
                 members.append(ActorMember(ray, make))

@@ -1,6 +1,6 @@
 """The processes executor: several workers on this machine, each a process with its own tracker, one per GPU.
 
-A worker's process that ends (killed, out of memory, a crash in a library) is replaced, and its chunk is done again.
+A worker's process that ends (killed, out of memory, a crash in a library) is replaced, and its chunks are done again.
 When the process that started the run ends, however it ends, its workers end at their next chunk.
 """
 

@@ -60,12 +60,13 @@ def write_report(
     settings: Mapping[str, Any],
     timings: Mapping[str, float] | None,
     score: Mapping[str, float] | None = None,
+    speed: str = "",
     planned: Sequence[Compared] = (),
 ) -> None:
     """Write the page for the dataset at `root` to `target_html`, and its pictures to `sheets/` beside it.
 
-    settings: the config tree, printed as YAML. timings: seconds by stage. score: figures against known truth.
-    planned: what a trial promised, and what happened.
+    settings: the config tree, printed as YAML. timings: seconds by stage. score: figures against known truth. speed:
+    how fast the run was, in words. planned: what a trial promised, and what happened.
     Raises DatasetError when the index is missing or damaged, DiskError when the folder cannot be written.
     """
     facts = read_statistics(root, settings, SHOWN)
@@ -96,6 +97,7 @@ def write_report(
         ],
         plot=histogram,
         stages=_stages(timings or {}),
+        speed=speed,
         score={key: f"{value:.3f}".rstrip("0").rstrip(".") for key, value in (score or {}).items()},
         planned=planned,
         settings=_yaml(settings),
@@ -189,10 +191,9 @@ def _count(number: int, noun: str) -> str:
 
 
 def _stages(timings: Mapping[str, float]) -> list[Stage]:
-    longest = max(timings.values(), default=0.0)
-    return [
-        Stage(name, _duration(seconds), seconds / longest if longest > 0 else 0.0) for name, seconds in timings.items()
-    ]
+    longest = max([1e-9, *timings.values()])
+    spent = {name.replace("_", " "): seconds for name, seconds in timings.items()}
+    return [Stage(name, _duration(seconds), seconds / longest) for name, seconds in spent.items()]
 
 
 def _duration(seconds: float) -> str:

@@ -27,6 +27,7 @@ import orjson
 from pycocotools import mask as coco
 
 from sam.errors import TrackingFailed
+from sam.rle import check_cover, runs
 from sam.types import Mask
 
 Draw = Callable[[int, int], Mask | None]  # source width and height -> the mask, None if it has no pixel inside
@@ -205,10 +206,9 @@ def _shape(shape: Any, where: str, width: int, height: int) -> Mask | None:
             if size != [height, width]:
                 raise TrackingFailed(f"{where} has a mask of {size[1]}x{size[0]}, but the video is {width}x{height}")
             counts = rle["counts"]
-            runs = counts if isinstance(counts, list) else _runs(counts.encode())
-            if sum(runs) != height * width or min(runs) < 0:  # pycocotools would leave pixels to chance
-                raise ValueError(f"its runs cover {sum(runs)} pixels, not {height * width}")
-            return Mask.encode(coco.decode(coco.frPyObjects(rle, height, width) if runs is counts else rle))
+            plain = isinstance(counts, list)
+            check_cover(counts if plain else runs(counts.encode()), width, height)
+            return Mask.encode(coco.decode(coco.frPyObjects(rle, height, width) if plain else rle))
         if shape and isinstance(shape[0], list):
             if any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
                 raise ValueError("a polygon is x, y of at least three corners")
@@ -219,20 +219,6 @@ def _shape(shape: Any, where: str, width: int, height: int) -> Mask | None:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise TrackingFailed(f"{where} holds no RLE, no polygons and no x, y, w, h box: {error}") from error
     return _rectangle((x, y, x + w, y + h), width, height)
-
-
-def _runs(counts: bytes) -> list[int]:
-    """The run lengths in COCO's compressed RLE: 5 bits a character, from the third run on as differences."""
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        bits = character - 48
-        value, shift = value | (bits & 31) << shift, shift + 5
-        if not bits & 32:
-            value -= (bits & 16) >> 4 << shift  # the sign
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    return runs
 
 
 def _part_box(shape: list[float], width: int, height: int) -> Mask | None:

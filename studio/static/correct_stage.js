@@ -5,7 +5,7 @@ import { colour, css, paint } from "/static/correct_masks.js";
 const SIDE = 1440, AT_ONCE = 4, DRAG = 5;
 
 export class Stage {
-  /** on: frame(n), click(place, minus), drag(box), lost(message). */
+  /** on: frame(n), click(place, minus), drag(box). */
   constructor(on) {
     Object.assign(this, { on, canvas: $("#canvas"), n: 0, info: null, masks: null, selected: null, shown: true, playing: null, overlay: null, drawn: null });
     this.context = this.canvas.getContext("2d");
@@ -77,7 +77,6 @@ export class Stage {
     const said = await fetch(address).then((answer) => answer.json()).catch(() => ({}));
     $("#lost").textContent = said.detail ?? "This frame cannot be shown.";
     $("#lost").hidden = false;
-    this.on.lost(said.detail);
   }
 
   draw() {
@@ -91,7 +90,7 @@ export class Stage {
     if (this.shown && this.masks) {
       const isOf = (object) => this.selected === object.object && this.prompt === object.prompt;
       for (const object of this.masks.objects) {
-        if (this.overlay && isOf(object)) continue;
+        if (this.overlay?.covers(this.n) && isOf(object)) continue;
         const found = this.masks.plane(object, this.n);
         if (!found) continue;
         paint(context, found, scale, colour(object.object), isOf(object));

@@ -139,7 +139,10 @@ REMOVE = {"do": "remove", "frame": 4, "object": 1}
     ("entry", "message"),
     [
         (3, r"corrections\[1\] must be an object such as"),
-        ({"do": "delete"}, "do must be one of remove, merge, swap, split, same, different, refine, add, got 'delete'"),
+        (
+            {"do": "delete"},
+            "do must be one of remove, merge, swap, split, same, different, refine, add, redraw, draw, got 'delete'",
+        ),
         (REMOVE | {"frame": -1}, r"corrections\[1\] \(remove\): frame must be a whole number from 0, got -1"),
         (REMOVE | {"into": 3}, "has the key 'into'; it may have do, frame, object"),
         ({"do": "merge", "frame": 4, "object": 1}, "into must be a whole number from 0, got None"),

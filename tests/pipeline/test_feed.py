@@ -1,18 +1,18 @@
-"""The feed: frames decoded ahead, bounded in bytes, each once, and a thread that always ends."""
+"""The feed: frames decoded ahead, bounded in bytes over all feeds, each once, and a thread that always ends."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from pipeline import feed
-from pipeline.feed import FrameFeed
+from pipeline.feed import Budget, Fed, FrameFeed
 from tests.pipeline.making import a_video
-from video.errors import UnreadableVideo
+from video.errors import UnreadableVideo, VideoError
 from video.reader import VideoReader
 from video.types import Frame, Grid
 
@@ -47,8 +47,27 @@ class FakeReader(VideoReader):
     def close(self) -> None: ...
 
 
-def a_feed(reader: FakeReader, *spans: range, side: int | None = None) -> FrameFeed:
-    return FrameFeed(reader, Grid(stride=2), spans, side)
+@contextmanager
+def a_feed(
+    reader: FakeReader, *spans: range, side: int | None = None, budget: Budget | None = None
+) -> Iterator[FrameFeed]:
+    """A feed, and a thread that fills it as `Ahead` does."""
+    frames = FrameFeed(budget or Budget())
+
+    def fill() -> None:
+        try:
+            frames.fill(Fed.of(frame, side) for frame in reader.read(Grid(stride=2), spans))
+            frames.end()
+        except VideoError as error:
+            frames.end(error)
+
+    thread = threading.Thread(target=fill, name="decode")
+    thread.start()
+    try:
+        yield frames
+    finally:
+        frames.close()
+        thread.join()
 
 
 def settled(value: Callable[[], object], seconds: float = 0.15) -> object:
@@ -118,22 +137,41 @@ def test_lost_frames_are_missing_and_nothing_shifts() -> None:
         assert [fed.frame.position for fed in frames.take(range(8, 12))] == [9, 10, 11]
 
 
-def test_what_is_decoded_ahead_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "AHEAD_BYTES", 5 * FRAME_BYTES)
-    reader = FakeReader()
-    with a_feed(reader, range(0, 50)) as frames:
+def test_what_is_decoded_ahead_is_bounded_in_bytes() -> None:
+    reader, budget = FakeReader(), Budget(5 * FRAME_BYTES)
+    with a_feed(reader, range(0, 50), budget=budget) as frames:
         assert settled(lambda: len(reader.read_positions)) == 6, "five wait, and one waits to be let in"
-        assert frames._bytes == 5 * FRAME_BYTES
+        assert budget.used == 5 * FRAME_BYTES
         frames.take(range(0, 3))
         assert settled(lambda: len(reader.read_positions)) == 9
-        assert frames._bytes == 5 * FRAME_BYTES
+        assert budget.used == 5 * FRAME_BYTES
         assert len(frames.take(range(3, 50))) == 47
-        assert frames._bytes == 0
+        assert budget.used == 0
 
 
-def test_a_frame_larger_than_the_bound_still_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "AHEAD_BYTES", FRAME_BYTES // 2)
-    with a_feed(FakeReader(), range(0, 20)) as frames:
+def test_two_feeds_share_one_bound() -> None:
+    first, second, budget = FakeReader(), FakeReader(), Budget(5 * FRAME_BYTES)
+    with a_feed(first, range(0, 3), budget=budget) as one:
+        assert settled(lambda: budget.used) == 3 * FRAME_BYTES
+        with a_feed(second, range(0, 50), budget=budget) as other:
+            assert settled(lambda: len(second.read_positions)) == 3, "two wait, and one waits to be let in"
+            assert budget.used == 5 * FRAME_BYTES
+            one.take(range(0, 2))
+            assert settled(lambda: len(second.read_positions)) == 5
+            one.close()
+            assert settled(lambda: len(second.read_positions)) == 6, "what nobody took leaves room, too"
+            assert budget.used == 5 * FRAME_BYTES
+            other.close()
+            assert budget.used == 0
+
+
+def test_the_tracker_s_own_picture_takes_room_too() -> None:
+    (frame,) = FakeReader().read(Grid(), [range(1)])
+    assert Fed.of(frame, None).nbytes == FRAME_BYTES and Fed.of(frame, WIDTH // 2).nbytes == FRAME_BYTES * 5 // 4
+
+
+def test_a_frame_larger_than_the_bound_still_gets_through() -> None:
+    with a_feed(FakeReader(), range(0, 20), budget=Budget(FRAME_BYTES // 2)) as frames:
         assert len(frames.take(range(0, 20))) == 20
 
 
@@ -162,26 +200,12 @@ def test_an_error_that_nobody_meets_is_nobodys() -> None:
     assert not decoding()
 
 
-def test_leaving_early_stops_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "AHEAD_BYTES", 3 * FRAME_BYTES)
-    reader = FakeReader(count=10_000)
+def test_closing_early_stops_the_thread() -> None:
+    reader, budget = FakeReader(count=10_000), Budget(3 * FRAME_BYTES)
     began = time.monotonic()
-    with a_feed(reader, range(0, 10_000)) as frames:
+    with a_feed(reader, range(0, 10_000), budget=budget) as frames:
         frames.take(range(0, 2))
         assert len(decoding()) == 1
     assert not decoding() and time.monotonic() - began < 5
     assert len(reader.read_positions) < 20
-    assert not frames._ready and not frames._held, "and no frame is held any longer"
-
-
-def test_an_error_outside_stops_the_thread_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "AHEAD_BYTES", 3 * FRAME_BYTES)
-    with pytest.raises(KeyboardInterrupt), a_feed(FakeReader(count=10_000), range(0, 10_000)):
-        raise KeyboardInterrupt
-    assert not decoding()
-
-
-def test_nothing_is_read_before_the_block_is_entered() -> None:
-    reader = FakeReader()
-    a_feed(reader, range(0, 4))
-    assert not reader.asked and not decoding()
+    assert not frames._ready and not frames._held and not budget.used, "and no frame is held any longer"

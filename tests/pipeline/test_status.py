@@ -33,16 +33,30 @@ def an_outcome(clips: int = 10) -> Outcome:
 
 
 def test_the_figures_follow_from_what_was_counted() -> None:
-    half = a_status(clips_done=20, video_s=50.0, seconds={"track": 90.0})
+    spent = {"track": 90.0, "wait_for_frames": 5.0, "wait_for_crops": 1.0, "load": 2.0, "crop": 150.0}
+    half = a_status(clips_done=20, video_s=50.0, seconds=spent)
     assert half.remaining_s == pytest.approx(100)
-    assert half.video_hours_per_day == pytest.approx(12), "50 s in 100 s"
-    assert half.tracking == pytest.approx(0.9)
+    assert half.video_hours_per_day == half.video_hours_per_day_per_gpu == pytest.approx(12), "50 s in 100 s"
+    assert half.tracker_share == pytest.approx(0.9) and half.idle_share == pytest.approx(0.1)
+    assert half.share("crop") == pytest.approx(1.5), "two threads at once"
     assert str(half) == (
         "task=build on barn, process 7: 20 of 40 clips, 0 crops, 0 failed, 0:01:40 left; "
-        "0.20 clips a second, 12 hours of video a day, tracking 90% of the time"
+        "0.20 clips a second, 12 hours of video a day, the tracker at work 90% of the time, waiting 5% for frames, "
+        "1% for crops, 2% for the model"
     )
     assert a_status().remaining_s is None and str(a_status()).endswith("0 of 40 clips, 0 crops, 0 failed")
     assert clock(3725) == "1:02:05"
+
+
+def test_each_worker_has_its_share() -> None:
+    both = a_status()
+    for worker in (1, 0, 1):
+        both.add(replace(an_outcome(), worker=worker), a_chunk())
+    assert both.workers == 2 and both.clips_done == 30 and both.seconds == {"track": 90.0, "decode": 6.0}
+    assert both.tracker_share == pytest.approx(0.45), "90 s of two times 100"
+    assert both.video_hours_per_day_per_gpu == pytest.approx(both.video_hours_per_day / 2)
+    assert "for each of 2 workers" in both.speed
+    assert "nothing tracked" in a_status(clips_done=3, seconds={"crop": 5.0}).speed
 
 
 def test_a_chunk_knows_its_seconds() -> None:
@@ -60,9 +74,11 @@ def test_progress_is_kept_in_the_run_s_folder(tmp_path: Path, caplog: pytest.Log
         raw = orjson.loads(path.read_bytes())
         assert (raw["clips_done"], raw["crops"], raw["seconds"]["track"]) == (10, 12, 30.0)
         assert raw["remaining_s"] == pytest.approx(300, rel=0.1)
+        assert raw["tracker_share"] == pytest.approx(0.3, rel=0.1) and raw["idle_share"] == pytest.approx(0.7, rel=0.1)
+        assert raw["video_hours_per_day_per_gpu"] == raw["video_hours_per_day"] > 0
     done = Status.read(path)
     assert done is not None and done.state == "finished" and done.clips_done == 10
-    assert "tracking 30 % of the time" in caplog.text
+    assert "the tracker at work 30% of the time" in caplog.text
 
 
 def test_without_a_folder_the_speed_is_told_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
@@ -70,7 +86,7 @@ def test_without_a_folder_the_speed_is_told_all_the_same(caplog: pytest.LogCaptu
     began = time.time() - 60
     with Progress(a_status(started=began, updated=began), None) as bar:
         bar.advance(an_outcome(), a_chunk())
-    assert "1 hours of video a day, tracking 50 % of the time" in caplog.text, "1.28 s of video in a minute"
+    assert "1 hours of video a day, the tracker at work 50% of the time" in caplog.text, "1.28 s of video in a minute"
 
 
 def test_a_line_is_logged_every_minute_also_while_a_chunk_takes_longer(
@@ -130,7 +146,9 @@ def test_status_from_another_shell(
     done = go("task=status", f"out={tmp_path}")
     assert done.status == 0, done.text
     assert "finished: task=build on " in done.text and "2 of 2 clips" in done.text
-    assert "hours of video a day" in done.text
+    assert "hours of video a day, the tracker at work " in done.text
+    (page,) = (tmp_path / "report").glob("*.html")
+    assert "hours of video a day, the tracker at work " in page.read_text() and "wait for frames" in page.read_text()
     assert "chunks done: 1 of 1" in done.text and "indexed: crops " in done.text
     assert sorted(p for p in tmp_path.rglob("*")) == before, "it writes nothing"
     missing = go("task=status", f"out={tmp_path}/none")

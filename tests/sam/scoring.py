@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -30,7 +31,7 @@ class Scene:
     truth: SceneTruth
 
     @classmethod
-    def render(cls, path: Path, seed: int, seconds: float, **options: int) -> Scene:
+    def render(cls, path: Path, seed: int, seconds: float, **options: Any) -> Scene:
         render_scene(path, seed=seed, seconds=seconds, **options)
         return cls.load(path)
 
@@ -59,7 +60,7 @@ class Scene:
         truth = self.truth
         return {
             int(truth.individual[row]): TruthMask(
-                Mask(tuple(int(v) for v in truth.boxes[row]), truth.counts[row]), truth.visible(row)
+                Mask(tuple(truth.boxes[row].tolist()), truth.counts[row]), truth.visible(row)
             )
             for row in truth.rows(index)
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,17 @@ CHROMIUM = next(
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """Chromium, without a window. Skips the test where it or playwright is missing."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make setup EXTRAS=dev")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine: apt-get install chromium")
-    with playwright.sync_playwright() as started:
+    """Chromium, without a window. Skips the test where it or playwright is missing; FAIL_WITHOUT_BROWSER=1 fails it."""
+    lacking = "there is no chromium on this machine: apt-get install chromium" if CHROMIUM is None else ""
+    if find_spec("playwright") is None:
+        lacking = "playwright is not installed: make setup EXTRAS=dev"
+    if lacking and os.environ.get("FAIL_WITHOUT_BROWSER") == "1":
+        pytest.fail(f"FAIL_WITHOUT_BROWSER=1, and {lacking}")
+    if lacking:
+        pytest.skip(lacking)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
         opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         try:
             yield opened

@@ -13,7 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import requests
 
+import pipeline.drawings
 import studio.edits as studio_edits
 from pipeline.build import Build
 from pipeline.corrections import Corrections
@@ -268,7 +270,7 @@ def test_a_click_is_shown_by_the_studios_tracker_and_a_crash_of_it_fails_only_th
         (one,) = served.ask("POST", at, json=click)["masks"]
         x0, y0, x1, y1 = one["box"]
         assert one["frame"] == 2 and abs((x0 + x1) / 2 - x) < 4 and abs((y0 + y1) / 2 - 50) < 4
-        followed = served.ask("POST", at, json=click | {"follow": True})
+        followed = served.ask("POST", at, json=click | {"reach": "onward"})
         assert {mask["frame"] for mask in followed["masks"]} | set(followed["empty"]) == {2, 3, 4, 5, 6, 7}
         places = {mask["frame"]: (mask["box"][0] + mask["box"][2]) / 2 for mask in followed["masks"]}
         assert abs(places[5] - (40 + 3 * 26)) < 5
@@ -279,6 +281,104 @@ def test_a_click_is_shown_by_the_studios_tracker_and_a_crash_of_it_fails_only_th
         assert "ZeroDivisionError" in served.ask("POST", at, 500, json=click)["detail"]
         del tracker.begin  # type: ignore[attr-defined]
         assert served.ask("POST", at, json=click)["masks"] and served.ask("GET", "/health")["status"] == "ok"
+
+
+def test_what_was_shown_is_written_and_the_build_follows_it(out: Path) -> None:
+    before = {row["sample_id"]: row["sha256"] for row in rows(out / "samples.parquet")}
+    with corrected(out) as served:
+        window = windows(served)[1]["window"]
+        at = f"/dataset/windows/{window}"
+        one, two = sorted(objects(served, window))
+        served.ask("POST", f"{at}/corrections", 201, json=FIRST | {"frame": 20, "object": one})
+        x = 40 + 3 * 20
+        clicks = {"frame": 20, "box": [x - 14, 36, x + 14, 64]}
+        only = served.ask("POST", f"{at}/preview", json=clicks)
+        onward = served.ask("POST", f"{at}/preview", json=clicks | {"reach": "onward"})
+        whole = served.ask("POST", f"{at}/preview", json=clicks | {"reach": "window"})
+        seen = [sorted({*each["empty"], *(mask["frame"] for mask in each["masks"])}) for each in (only, onward, whole)]
+        assert seen == [[2], [2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7]] and only["name"] is None
+        draw = {"do": "draw", "frame": 20, "masks": whole["name"], "author": "ann"}
+        made = served.ask("POST", f"{at}/corrections", 201, json=draw)
+        new = made["entry"]["object"]
+        assert made["entry"]["masks"] == whole["name"] and new not in (one, two)
+        shown = served.ask("GET", f"{at}/masks")["objects"]
+        assert next(each for each in shown if each["object"] == new)["masks"] == whole["masks"]  # to the bit
+        assert not served.ask("GET", at)["waiting"], "nothing is left for a tracker"
+        files = list((out / "corrections" / "barn.mp4.masks").iterdir())
+        assert [path.stem for path in files] == [whole["name"]]
+        assert applied(served)["state"] == "done"
+        found = {row["object_id"]: row for row in rows(out / "samples.parquet") if row["window_id"] == window}
+        assert set(found) == {two, new} and found[new]["corrected"] and not found[two]["corrected"]
+        x0, _, x1, _ = found[new]["boxes"][2]
+        assert abs((x0 + x1) / 2 - x) < 4
+    with corrected(out) as served:  # a restart knows them
+        entries = served.ask("GET", at)["corrections"]
+        assert [each["entry"]["do"] for each in entries] == ["remove", "draw"]
+        for each in reversed(entries):
+            served.ask("DELETE", f"{at}/corrections/{each['id']}")
+        assert not list((out / "corrections" / "barn.mp4.masks").iterdir())
+        assert applied(served)["state"] == "done"
+    assert {row["sample_id"]: row["sha256"] for row in rows(out / "samples.parquet")} == before
+
+
+def test_masks_that_were_not_shown_are_refused(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with corrected(out) as served:
+        first, second = (each["window"] for each in windows(served)[:2])
+        one, _ = sorted(objects(served, second))
+        at = f"/dataset/windows/{second}/corrections"
+        clicks = {"frame": 20, "box": [86, 36, 114, 64], "reach": "onward", "object": one}
+        name = served.ask("POST", f"/dataset/windows/{second}/preview", json=clicks)["name"]
+        redraw = {"do": "redraw", "frame": 20, "object": one, "masks": name, "author": "ann"}
+        for body, status, message in (
+            (redraw | {"masks": "f" * 32}, 409, "follow once more"),
+            (redraw | {"masks": None}, 422, "redraw needs the name of masks that were shown"),
+            (redraw | {"do": "remove"}, 422, "remove takes no masks"),
+            (redraw | {"object": None}, 422, "redraw needs the object"),
+            (redraw | {"object": 99}, 422, "there is no object 99"),
+            (redraw | {"do": "draw"}, 422, f"there is an object {one} already"),
+            (redraw | {"frame": 18}, 422, "frame must be one that its masks are about, within 20 to 30, got 18"),
+        ):
+            assert message in served.ask("POST", at, status, json=body)["detail"], body
+        elsewhere = f"/dataset/windows/{first}/corrections"
+        assert "follow once more" in served.ask("POST", elsewhere, 409, json=redraw)["detail"]
+        with monkeypatch.context() as full:
+
+            def write(path: Path, table: Any) -> None:
+                raise DiskError(f"no space left in {path.parent}")
+
+            full.setattr(pipeline.drawings, "write_table", write)
+            assert "no space" in served.ask("POST", at, 507, json=redraw)["detail"]
+        assert not (out / "corrections" / "barn.mp4.json").exists()
+        served.ask("POST", at, 201, json=redraw)
+
+
+def test_following_ends_when_nobody_waits(out: Path) -> None:
+    with corrected(out) as served:
+        window = windows(served)[1]["window"]
+        model, steps = served.rooms.model, []
+        begin = model.tracker.begin  # type: ignore[attr-defined]
+
+        def slow(frames: Any) -> Any:
+            dialogue = begin(frames)
+            propagate = dialogue.propagate
+
+            def each(*asked: Any) -> Iterator[Any]:
+                for seen in propagate(*asked):
+                    steps.append(seen.frame)
+                    time.sleep(0.6)
+                    yield seen
+
+            dialogue.propagate = each
+            return dialogue
+
+        model.tracker.begin = slow  # type: ignore[attr-defined]
+        clicks = {"frame": 16, "box": [74, 36, 102, 64], "reach": "onward"}
+        with pytest.raises(requests.exceptions.ReadTimeout):
+            requests.post(f"{served.address}/dataset/windows/{window}/preview", json=clicks, timeout=0.7)
+        until = time.monotonic() + 30
+        while model.busy and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not model.busy and 0 < len(steps) < 7
 
 
 def test_a_build_can_be_cancelled_and_the_token_is_asked_for(out: Path) -> None:

@@ -137,24 +137,95 @@ def test_an_individual_is_the_same_in_another_window(page: Any, studio: Served, 
     until(page, lambda: page.locator("#entries li").count() == 0)
 
 
-def test_a_box_shows_what_the_studios_tracker_makes_of_it(page: Any, studio: Served) -> None:
-    opened(page, studio, 1)
-    page.keyboard.press("a")
-    x, y = 40 + 3 * 16, 50
-    box = page.locator("#canvas").bounding_box()
-    scale = box["width"] / 320
+def test_clicks_are_followed_written_as_seen_applied_and_undone(page: Any, studio: Served, out: Path) -> None:
+    before = {row["sample_id"]: row["sha256"] for row in rows(out / "samples.parquet")}
+    window = opened(page, studio, 1)["window"]
+    one = min(objects(studio, window))
+    page.fill("#author", "Ann")
+    page.locator("#author").press("Enter")
+    keys = page.keyboard
+    for _ in range(2):
+        keys.press("ArrowRight")
+    page.wait_for_selector('#canvas[data-frame="2"]')
+    x, y = 40 + 3 * 20, 50
+    keys.press("1")
+    keys.press("e")
+    assert page.locator("#clicking").is_visible() and not page.locator("#by-build").is_visible()
     with page.expect_response("**/preview") as answered:
-        page.mouse.move(box["x"] + (x - 14) * scale, box["y"] + (y - 14) * scale)
-        page.mouse.down()
-        page.mouse.move(box["x"] + (x + 14) * scale, box["y"] + (y + 14) * scale, steps=3)
-        page.mouse.up()
+        drag(page, x - 14, y - 14, x + 2, y + 14)  # only its left half
+    (mask,) = answered.value.json()["masks"]
+    assert x - 15 <= mask["box"][0] and mask["box"][2] <= x + 8
+    with page.expect_response("**/preview") as answered:
+        keys.press("Enter")  # nothing that was not seen is written: this follows
+    shown = answered.value.json()
+    until(page, lambda: "Enter writes them" in page.locator("#followed").inner_text())
+    assert not (out / "corrections" / "barn.mp4.json").exists()
+    keys.press("b")  # the whole window instead: it has to be followed again
+    assert page.locator('[data-reach="window"]').get_attribute("aria-pressed") == "true"
+    keys.press("b")
+    until(page, lambda: page.locator("#followed").inner_text() == "")
+    keys.press("f")
+    until(page, lambda: "Enter writes them" in page.locator("#followed").inner_text())
+    keys.press("Enter")
+    until(page, lambda: page.locator("#entries li").count() == 1)
+    assert not page.locator("#clicking").is_visible() and f"redraw {one} at 20" in page.locator("#entries").inner_text()
+    (entry,) = json.loads((out / "corrections" / "barn.mp4.json").read_text())["corrections"]
+    assert (entry["do"], entry["frame"], entry["author"], entry["masks"]) == ("redraw", 20, "Ann", shown["name"])
+    now = studio.ask("GET", f"/dataset/windows/{window}/masks")["objects"]
+    masks = {mask["frame"]: mask for mask in next(each for each in now if each["object"] == one)["masks"]}
+    assert [masks[n] for n in sorted(masks) if n >= 2] == shown["masks"] and {0, 1} <= set(masks)
+    keys.press("Escape")
+    keys.press("Shift+Enter")
+    until(page, lambda: not page.locator("#stale").is_visible() and page.locator("#crops video").count() == 2)
+    after = {row["sample_id"]: row for row in rows(out / "samples.parquet")}
+    (made,) = [row for row in after.values() if row["window_id"] == window and row["object_id"] == one]
+    assert made["corrected"] and made["sha256"] not in before.values()
+    until(page, lambda: page.locator(f'#crops [data-sample="{made["sample_id"]}"] video').count() == 1)
+    keys.press("z")
+    until(page, lambda: page.locator("#entries li").count() == 0)
+    keys.press("Shift+Enter")
+    until(page, lambda: not page.locator("#stale").is_visible())
+    assert {row["sample_id"]: row["sha256"] for row in rows(out / "samples.parquet")} == before
+
+
+def test_a_new_object_is_drawn_by_a_box_in_the_whole_window(page: Any, studio: Served) -> None:
+    window = opened(page, studio, 1)["window"]
+    page.fill("#author", "Bea")
+    page.locator("#author").press("Enter")
+    one, two = sorted(objects(studio, window))
+    page.keyboard.press("End")
+    page.wait_for_selector('#canvas[data-frame="7"]')
+    page.keyboard.press("a")
+    page.click('[data-reach="window"]')
+    x, y = 40 + 3 * 30, 50
+    with page.expect_response("**/preview") as answered:
+        drag(page, x - 14, y - 14, x + 14, y + 14)
     (mask,) = answered.value.json()["masks"]
     x0, y0, x1, y1 = mask["box"]
     assert abs((x0 + x1) / 2 - x) < 4 and abs((y0 + y1) / 2 - y) < 4
-    assert "takes no clicks" in page.locator("#toasts").inner_text()  # this dataset's tracker follows none
-    assert page.locator('[data-do="write"]').is_disabled()
+    page.keyboard.press("Enter")
+    until(page, lambda: "of 8 frames" in page.locator("#followed").inner_text())
+    page.keyboard.press("Home")  # looked at, from the first frame on
+    page.wait_for_selector('#canvas[data-frame="0"]')
+    page.keyboard.press("Enter")
+    until(page, lambda: page.locator("#objects li").count() == 3)
+    found = objects(studio, window)
+    (new,) = set(found) - {one, two}
+    assert min(found[new]) < 3 and 7 in found[new]
+    assert page.locator(f'[data-object="{new}"]').get_attribute("aria-pressed") == "true"
+    page.keyboard.press("a")
     page.keyboard.press("Escape")
-    assert not page.locator("#mode").is_visible()
+    assert not page.locator("#clicking").is_visible() and not page.locator("#mode").is_visible()
+
+
+def drag(page: Any, x0: float, y0: float, x1: float, y1: float) -> None:
+    """Draw a box on the source."""
+    box = page.locator("#canvas").bounding_box()
+    scale = box["width"] / 320
+    page.mouse.move(box["x"] + x0 * scale, box["y"] + y0 * scale)
+    page.mouse.down()
+    page.mouse.move(box["x"] + x1 * scale, box["y"] + y1 * scale, steps=3)
+    page.mouse.up()
 
 
 def at_source(page: Any, x: float, y: float) -> None:
