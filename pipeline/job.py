@@ -32,9 +32,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What doing a job came to. tracked, reused: windows x prompts. seconds: of work by stage, see `stopwatch`. objects:
-    tracked, kept or not. size: bytes of its crops and tracks. memory: peak of its worker so far, in bytes. worker: the
-    number of the one that did it."""
+    """What doing a job came to.
+
+    tracked, reused: windows x prompts. seconds: of work by stage, see `stopwatch`. objects: tracked, kept or not. size:
+    bytes of its crops and tracks. memory: peak of its worker so far, in bytes. worker: the number of the one that did
+    it.
+    """
 
     record_id: str
     clips: int
