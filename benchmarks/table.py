@@ -50,13 +50,18 @@ def arguments(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def publish(result: Result, json_file: Path | None) -> None:
-    """Print the table with its machine line, and write the values where asked to."""
+def markdown(result: Result) -> str:
+    """The result as a section of markdown, with its machine line."""
     lines = [f"### {result.title}", "", f"Measured on {machine()}.", ""]
     lines += [f"| {' | '.join(result.head)} |", f"|{'---|' * len(result.head)}"]
     lines += [f"| {' | '.join(row)} |" for row in result.rows]
     lines += ["", result.note] if result.note else []
-    print("\n".join(lines))
+    return "\n".join(lines)
+
+
+def publish(result: Result, json_file: Path | None) -> None:
+    """Print the table with its machine line, and write the values where asked to."""
+    print(markdown(result))
     if json_file is not None:
         json_file.write_text(json.dumps({"machine": machine(), **asdict(result)}, indent=2) + "\n")
 

@@ -26,22 +26,20 @@ TEXTS = 64  # texts whose features are kept: 32 tokens of 1024 and of 256 channe
 class Features:
     """The backbone's outputs by frame; what is kept stays until other frames are tracked or `keep(None)` drops it.
 
-    limit: bytes that may be kept; frames beyond it are computed by every pass. batch: frames encoded at a time.
-    compiled: the backbone as torch.compile makes it, prepared when it first runs. computed: frames that the backbone
-    really ran on.
+    limit: bytes that may be kept; frames beyond it are computed by every pass.
+    compiled: the backbone as torch.compile makes it, prepared when it first runs.
     """
 
-    def __init__(self, backbone: Any, limit: int = LIMIT, batch: int = 1, compiled: bool = False) -> None:
+    def __init__(self, backbone: Any, limit: int = LIMIT, compiled: bool = False) -> None:
         self._backbone = backbone
         self.limit = limit
+        self._compiled = compiled
         self._compute = _compile(backbone) if compiled else backbone.forward
         self._frames: SessionFrames | None = None
         self._wanted = range(0)
         self._kept: dict[int, Any] = {}
         self._images: dict[int, NDArray[np.uint8]] = {}  # of what is kept, where pictures are held in memory
         self._ahead: dict[int, Any] = {}  # encoded together with an earlier frame, used once
-        self.batch = batch
-        self.computed = 0
 
     @property
     def wanted(self) -> bool:
@@ -115,10 +113,11 @@ class Features:
         numbers = [frame]
         while len(numbers) < batch and numbers[-1] + 1 < len(pictures) and numbers[-1] + 1 not in self._kept:
             numbers.append(numbers[-1] + 1)
+        if self._compiled and len(numbers) < batch:  # every number of frames would be compiled anew
+            numbers = numbers[:1]
         if len(numbers) > 1:
             pixels = torch.cat([pixels, *(pictures[n][None] for n in numbers[1:])])
         made = self._compute(pixels, **options)
-        self.computed += len(numbers)
         for n, each in enumerate(numbers):  # copies: a part of a batch would hold all of it
             part = (
                 made if len(numbers) == 1 else type(made)(last_hidden_state=made.last_hidden_state[n : n + 1].clone())

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sam.backends.counting import Counted, counted, parameter_bytes
 from sam.backends.need import Memory, Need, Step
 
 TEXT = 32  # tokens of a prompt
+FEW = 4  # frames of memory; what each more takes is counted between these and twice as many
 SHOWN = 256  # side of the picture on which the bytes for each pixel are counted
 SPARE = 2  # frames of memory kept besides those that are read: the one at hand, and one at the end
 ONCE = 10**9  # frames after which a named object is named again: never
@@ -25,10 +27,11 @@ ONCE = 10**9  # frames after which a named object is named again: never
 Blank = Callable[..., Any]
 
 
-def sam3_need(config: Any, dtype: Any, delay: int, batch: int = 1) -> Need:
+def sam3_need(config: Any, dtype: Any, delay: int, batch: int = 1, together: int = 1) -> Need:
     """Of `Sam3VideoModel` in `Window`.
 
     config: the model's. dtype: torch's. delay: frames until a result is shown. batch: frames encoded at a time.
+    together: objects followed at a time.
     """
     from transformers import Sam3VideoModel
 
@@ -78,7 +81,7 @@ def sam3_need(config: Any, dtype: Any, delay: int, batch: int = 1) -> Need:
             Step("image encoder", max(image.peak, together.peak)),
             Step("tracker's neck", image.left + neck.peak - neck.left),
             Step("detector", image.left + max(fuse.peak, fuse.left + outline.peak)),
-            follower.attending("memory attention", image.left),
+            follower.attending("memory attention", image.left, together),
             follower.writing("memory encoder", image.left),
             Step("masks", 0, pixel=2 * alone - both, each_pixel=both - alone),
         ),
@@ -95,6 +98,7 @@ def promptable_need(config: Any, dtype: Any, made_by: Callable[[Any], Any]) -> N
     image = counted(lambda: made.append(model.get_image_features(blank(1, 3, side, side))))
     features = (*made[0].fpn_hidden_states, *made[0].fpn_position_encoding)
     item = blank(1).element_size()
+    attention = follower.attending("memory attention", 0)
     return Need(
         weights=parameter_bytes(model),
         features=sum(each.nbytes for each in features) + follower.places,
@@ -103,8 +107,8 @@ def promptable_need(config: Any, dtype: Any, made_by: Callable[[Any], Any]) -> N
         once=follower.pointers + 2 * low * low * item,
         steps=(
             Step("image encoder", image.peak),
-            follower.attending("memory attention", follower.answer).alone(),
-            follower.writing("memory encoder", 0).alone(),
+            replace(attention, fixed=attention.fixed + attention.each, each=0),
+            follower.writing_alone("memory encoder"),
             Step("mask", low * low * item, pixel=5.0),
         ),
     )
@@ -168,16 +172,21 @@ class _Follower:
         self.pointers = self._pointers * self._channels * item
         self.answer = (int(model.config.image_size) ** 2 + low * low) * item
 
+    def writing_alone(self, name: str) -> Step:
+        """The memory encoder, for one object after another."""
+        return Step(name, self._write(1).peak + self.answer)
+
     def writing(self, name: str, beside: int) -> Step:
         """The memory encoder, for all objects at once. beside: what is alive besides."""
         one, two = self._write(1).peak, self._write(2).peak
         return Step(name, beside + 2 * one - two, each=self.answer + two - one)
 
-    def attending(self, name: str, beside: int) -> Step:
-        """Memory attention and the mask decoder, for one object after another. beside: what is alive besides."""
-        one, two = self._attend(1).peak, self._attend(2).peak
-        fixed = max(2 * one - two, self._decode().peak)
-        return Step(name, beside + fixed, past=two - one, each=self.answer)
+    def attending(self, name: str, beside: int, objects: int = 1) -> Step:
+        """Memory attention and the mask decoder, for so many objects after another. beside: what is alive besides."""
+        few, many = self._attend(FEW, objects).peak, self._attend(2 * FEW, objects).peak
+        past = (many - few) // FEW
+        fixed = max(few - FEW * past, self._decode(objects).peak)
+        return Step(name, beside + fixed, past=past, each=self.answer)
 
     def _write(self, objects: int) -> Counted:
         model, blank = self._model, self._blank
@@ -192,33 +201,34 @@ class _Follower:
 
         return counted(write)
 
-    def _attend(self, frames: int) -> Counted:
+    def _attend(self, frames: int, objects: int) -> Counted:
         """On the memory of so many frames."""
         model, blank = self._model, self._blank
         pointers = self._pointers * (self._channels // self._width)
         length = frames * self._tokens + pointers
+        seen = blank(self._cells, 1, self._channels).expand(-1, objects, -1)
         more = {"num_spatial_memory_tokens": frames} if hasattr(model, "spatial_perceiver") else {}
         return counted(
             lambda: model.memory_attention(
-                current_vision_features=blank(self._cells, 1, self._channels),
-                current_vision_position_embeddings=blank(self._cells, 1, self._channels),
-                memory=blank(length, 1, self._width),
-                memory_posision_embeddings=blank(length, 1, self._width),
+                current_vision_features=seen,
+                current_vision_position_embeddings=seen,
+                memory=blank(length, objects, self._width),
+                memory_posision_embeddings=blank(length, objects, self._width),
                 num_object_pointer_tokens=pointers,
                 **more,
             )
         )
 
-    def _decode(self) -> Counted:
+    def _decode(self, objects: int) -> Counted:
         model, blank, (height, width) = self._model, self._blank, self._grid
-        finer = [blank(1, self._channels // n, s * height, s * width) for n, s in ((8, 4), (4, 2))]
+        finer = [blank(objects, self._channels // n, s * height, s * width) for n, s in ((8, 4), (4, 2))]
         return counted(
             lambda: model._single_frame_forward(
                 pixel_values=None,
                 input_points=None,
                 input_labels=None,
                 input_masks=None,
-                image_embeddings=[*finer, blank(1, self._channels, height, width)],
+                image_embeddings=[*finer, blank(objects, self._channels, height, width)],
                 multimask_output=True,
             )
         )

@@ -110,11 +110,13 @@ class Window:
         model, session = self._engine.model, self._session
         held: list[Any] = []
         for frame in range(len(session.processed_frames)):
-            with self._encoded(frame):
-                held.append(model(inference_session=session, frame_idx=frame))
+            try:
+                with self._encoded(frame):
+                    held.append(model(inference_session=session, frame_idx=frame))
+            finally:  # also where memory runs out, and they are why
+                self.most_objects = max(self.most_objects, len(session.obj_ids))
             if frame == 0:
                 self._engine.texts.take(session)
-            self.most_objects = max(self.most_objects, len(session.obj_ids))
             if model.hotstart_delay > 0:
                 session.hotstart_removed_obj_ids.update(held[-1].removed_obj_ids)
             self._forget(frame)

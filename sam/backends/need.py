@@ -8,7 +8,7 @@ gibibyte, is in neither.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 GIB = 2**30
 MANY = 10**6  # objects: more than there ever are
@@ -40,10 +40,6 @@ class Step:
     def total(self, window: Window, objects: int, past: int) -> int:
         fixed = self.fixed + past * self.past + int(self.pixel * window.pixels)
         return fixed + objects * self.one(window)
-
-    def alone(self) -> Step:
-        """The same done for one object after another, whatever it leaves behind."""
-        return replace(self, fixed=self.fixed + self.each, each=0)
 
     def one(self, window: Window) -> int:
         """For one more object."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 
 from sam.backends import access, device, preflight, weights
 from sam.backends.hf_features import LIMIT, Features
+from sam.backends.hf_kernel import OnDevice
 from sam.backends.hf_kernel import installed as local_kernel
 from sam.backends.hf_masks import Encoder
 from sam.backends.hf_need import sam3_need
+from sam.backends.hf_objects import Together
 from sam.backends.hf_window import Engine, Window
 from sam.backends.limits import Limits, check_limits, failure, quiet
 from sam.backends.need import Need
@@ -54,8 +56,10 @@ class Sam3HfConfig:
     detection_threshold: score from which the detector confirms an object. new_object_threshold: score from which an
     object that appears after the first frame is tracked. hotstart_delay: frames within which a new object must be
     confirmed; 0 keeps all. state_on_cpu: keep the objects' memory in main memory, slower. encode_batch: frames that
-    the image encoder sees at a time. memory_gb: GiB that the model and a window may take together; null for what the
-    GPU has, on the CPU for any. release: window | never.
+    the image encoder sees at a time. object_batch: objects that the tracker follows in one step. clean_on_device: find
+    holes and specks in masks without taking them off the device. compile: the image encoder by torch.compile, which
+    takes a minute or more when it first runs. memory_gb: GiB that the model and a window may take together; null for
+    what the GPU has, on the CPU for any. release: window | never.
     A null threshold, delay or limit is the model's own.
     """
 
@@ -69,6 +73,9 @@ class Sam3HfConfig:
     hotstart_delay: int | None = None
     state_on_cpu: bool = False
     encode_batch: int = 1
+    object_batch: int = 1
+    clean_on_device: bool = False
+    compile: bool = False
     memory_gb: float | None = None
     release: str = "window"
 
@@ -77,6 +84,8 @@ class Sam3HfConfig:
         check_memory(self.memory_gb)
         if self.encode_batch < 1:
             raise ValueError(f"tracker.encode_batch is at least 1 frame, got {self.encode_batch}")
+        if self.object_batch < 1:
+            raise ValueError(f"tracker.object_batch is at least 1 object, got {self.object_batch}")
         check_limits(self.max_side, self.limits, self.release)
 
     @property
@@ -107,6 +116,7 @@ class Sam3HfTracker:
         self._room = Room(self.name, config.memory_gb, self._device, config.state_on_cpu, config.max_objects)
         self._features: Features | None = None
         self._encoder: Encoder | None = None
+        self._together: Together | None = None
         self.max_side = config.max_side
         self.release = config.release
         self.degraded = False
@@ -131,7 +141,8 @@ class Sam3HfTracker:
             stack.callback(self._drop)
             self._engine = self._load(stack)
             backbone = self._engine.model.detector_model.vision_encoder.backbone
-            self._features, self._encoder = Features(backbone), Encoder()
+            self._features, self._encoder = Features(backbone, compiled=self._config.compile), Encoder()
+            self._together = Together(self._engine.model.tracker_model, self._config.object_batch)
             self._room.admit(self._need)
             self._stack = stack.pop_all()
         return self
@@ -142,6 +153,8 @@ class Sam3HfTracker:
         import torch
 
         device.check(torch, self.name, self._config.device, self._device, self._dtype)
+        if self._config.compile:
+            stack.callback(torch.compiler.reset)
         folder = _fits(weights.locate(self._config.weights, self.name, EXTRA, FILES))
         dtype = getattr(torch, self._dtype)
         stack.callback(self._room.release, torch)
@@ -154,12 +167,14 @@ class Sam3HfTracker:
                 model, processor = _read(folder, self._device, dtype)
             except Exception as error:
                 raise access.unavailable(self.name, f"the weights in {folder} cannot be loaded: {error}") from error
+        if self._config.clean_on_device:
+            stack.enter_context(local_kernel(modeling_sam3_video, OnDevice(model.fill_hole_area)))
         self._config.limits.apply(model)
         log.info("tracker=%s runs on %s in %s, weights from %s", self.name, self._device, self._dtype, folder)
         return Engine(model, processor, self._device, dtype)
 
     def _drop(self) -> None:
-        self._engine = self._features = None
+        self._engine = self._features = self._together = None
         if self._encoder is not None:
             self._encoder.close()
         self._encoder = None
@@ -194,35 +209,30 @@ class Sam3HfTracker:
         return self._engine, self._features, self._encoder
 
     def _need(self, careful: bool) -> Need:
-        """What the loaded model takes. careful: frame by frame."""
+        """What the loaded model takes. careful: frame by frame and object by object."""
         engine = self._loaded[0]
-        batch = 1 if careful else self._config.encode_batch
-        return sam3_need(engine.model.config, engine.dtype, engine.model.hotstart_delay, batch)
+        batches = (1, 1) if careful else (self._config.encode_batch, self._config.object_batch)
+        return sam3_need(engine.model.config, engine.dtype, engine.model.hotstart_delay, *batches)
 
     def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], fit: Fit) -> Iterator[FrameMasks]:
         engine, features, encoder = self._loaded
-        model, batch = engine.model, 1 if fit.careful else self._config.encode_batch
-        before, found_by = model.max_num_objects, dict[int, str]()
+        found_by = dict[int, str]()
         self.degraded, self.found_by, most = False, found_by, 0
         window: Window | None = None
         encoded: Future[FrameMasks] | None = None
         try:
-            model.max_num_objects = before if fit.most is None else fit.most
-            features.limit = LIMIT if fit.kept is None else fit.kept
-            if fit.kept == 0:
-                features.keep(None)
-            features.open(frames)
-            texts = [p.text or "" for p in prompts]
-            window = Window(engine, frames.images, texts, fit.state_on_cpu, features, batch)
-            for result in window.results():
-                self._room.check(fit, window.most_objects, frames.video)
-                found_by.update(result.texts)
-                previous, encoded = encoded, encoder.encode(result.found, frames)
-                del result
-                if previous is not None:
-                    yield previous.result()
-            if encoded is not None:
-                yield encoded.result()
+            with self._prepared(frames, fit) as batch:
+                texts = [p.text or "" for p in prompts]
+                window = Window(engine, frames.images, texts, fit.state_on_cpu, features, batch)
+                for result in window.results():
+                    self._room.check(fit, window.most_objects, frames.video)
+                    found_by.update(result.texts)
+                    previous, encoded = encoded, encoder.encode(result.found, frames)
+                    del result
+                    if previous is not None:
+                        yield previous.result()
+                if encoded is not None:
+                    yield encoded.result()
             self.degraded = self._room.done(fit, window.most_objects)
         except Exception as error:
             most = window.most_objects if window is not None else 0
@@ -230,9 +240,25 @@ class Sam3HfTracker:
             self._room.failed(most, failed)
             raise failed from None
         finally:
-            model.max_num_objects = before
-            features.close()
-            del engine, model, window, features, encoder, encoded
+            del engine, window, features, encoder, encoded
+
+    @contextmanager
+    def _prepared(self, frames: SessionFrames, fit: Fit) -> Iterator[int]:
+        """While entered, the model is set up for these frames; gives how many of them to encode at a time."""
+        engine, features, _ = self._loaded
+        before = engine.model.max_num_objects
+        with ExitStack() as stack:
+            stack.callback(setattr, engine.model, "max_num_objects", before)
+            stack.callback(features.close)
+            features.limit = LIMIT if fit.kept is None else fit.kept
+            if fit.kept == 0:
+                features.keep(None)
+            features.open(frames)
+            if fit.most is not None:
+                engine.model.max_num_objects = fit.most
+            if not fit.careful and self._together is not None and self._together.batch > 1:
+                stack.enter_context(self._together.installed())
+            yield 1 if fit.careful else self._config.encode_batch
 
 
 def _fits(folder: Path) -> Path:

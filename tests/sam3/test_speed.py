@@ -63,6 +63,16 @@ def windows(share: int = SHARED) -> tuple[SessionFrames, SessionFrames]:
     return first, second
 
 
+def alike(one: Sequence[Track], other: Sequence[Track]) -> float:
+    """The least IoU of the masks of the same object in the same frame; 0 where one has it and the other has not."""
+    places = [
+        [(t.object_id, f, m) for t in tracks for f, m in zip(t.frames, t.masks, strict=True)] for tracks in (one, other)
+    ]
+    if [p[:2] for p in places[0]] != [p[:2] for p in places[1]]:
+        return 0.0
+    return min(iou(a[2], b[2]) for a, b in zip(*places, strict=True))
+
+
 @pytest.fixture(scope="module")
 def apart(loaded: Sam3HfTracker) -> list[list[Flat]]:
     """What the two windows hold when nothing is shared."""
@@ -243,18 +253,124 @@ def test_masks_cut_to_their_boxes_are_those_of_whole_frames(loaded: Sam3HfTracke
     assert none.object_ids == ()
 
 
-def alike(one: Sequence[Track], other: Sequence[Track]) -> float:
-    """The least IoU of the masks of the same object in the same frame; 0 where one has it and the other has not."""
-    places = [
-        [(t.object_id, f, m) for t in tracks for f, m in zip(t.frames, t.masks, strict=True)] for tracks in (one, other)
-    ]
-    if [p[:2] for p in places[0]] != [p[:2] for p in places[1]]:
-        return 0.0
-    return min(iou(a[2], b[2]) for a, b in zip(*places, strict=True))
+def tracks(tracker: Sam3HfTracker, frames: SessionFrames, text: str) -> list[Track]:
+    with SAMSession(tracker, frames) as session:
+        session.add_prompt(Prompt(text=text))
+        return session.tracks()
 
 
-def test_options_out_of_range_are_refused() -> None:
+@pytest.mark.parametrize("batch", [2, 8])
+def test_objects_followed_in_one_step_have_the_same_masks(checkpoint: Path, loaded: Sam3HfTracker, batch: int) -> None:
+    """Two objects from the start and one that comes late, for longer than memory reaches back."""
     from sam.backends.sam3_hf import Sam3HfConfig
 
-    with pytest.raises(ValueError, match="encode_batch is at least 1 frame, got 0"):
-        Sam3HfConfig(encode_batch=0)
+    frames = blobs(20).session()
+    with Sam3HfConfig(device="cpu", weights=str(checkpoint), object_batch=batch).build() as tracker:
+        assert tracker._engine is not None
+        with counted(tracker._engine.model.tracker_model.mask_decoder) as runs:
+            found = tracks(tracker, frames, "cow")
+        with counted(loaded._engine.model.tracker_model.mask_decoder) as alone:  # type: ignore[union-attr]
+            assert alike(found, tracks(loaded, frames, "cow")) >= 0.99
+        assert len(found) == 3
+        # Begin: 3. Then two and the late one, whose memory is shorter, in 6 + 1 + 13 frames (one of them seen twice).
+        assert (len(runs), len(alone)) == (3 + 7 + 2 * 13, 3 + 2 * 7 + 3 * 13)
+        assert not tracker._together._done  # type: ignore[union-attr]
+        assert "_run_single_frame_inference" not in vars(tracker._engine.model.tracker_model)
+
+
+def test_a_step_for_several_objects_computes_what_a_step_for_each_does(tmp_path: Path) -> None:
+    """With random weights, which leave nothing out: pointers, scores and masks of every object in every frame."""
+    import torch
+    from transformers import Sam3VideoModel
+
+    from benchmarks.sam3_forced import forced
+    from sam.backends.hf_objects import Together
+    from sam.backends.hf_window import Engine, Window
+    from tests.sam3 import tiny
+
+    class Compared(Together):
+        compared = 0
+
+        def _step(self, **given: Any) -> dict[str, Any]:
+            made, expected = super()._step(**given), self._alone(**given)
+            assert set(made) == set(expected)
+            for name, value in expected.items():
+                assert made[name].shape == value.shape, name
+                assert torch.allclose(made[name], value, atol=1e-4, rtol=1e-4), name
+            self.compared += 1
+            return expected
+
+    torch.manual_seed(3)
+    words = tiny.tokenizer()
+    model = Sam3VideoModel(tiny.config(words)).eval()
+    with torch.no_grad():
+        for each in model.tracker_model.parameters():
+            each.normal_(0, 0.1)
+    engine = Engine(model, tiny.processor(words), "cpu", torch.float32)
+    compared = Compared(model.tracker_model, 4)
+    with forced(model, 3), compared.installed():
+        seen = list(Window(engine, blobs(4).images, ["cow"], state_on_cpu=False).results())
+    assert [len(each.found.ids) for each in seen] == [3] * 4
+    assert compared.compared == 3 * 4  # the three that begin, then each of them in each frame
+
+
+def test_regions_measured_on_the_device_are_those_of_opencv() -> None:
+    """Noise of every density, and shapes as long as the limit and one pixel longer."""
+    import torch
+
+    from sam.backends.hf_kernel import Local, OnDevice
+
+    random = torch.Generator().manual_seed(0)
+    planes = [torch.rand(1, 1, 48, 66, generator=random) < share for share in (0, 0.02, 0.1, 0.2, 0.35, 0.6, 0.95, 1)]
+    lines = torch.zeros(1, 1, 48, 66, dtype=torch.bool)
+    for row, length in enumerate((1, 15, 16, 17, 40)):
+        lines[0, 0, 4 * row, 3 : 3 + length] = True
+        lines[0, 0, range(24, 24 + min(length, 20)), range(2 + row * 9, 2 + row * 9 + min(length, 20))] = True
+    masks = torch.cat([*planes, lines]).to(torch.uint8)
+    expected = Local.cc_2d(masks)[1]
+    labels, areas = OnDevice(16).cc_2d(masks)
+    assert torch.equal(areas, torch.where(expected > 16, 48 * 66, expected))
+    assert torch.equal(labels > 0, masks > 0)
+    assert (areas == 17).sum() == 0 and (areas == 16).sum() > 0
+    assert torch.equal(OnDevice(16).cc_2d(masks, get_counts=False), labels)
+
+
+def test_masks_cleaned_on_the_device_are_the_same(checkpoint: Path, apart: list[list[Flat]]) -> None:
+    from transformers.models.sam3_video import modeling_sam3_video as library
+
+    from sam.backends.hf_kernel import OnDevice
+    from sam.backends.sam3_hf import Sam3HfConfig
+
+    with Sam3HfConfig(device="cpu", weights=str(checkpoint), clean_on_device=True).build() as tracker:
+        assert isinstance(library.cv_utils_kernel, OnDevice)
+        assert find(tracker, windows(0)[0], "cow") == apart[0]
+    assert not isinstance(library.cv_utils_kernel, OnDevice)
+
+
+@pytest.mark.slow  # compiling takes a minute
+def test_a_compiled_encoder_gives_the_same_masks(checkpoint: Path, loaded: Sam3HfTracker) -> None:
+    from sam.backends.sam3_hf import Sam3HfConfig
+
+    frames = blobs(LATE + 3).session()  # 4 + 4 + 1: frames that are left over are encoded one by one
+    with Sam3HfConfig(device="cpu", weights=str(checkpoint), compile=True, encode_batch=4).build() as tracker:
+        assert alike(tracks(tracker, frames, "cow"), tracks(loaded, frames, "cow")) >= 0.99
+        assert alike(tracks(tracker, frames, "red"), tracks(loaded, frames, "red")) >= 0.99
+
+
+def test_speed_is_no_part_of_what_tracks_are_stored_under(checkpoint: Path) -> None:
+    from sam.backends.sam3_hf import Sam3HfConfig
+
+    plain = Sam3HfConfig(device="cpu", weights=str(checkpoint))
+    fast = replace(plain, encode_batch=4, object_batch=8, clean_on_device=True, compile=True)
+    assert fast.build().identity() == plain.build().identity()
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("encode_batch", "encode_batch is at least 1 frame, got 0"), ("object_batch", "at least 1 object, got 0")],
+)
+def test_options_out_of_range_are_refused(option: str, said: str) -> None:
+    from sam.backends.sam3_hf import Sam3HfConfig
+
+    with pytest.raises(ValueError, match=said):
+        Sam3HfConfig(**{option: 0})  # type: ignore[arg-type]

@@ -1,0 +1,111 @@
+"""The GPU benchmark runs on the CPU with the tests' model, and makes the full-size one without memory."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from benchmarks import sam3_forced, sam3_gpu, sam3_setup
+from tests.sam3.conftest import HF, require
+
+PLAN = sam3_setup.Plan(
+    device="cpu",
+    dtype="float32",
+    tiny=True,
+    objects=(1, 2),
+    frames=2,
+    size=(160, 112),
+    rounds=1,
+    windows=2,
+    peak=100.0,
+    cases=("sam3_hf", "object_batch=8"),
+)
+
+
+def test_it_measures_every_case_with_the_same_masks() -> None:
+    require(*HF)
+    result = sam3_gpu.run(PLAN, "a processor", "2")
+    assert [row[0] for row in result.rows] == [*PLAN.cases, sam3_gpu.LIBRARY]
+    assert all(len(row) == len(result.head) for row in result.rows)
+    for name in PLAN.cases:
+        assert result.values[f"{name}: least_iou"] >= 0.99
+        assert result.values[f"{name}: share_of_peak"] > 0
+        assert result.values[f"{name}: peak_mib"] > 0
+    assert result.values["memory_mib_at_the_end"] > 0
+    assert result.values["a window that shares half its frames, of one that shares none"] > 0
+
+
+def test_so_many_objects_as_are_asked_for_are_found_followed_and_shown() -> None:
+    require(*HF)
+    import tempfile
+    from pathlib import Path
+
+    import torch
+
+    with tempfile.TemporaryDirectory() as folder:
+        network, processor = sam3_setup.small_model(Path(folder), PLAN)
+    with sam3_setup.entered(PLAN, (network, processor), {}) as tracker:
+        with pytest.raises(SystemExit, match="were forced on every frame, sam3_hf gave"):
+            broken = sam3_gpu.shown(PLAN)
+            mask = sam3_forced.ellipses
+            try:
+                sam3_forced.ellipses = lambda like, count: torch.full_like(mask(like, count), -10)
+                sam3_gpu.window(PLAN, tracker, broken, network, 2)
+            finally:
+                sam3_forced.ellipses = mask
+        sam3_gpu.window(PLAN, tracker, sam3_gpu.shown(PLAN), network, 5)
+        assert tracker._most == 5
+    assert not {"run_detection", "run_tracker_propagation", "_run_single_frame_inference"} & vars(network).keys()
+
+
+def test_ellipses_do_not_overlap() -> None:
+    require("torch")
+    import torch
+
+    for count in (1, 2, 5, 20):
+        planes = sam3_forced.ellipses(torch.zeros(0, 288, 288), count) > 0
+        assert planes.shape == (count, 288, 288)
+        assert planes.sum(0).max() == 1
+        assert planes.flatten(1).any(1).all()
+
+
+def test_the_share_is_of_the_devices_peak() -> None:
+    assert sam3_forced.peak_of("NVIDIA H100 80GB HBM3") == 989
+    assert sam3_forced.peak_of("NVIDIA H100 PCIe") == 756
+    assert sam3_forced.peak_of("NVIDIA A10G") == 70
+    assert sam3_forced.peak_of("NVIDIA L40S") == 362
+    assert sam3_forced.peak_of("a toaster") is None
+    assert sam3_forced.share(1000 * (6.25 + 5 * 0.97) / 989, 5, 989) == pytest.approx(1)
+
+
+def test_the_full_size_model_can_be_made_without_memory() -> None:
+    require(*HF)
+    made = sam3_setup.meta()
+    assert made["million_parameters"] == pytest.approx(860, rel=0.01)
+    assert made["image_encoder_tflop"] == pytest.approx(5.40, rel=0.01)
+
+
+def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    require(*HF)
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["sam3_gpu"])
+    with pytest.raises(SystemExit, match=r"needs an NVIDIA GPU that torch can use, and there is none\. --tiny runs"):
+        sam3_gpu.main()
+
+
+def test_the_command_writes_a_table_and_values(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """All but the measuring, which the first test does."""
+    require(*HF)
+    made = sam3_gpu.Result("title", ("a", "b"), (("1", "2"),), {"value": 3.0}, "note")
+    plans: list[sam3_setup.Plan] = []
+    monkeypatch.setattr(sam3_gpu, "run", lambda plan, device, version: plans.append(plan) or made)  # type: ignore[func-returns-value]
+    files = ["--markdown", str(tmp_path / "a.md"), "--json", str(tmp_path / "a.json")]
+    monkeypatch.setattr(sys, "argv", ["sam3_gpu", "--tiny", *files])
+    sam3_gpu.main()
+    assert "| 1 | 2 |" in (tmp_path / "a.md").read_text()
+    assert '"value": 3.0' in (tmp_path / "a.json").read_text()
+    assert plans[0].tiny and plans[0].peak is None and not plans[0].official
