@@ -27,6 +27,7 @@ from sam.backends.hf_need import promptable_need
 from sam.backends.hf_window import Engine
 from sam.backends.limits import Limits, check_limits, failure, quiet
 from sam.backends.need import Need
+from sam.backends.outlook import outlook
 from sam.backends.promptable_window import PromptableWindow
 from sam.backends.room import Fit, Room, asked, check_memory
 from sam.checks import Check, look
@@ -71,13 +72,25 @@ class PromptableConfig:
 @dataclass(frozen=True, slots=True)
 class Family:
     """One kind of model. kinds: model types of its config.json, in words. read: the model and its processor from a
-    folder, given torch's number format. importable: the name of the model's class, imported."""
+    folder, given torch's number format. importable: the name of the model's class, imported. shape: the config in a
+    folder, and the class that is made from it."""
 
     name: str
     extra: str
     kinds: Mapping[str, str]
     read: Callable[[Path, Any], tuple[Any, Any]]
     importable: Callable[[], str]
+    shape: Callable[[Path], tuple[Any, Any]]
+
+
+def memory_of(config: PromptableConfig, family: Family, frames: int) -> Iterator[Check]:
+    """See `sam.checks.Budgeted`; makes the model's shape from its config, without weights."""
+
+    def need(folder: Path, dtype: Any) -> Need:
+        shape, made_by = family.shape(folder)
+        return promptable_need(shape, dtype, made_by)
+
+    yield from outlook(family.name, config, frames, need)
 
 
 def preflight_of(config: PromptableConfig, family: Family) -> Iterator[Check]:

@@ -173,16 +173,16 @@ class Room:
 
     # -- a window -----------------------------------------------------------------------------------------------------
 
-    def fit(self, window: Window, video: str, keeps: int = 0) -> Fit:
+    def fit(self, window: Window, video: str, keeps: int = 0, budget: int | None = None) -> Fit:
         """How to track a window; raises TrackingFailed where `memory_gb` has no room for it.
 
-        keeps: bytes that the tracker would keep for other passes.
+        keeps: bytes that the tracker would keep for other passes. budget: bytes; None: what there is now.
         """
         self._crowded, self._failed_with = False, None
         learned = self._learned
         if learned.careful:
             return self._announce(self._roomiest(window, video), window)
-        budget = self.budget()
+        budget = self.budget() if budget is None else budget
         if budget is None or self._need is None:
             return Fit(self._always)
         need, wanted = self._of(False), self._wanted()
@@ -193,7 +193,7 @@ class Room:
                 roomier = spare > 0 or (self._moves and not on_cpu)
                 fit = Fit(on_cpu, self._capped(most), self._held(most), kept=spare, last=not roomier)
                 return self._announce(fit, window)
-        return self._announce(self._roomiest(window, video), window)
+        return self._announce(self._roomiest(window, video, budget), window)
 
     def smaller(self, window: Window, video: str) -> Fit:
         """How to track it once more, after `failed`."""
@@ -254,13 +254,13 @@ class Room:
         """A limit of objects that is not kept by leaving some out, but by refusing the window."""
         return None if self._caps or self._gb is None else most
 
-    def _roomiest(self, window: Window, video: str) -> Fit:
+    def _roomiest(self, window: Window, video: str, budget: int | None = None) -> Fit:
         limits, most = [], None
         if self._failed_with is not None:
             limits.append(fewer(self._failed_with, self._limit))
         elif self._learned.ceiling is not None and not self._crowded:
             limits.append(self._learned.ceiling)
-        budget = self.budget()
+        budget = self.budget() if budget is None else budget
         if budget is not None and self._need is not None:
             most = self._of(True).most(window, budget, self._moves)
             if most < 1 and self._gb is not None:

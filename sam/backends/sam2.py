@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sam.backends.boxes import BoxFile, check_boxes
-from sam.backends.promptable import Family, PromptableConfig, PromptableTracker, preflight_of
+from sam.backends.promptable import Family, PromptableConfig, PromptableTracker, memory_of, preflight_of
 from sam.checks import Check
 from sam.tracker import tracker
 
@@ -57,6 +57,10 @@ class Sam2Config(Sam2Options):
         """See `sam.checks.Preflight`."""
         return preflight_of(self, FAMILY)
 
+    def memory(self, frames: int) -> Iterator[Check]:
+        """See `sam.checks.Budgeted`."""
+        return memory_of(self, FAMILY, frames)
+
 
 def check_weights(weights: str) -> None:
     """Refuse files of the original package; raises ValueError with what to use instead."""
@@ -82,4 +86,14 @@ def _importable() -> str:
 
 
 EDGETAM = "edgetam_video"
-FAMILY = Family("sam2", "sam2", {"sam2_video": "SAM2 video", EDGETAM: "EdgeTAM video"}, _read, _importable)
+
+
+def _shape(folder: Path) -> tuple[Any, Any]:
+    from transformers import EdgeTamVideoConfig, EdgeTamVideoModel, Sam2VideoConfig, Sam2VideoModel
+
+    edge = json.loads((folder / "config.json").read_text())["model_type"] == EDGETAM
+    config, model = (EdgeTamVideoConfig, EdgeTamVideoModel) if edge else (Sam2VideoConfig, Sam2VideoModel)
+    return config.from_pretrained(folder), model
+
+
+FAMILY = Family("sam2", "sam2", {"sam2_video": "SAM2 video", EDGETAM: "EdgeTAM video"}, _read, _importable, _shape)

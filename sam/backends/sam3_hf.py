@@ -31,6 +31,7 @@ from sam.backends.hf_objects import Together
 from sam.backends.hf_window import Engine, Window
 from sam.backends.limits import Limits, check_limits, failure, quiet
 from sam.backends.need import Need
+from sam.backends.outlook import outlook
 from sam.backends.room import Fit, Room, asked, check_memory
 from sam.checks import Check
 from sam.memory import release_cuda
@@ -98,6 +99,18 @@ class Sam3HfConfig:
     def preflight(self) -> Iterator[Check]:
         """See `sam.checks.Preflight`; imports torch and transformers where they are installed."""
         yield from preflight.transformers_model(Sam3HfTracker.name, EXTRA, self, _importable, _fits)
+
+    def memory(self, frames: int) -> Iterator[Check]:
+        """See `sam.checks.Budgeted`; makes the model's shape from its config, without weights."""
+
+        def need(folder: Path, dtype: Any) -> Need:
+            from transformers import Sam3VideoConfig
+
+            config = Sam3VideoConfig.from_pretrained(folder)
+            delay = config.hotstart_delay if self.hotstart_delay is None else self.hotstart_delay
+            return sam3_need(config, dtype, delay, self.encode_batch, self.object_batch)
+
+        yield from outlook(Sam3HfTracker.name, self, frames, need, self.max_objects)
 
 
 class Sam3HfTracker:

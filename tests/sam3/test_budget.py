@@ -130,3 +130,49 @@ def follow(tracker: Any, count: int, objects: int) -> None:
         for n in range(objects):
             session.add_prompt(Prompt(frame=0, object_id=n, box=(6.0 + 30 * n, 10.0, 46.0 + 30 * n, 46.0)))
         assert len(session.tracks()) <= objects
+
+
+# -- task=doctor -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("gb", "state", "said"), [
+    (None, "ok", "tracker.memory_gb sets a limit, there is none on the CPU"),
+    (0.05, "ok", "with 0.05 GiB: at most "),
+    (0.02, "NO", "tracker.memory_gb=0.02 is too little"),
+])  # fmt: skip
+def test_the_doctor_says_what_a_window_takes(checkpoint: Path, gb: float | None, state: str, said: str) -> None:
+    from sam.backends.sam3_hf import Sam3HfConfig
+
+    (check,) = Sam3HfConfig(device="cpu", weights=str(checkpoint), memory_gb=gb).memory(20)
+    assert (check.name, check.state) == ("memory", state)
+    assert said in check.detail
+    assert state == "NO" or check.detail.startswith("0.02 GiB of weights; a window of 20 frames takes about 0.0")
+
+
+@pytest.mark.parametrize("name", ["sam2", "edgetam", "sam3_tracker"])
+def test_the_doctor_knows_the_trackers_of_prompts(prompted: dict[str, Path], name: str) -> None:
+    from tests.sam3.prompting import MODELS
+
+    (check,) = MODELS[name](str(prompted[name])).memory(20)
+    assert check.state == "ok" and "for each object at once" in check.detail
+
+
+def test_the_doctor_counts_the_gpu_that_would_be_used(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sam.backends import device
+    from sam.backends.sam3_hf import Sam3HfConfig
+
+    gpus = [device.Gpu("a", 8 * GIB, GIB // 32), device.Gpu("b", 24 * GIB, 20 * GIB)]
+    monkeypatch.setattr(device, "gpus", lambda: gpus)
+    small, large = (Sam3HfConfig(device=f"cuda:{n}", weights=str(checkpoint)) for n in (0, 1))
+    (tight,), (ample,) = small.memory(20), large.memory(20)
+    assert "cuda:0 has 0.03 GiB of 8.00 GiB free; with 0.03 GiB: " in tight.detail
+    assert "cuda:1 has 20.00 GiB of 24.00 GiB free; with 20.00 GiB: at most " in ample.detail
+
+
+def test_without_weights_the_doctor_waits_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sam.backends import weights
+    from sam.backends.sam3_hf import Sam3HfConfig
+
+    monkeypatch.setattr(weights, "cached", lambda repo: None)
+    (check,) = Sam3HfConfig(device="cpu", weights="owner/name").memory(20)
+    assert (check.state, check.detail) == ("note", "what a window takes is known once the weights are here")
