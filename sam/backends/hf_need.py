@@ -48,7 +48,7 @@ def sam3_need(config: Any, dtype: Any, delay: int, batch: int = 1, together: int
 
     encode(1)  # makes the position encodings, which stay
     image = counted(lambda: encode(1))
-    together = counted(lambda: detector.vision_encoder.backbone(blank(batch, 3, side, side)))
+    several = counted(lambda: detector.vision_encoder.backbone(blank(batch, 3, side, side)))
     shared: list[Any] = []
     neck = counted(lambda: shared.extend(model.get_vision_features_for_tracker(vision_embeds=embeds)))
     levels = list(embeds.fpn_hidden_states[:-1])
@@ -78,7 +78,7 @@ def sam3_need(config: Any, dtype: Any, delay: int, batch: int = 1, together: int
         held=low * low * blank(1).element_size(),
         delay=max(1, delay),
         steps=(
-            Step("image encoder", max(image.peak, together.peak)),
+            Step("image encoder", max(image.peak, several.peak)),
             Step("tracker's neck", image.left + neck.peak - neck.left),
             Step("detector", image.left + max(fuse.peak, fuse.left + outline.peak)),
             follower.attending("memory attention", image.left, together),
