@@ -2,8 +2,7 @@
 
 The figures come from the shapes of a model's own tensors (`hf_need`, `official_need`); here is how they add up. Two
 things share the device besides the weights: what is kept from frame to frame, and what the largest of the steps that a
-frame goes through takes for a moment. What the CUDA context and its libraries take for themselves, about half a
-gibibyte, is in neither.
+frame goes through takes for a moment. What the CUDA context and its libraries take for themselves is in neither.
 """
 
 from __future__ import annotations
