@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sam.backends.limits import fewer
@@ -125,7 +125,7 @@ class Room:
         self._most_seen = 0
         self._crowded = False  # the last failure was a limit of ours, not of the device
         self._failed_with: int | None = None  # objects at once when memory ran out in this very window
-        self._said: Fit | None = None
+        self._said: tuple[bool, bool, int] | None = None
 
     # -- the budget ---------------------------------------------------------------------------------------------------
 
@@ -226,6 +226,8 @@ class Room:
         if isinstance(error, OutOfMemory) and not self._crowded:
             self._learned.ran_out(objects, self._limit)
             self._failed_with = objects
+            limit = f", at most {self._learned.ceiling} objects at once" if self._learned.ceiling is not None else ""
+            log.info("tracker=%s tracks the next windows with as little memory as it can%s", self._tracker, limit)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -278,9 +280,10 @@ class Room:
 
     def _announce(self, fit: Fit, window: Window) -> Fit:
         """Say once how windows are tracked, with the numbers."""
-        if replace(fit, kept=None) == self._said:
+        kind = (fit.state_on_cpu, fit.careful, (fit.most or 0).bit_length())  # what a GPU has free changes a little
+        if kind == self._said:
             return fit
-        self._said = replace(fit, kept=None)
+        self._said = kind
         budget = self.budget()
         if budget is None or self._need is None:
             return fit

@@ -118,8 +118,8 @@ def test_promptable_models_take_what_was_said(prompted: dict[str, Path], name: s
     from tests.sam3.prompting import MODELS
 
     with MODELS[name](str(prompted[name])).build() as tracker:
-        need = tracker._need(careful=False)
         for objects in (1, 3):
+            need = tracker._need(careful=False)  # its twin takes the place of the position encodings: made again
             took = counted(lambda objects=objects: follow(tracker, 12, objects))
             said = need.total(Window(12, WIDTH * HEIGHT), objects, False) - need.weights
             assert said == pytest.approx(took.peak, rel=0.15), objects

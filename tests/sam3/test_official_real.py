@@ -94,7 +94,8 @@ class TestRealPackage:
         need = official_need.official_need(model)
         with SAMSession(real, frames) as opened:
             opened.add_prompt(Prompt(text="cow"))
-            next(opened.propagate())
+            results = opened.propagate()
+            next(results)
             (state,) = [each["state"] for each in real._predictor._ALL_INFERENCE_STATES.values()]
             assert state["input_batch"].img_batch.numel() * official_need.FRAME == 3 * need.frame
             shown = [mask for frame in state["cached_frame_outputs"].values() for mask in frame.values()]
