@@ -50,6 +50,19 @@ def short_video(seconds: float, width: int = 1920, height: int = 1080, noise: fl
     return path
 
 
+def twin(path: Path, number: int) -> Path:
+    """Another video with the same pictures: an empty box at its end makes it another file. The 0th is the video."""
+    if number == 0:
+        return path
+    other = path.with_stem(f"{path.stem}-{number}")
+    if not other.is_file():
+        part = other.with_suffix(".part")
+        size = 8 + 8 * number
+        part.write_bytes(path.read_bytes() + size.to_bytes(4, "big") + b"free" + bytes(size - 8))
+        part.rename(other)
+    return other
+
+
 def long_video(seconds: float, width: int = 640, height: int = 360, noise: float = 1.5) -> Path:
     """A video of any length in whole minutes: the packets of one minute, repeated. Nothing is encoded twice."""
     path = FOLDER / f"repeated-{width}x{height}-{noise:g}-{seconds:g}s.mp4"

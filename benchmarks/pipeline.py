@@ -61,7 +61,7 @@ def ours(path: Path, out: Path, tracks: Path) -> None:
     build = Build(chosen)
     jobs = build.jobs(survey(chosen, build.ledger))
     with Worker(chosen, cores()) as worker:
-        crops = sum(worker.process(job).crops for job in jobs)
+        crops = sum(outcome.crops for outcome in worker.run(jobs))
     clips = sum(job.chunk.clips for job in jobs)
     if crops != clips * OBJECTS:
         raise SystemExit(f"expected {clips * OBJECTS} crops, got {crops}")

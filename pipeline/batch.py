@@ -30,9 +30,9 @@ from pipeline.output_files import OutputFiles, Shown, write
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.status import Status
+from video.connection import is_remote
 from video.errors import VideoError
 from video.reader import open_reader
-from video.remote import is_remote
 from video.types import digest
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -71,7 +71,7 @@ class Build:
         """folder: of this run, `runs/<time>`, where it says how far it is."""
         self.settings = settings
         self._folder = folder
-        self.layout = Layout(settings.out, settings.tracks)
+        self.layout = Layout.of(settings)
         self.ledger = Ledger(self.layout)
         self.store = TrackStore(self.layout)
         self.seconds: dict[str, float] = {}
@@ -137,11 +137,11 @@ class Build:
         if done:
             log.info("%d of %d chunks are done already", done, len(share))
         if pending:
-            self.layout.tidy.unlink(missing_ok=True)
+            self.layout.remove(self.layout.tidy)
         outcomes: list[Outcome] = []
         chunks = {job.record_id: job.chunk for job in pending}
         status = Status.begun(self.settings, jobs, pending)
-        with self._timed("work"), Progress(status, self._folder) as progress:
+        with self._timed("work"), Progress(status, self._folder, self.layout.tell) as progress:
             results = self.settings.executor.run(self.settings, pending)
             try:
                 for outcome in results:
@@ -183,25 +183,15 @@ class Build:
 
     def _finish(self, footage: Footage, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> Summary:
         wanted = {job.record_id for job in jobs}
-        with self._timed("index"), FileLock(self.layout.lock):
-            self._still_ours()
-            while True:
-                stamp = self._index_stamp(jobs, footage)
-                if read_state(self.layout).get("index") != stamp or not self.layout.samples.is_file():
-                    from pipeline.indexing import write_index
-
-                    failed = write_index(self.settings, self.layout, footage, jobs, self.splits(footage))
-                    write_state(self.layout, index=stamp, failed=sorted(failed))
-                if self._index_stamp(jobs, footage) == stamp:
-                    break  # no other shard has finished a chunk meanwhile
-            missing = wanted - set(self.layout.record_files())
-            if not missing:
-                self._remove_superseded(wanted, stamp)
-                if not self.settings.keep_tracks:
-                    for key in {key for job in jobs for key in (*job.track_keys, *job.base_keys)}:
-                        self.store.remove(key)
-            apply(self.layout, _labels_of(footage))
-            self._derive()
+        with self._timed("index"), FileLock(self.layout.lock), self.layout.holding():
+            complete = False
+            while not complete:
+                self.layout.exchange()
+                self._still_ours()
+                missing = self._index(wanted, footage, jobs)
+                apply(self.layout, _labels_of(footage))
+                self._derive()
+                complete = self.layout.deliver()  # unless another machine has finished a chunk meanwhile
         if missing:
             log.info("%d of %d chunks are still to be done by other shards or a rerun", len(missing), len(wanted))
         import pyarrow.parquet as pq
@@ -210,6 +200,25 @@ class Build:
             pq.read_metadata(p).num_rows for p in (self.layout.samples, self.layout.rejected, self.layout.failures)
         ]
         return self._summary(footage, outcomes, *counts)
+
+    def _index(self, wanted: set[str], footage: Footage, jobs: Sequence[Job]) -> set[str]:
+        """Make the tables from the records, and remove what these no longer name; returns what is missing of them."""
+        while True:
+            stamp = self._index_stamp(jobs, footage)
+            if read_state(self.layout).get("index") != stamp or not self.layout.samples.is_file():
+                from pipeline.indexing import write_index
+
+                failed = write_index(self.settings, self.layout, footage, jobs, self.splits(footage))
+                write_state(self.layout, index=stamp, failed=sorted(failed))
+            if self._index_stamp(jobs, footage) == stamp:
+                break  # no other shard has finished a chunk meanwhile
+        missing = wanted - set(self.layout.record_files())
+        if not missing:
+            self._remove_superseded(wanted, stamp)
+            if not self.settings.keep_tracks:
+                for key in {key for job in jobs for key in (*job.track_keys, *job.base_keys)}:
+                    self.store.remove(key)
+        return missing
 
     def _derive(self) -> None:
         """Exports, report and checksums, where the index or their own settings changed."""
@@ -247,14 +256,14 @@ class Build:
         rows = read_table(self.layout.samples, ["path", "variants"])
         keep = {*rows["path"].to_pylist(), *_variants(rows)}
         refused = self._refused()
-        removed = sorted(path for path, _ in self.layout.crop_files() if path not in keep)
+        removed = sorted(path for path in self.layout.crop_paths() if path not in keep)
         mains = ((Path(path).stem, path) for path in removed)
         thumbnails.from_crops(self.layout, ((name, refused[name], path) for name, path in mains if name in refused))
         thumbnails.remove_superseded(self.layout, set(refused))
         for path in removed:
             crop = self.layout.root / path
-            crop.unlink(missing_ok=True)
-            if not any(crop.parent.iterdir()):
+            self.layout.remove(crop)
+            with suppress(OSError):  # others are in it, or it is not here
                 crop.parent.rmdir()
         if removed:
             log.info("removed %d crops that the current settings no longer make", len(removed))
@@ -295,12 +304,14 @@ class Build:
             write_bytes(self.layout.dataset_yaml, document)
         if self.settings.tracker is not None and self.settings.task != "clip":
             self.store.remember_identity(self.settings.tracker_name, self.settings.tracker, self._identity())
-        write_bytes(self.layout.records / "settings", self.settings.digest.encode())
+        settings = self.layout.records / "settings"
+        write_bytes(settings, self.settings.digest.encode())
+        self.layout.publish([self.layout.dataset_yaml, settings])
 
     def _still_ours(self) -> None:
         if _read(self.layout.records / "settings") != self.settings.digest.encode():
             raise DatasetError(
-                f"another run with other settings has taken over {self.layout.root}: "
+                f"another run with other settings has taken over {self.settings.place}: "
                 "give each setting its own out=..., and run this command again"
             )
 

@@ -27,11 +27,12 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from pipeline.errors import DiskError
-from pipeline.settings import CacheConfig
+from pipeline.settings import GB, CacheConfig
+from video.connection import is_remote, shown
 from video.errors import FetchError, RangesRefused, SourceError
 from video.fetch import Stopped, fetch
 from video.probe import probe
-from video.remote import is_remote, remote_stat, shown
+from video.remote import remote_stat
 from video.source import Found
 from video.types import Video, digest
 
@@ -39,7 +40,6 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.5
 CLOSE_S = 5.0  # the thread may hang in a connection; the process ends without it
-GB = 10**9
 
 
 @dataclass(frozen=True, slots=True)

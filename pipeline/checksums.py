@@ -44,7 +44,9 @@ def write_checksums(layout: Layout) -> None:
     digests = dict(zip(rows["path"].to_pylist(), rows["sha256"].to_pylist(), strict=True))
     variants = rows["variants"].combine_chunks().flatten()
     digests |= dict(zip(variants.field("path").to_pylist(), variants.field("sha256").to_pylist(), strict=True))
-    digests |= {layout.relative(path): _digest(path) for path in _others(layout)}
+    others = list(_others(layout))
+    layout.bring(others)
+    digests |= {layout.relative(path): _digest(path) for path in others}
     lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(digests.items()))
     write_bytes(layout.checksums, lines.encode())
 
@@ -63,8 +65,7 @@ def _others(layout: Layout) -> Iterator[Path]:
     tables = (layout.samples, layout.rejected, layout.failures, layout.links, layout.splits)
     said = (layout.labels, layout.dataset_yaml, layout.release)
     yield from (path for path in (*tables, *said) if path.is_file())
-    if layout.exports.is_dir():
-        yield from sorted(p for p in layout.exports.rglob("*") if p.is_file() and p.suffix != ".mp4")
+    yield from sorted(path for path in layout.files(layout.exports) if path.suffix != ".mp4")
 
 
 def _digest(path: Path) -> str:
@@ -78,7 +79,8 @@ def verify(layout: Layout) -> Verdict:
         text = layout.checksums.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DatasetError(
-            f"{layout.checksums} is missing: copy the whole dataset, or build it again where it came from"
+            f"{layout.named}/{layout.checksums.name} is missing: copy the whole dataset, or build it again where it "
+            "came from"
         ) from None
     listed: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -89,7 +91,8 @@ def verify(layout: Layout) -> Verdict:
 
     def look(path: str) -> bool | None:
         try:
-            return _digest(layout.root / path) == listed[path]
+            with layout.borrowed(layout.root / path) as file:
+                return _digest(file) == listed[path]
         except OSError:
             return None
 
@@ -99,7 +102,7 @@ def verify(layout: Layout) -> Verdict:
         listed=len(listed),
         missing=tuple(path for path, same in found.items() if same is None),
         changed=tuple(path for path, same in found.items() if same is False),
-        more=tuple(sorted(path for path, _ in layout.crop_files() if path not in listed)),
+        more=tuple(sorted(path for path in layout.crop_paths() if path not in listed)),
     )
 
 
@@ -110,10 +113,10 @@ def _inside(path: str) -> bool:
 def described(verdict: Verdict, layout: Layout) -> str:
     """The verdict as text."""
     if verdict.whole:
-        return f"{layout.root}: all {verdict.listed} files are there and unchanged"
+        return f"{layout.named}: all {verdict.listed} files are there and unchanged"
     parts = [
         f"{len(paths)} {what}: {', '.join(paths[:SHOWN])}{' ...' if len(paths) > SHOWN else ''}"
         for what, paths in (("missing", verdict.missing), ("changed", verdict.changed), ("not listed", verdict.more))
         if paths
     ]
-    return f"{layout.root}: of {verdict.listed} files " + "\n  ".join(parts)
+    return f"{layout.named}: of {verdict.listed} files " + "\n  ".join(parts)

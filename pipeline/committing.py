@@ -65,6 +65,7 @@ class Committing:
             if self._settings.task not in ("track", "clip"):
                 thumbnails.prune(self._layout, record.samples, chunk.measure.judge)
                 self._ledger.write(record)
+            self._layout.committed(record, (*job.track_keys, *job.base_keys))
         return Outcome(
             record_id=job.record_id,
             clips=job.chunk.clips,

@@ -22,6 +22,7 @@ from pipeline.executors.executor import executors
 from pipeline.exports.export import CLASSES, LINKS, exports
 from pipeline.extractor import CropConfig
 from pipeline.filters.filter import filters
+from pipeline.out_url import dataset_url, refuse_remote_tracks
 from pipeline.prompts_file import read_prompts_file
 from pipeline.quoting import shell_word
 from pipeline.roi import load_regions
@@ -40,10 +41,11 @@ from pipeline.settings import (
     SplitConfig,
 )
 from pipeline.studio_config import StudioConfig
-from pipeline.values import exports_named, hours, one_of, prompts, refuse_url, texts
+from pipeline.values import exports_named, hours, one_of, prompts, texts
 from pipeline.vision_model import ModelName
 from sam.tracker import trackers
 from video.clipper import ClipConfig
+from video.connection import shown
 from video.encoder import EncodeConfig
 from video.types import digest
 
@@ -159,14 +161,19 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         raise ConfigError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
     if not str(cfg.out or "").strip():
         raise ConfigError("out must name the dataset's folder, such as out=/data/cows, got an empty text")
-    refuse_url("out", str(cfg.out))
-    base = _absolute(str(cfg.out))
+    url = dataset_url(str(cfg.out), task, bool(sweep_folder))
+    base = _absolute(str(cfg.out)) if url is None else _folder_of(url, _absolute(str(cfg.cache.path)))
     out = base / _job_folder(sweep_folder) if sweep_folder else base
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out={out} is a file; the dataset needs a folder")
+    place = str(out) if url is None else shown(url)
     if task in FROM_DATASET:
-        cfg = _from_dataset(cfg, out, overrides)
-        cfg.task, cfg.out = task, str(out)
+        saved_at = out / "dataset.yaml" if url is None else _settings_there(url, out)
+        cfg = _from_dataset(cfg, saved_at, place, overrides)
+        cfg.task = task
+    if task in FROM_DATASET or url is not None:
+        cfg.out = place
+    refuse_remote_tracks(cfg.tracks.path)
     _refuse_added(cfg)
     _make_absolute(cfg)
     try:
@@ -176,6 +183,10 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         raise ConfigError(plain(error)) from error
     assert isinstance(config, Config)
     _require(config)
+    if url is not None and getattr(config.export, "videomae").absolute:  # noqa: B009 - a generated class
+        raise ConfigError(
+            f"export.videomae.absolute=true writes paths of this machine into out={place}: set it to false"
+        )
     tracks = Path(config.tracks.path) if config.tracks.path else _default_tracks(task, base)
     name = _tracker_name(config.tracker)
     one_phrase = name != "" and trackers()[name].one_phrase
@@ -188,6 +199,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         prompts=prompts(config.prompt, one_phrase),
         prompts_file=read_prompts_file(lines, one_phrase) if lines else None,
         out=out,
+        url=url,
         tracks=tracks,
         cache=config.cache,
         keep_tracks=config.tracks.keep,
@@ -234,11 +246,23 @@ def of_dataset(out: Path, task: str, corrections: Path | None = None) -> Setting
     cfg = OmegaConf.structured(Config)
     cfg.executor = OmegaConf.structured(executors()["local"])
     cfg.task = task
-    cfg = _from_dataset(cfg, out, ())
+    cfg = _from_dataset(cfg, out / "dataset.yaml", str(out), ())
     cfg.task, cfg.out = task, str(out)
     if corrections is not None:
         cfg.corrections = str(corrections)
     return load(cfg)
+
+
+def _folder_of(url: str, cache: Path) -> Path:
+    from pipeline.mirror.session import folder_of
+
+    return folder_of(url, cache)
+
+
+def _settings_there(url: str, out: Path) -> Path:
+    from pipeline.mirror.session import settings_there
+
+    return settings_there(url, out)
 
 
 def _job_folder(overrides: str) -> str:
@@ -254,13 +278,12 @@ def _default_tracks(task: str, base: Path) -> Path:
     return swept if task in FROM_DATASET and not own.is_dir() and swept.is_dir() else own
 
 
-def _from_dataset(cfg: DictConfig, out: Path, overrides: Sequence[str]) -> DictConfig:
-    """The settings a dataset was made with, with the command line on top."""
-    saved_at = out / "dataset.yaml"
+def _from_dataset(cfg: DictConfig, saved_at: Path, place: str, overrides: Sequence[str]) -> DictConfig:
+    """The settings a dataset was made with, with the command line on top. place: where it is, for people."""
     if not saved_at.is_file():
         raise ConfigError(
-            f"task={cfg.task} works on a dataset, and there is no {saved_at}: build one first with "
-            f"python main.py videos=... out={shell_word(out)}"
+            f"task={cfg.task} works on a dataset, and there is no {place}/{saved_at.name}: build one first with "
+            f"python main.py videos=... out={shell_word(place)}"
         )
     saved = OmegaConf.load(saved_at)
     assert isinstance(saved, DictConfig)

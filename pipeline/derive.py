@@ -51,17 +51,26 @@ def export(settings: Settings, layout: Layout) -> list[str]:
         target = layout.exports / name
         said = layout.release.read_bytes() if getattr(options, "released", False) else b""
         stamp = digest(samples, asdict(options), settings.link, settings.classes, said)
-        if read_state(layout).get(f"export.{name}") == stamp and target.is_dir():
+        if read_state(layout).get(f"export.{name}") == stamp and layout.has(target):
             continue
         table = read_table(layout.samples) if table is None else table
         everything = getattr(options, "everything", False)
         chosen = table.append_column("class", table["label"]) if everything else with_classes(table, settings.classes)
         layout.exports.mkdir(parents=True, exist_ok=True)
+        if getattr(options, "reads_crops", False):
+            layout.bring(layout.root / path for path in crop_paths(chosen))
         with writing_folder(target) as part:
             options.write(chosen, layout, part, settings.link)
+        layout.replaced(target)
         write_state(layout, **{f"export.{name}": stamp})
         written.append(name)
     return written
+
+
+def crop_paths(samples: pa.Table) -> list[str]:
+    """Paths of the crops of these samples, with all variants."""
+    variants = samples["variants"].combine_chunks().flatten().field("path")
+    return [*samples["path"].to_pylist(), *variants.to_pylist()]
 
 
 def with_classes(samples: pa.Table, classes: str) -> pa.Table:
@@ -91,11 +100,20 @@ def report(
     """Write the report if the index changed. seconds: of this run, by stage. speed: how fast it was, in words. planned:
     what a trial promised for it."""
     stamp = digest(_samples_stamp(layout), settings.digest)
-    if read_state(layout).get("report") == stamp and layout.report.is_file():
+    if read_state(layout).get("report") == stamp and layout.has(layout.report):
         return
     from pipeline.report.render import write_report
 
-    write_report(layout.root, layout.report, settings=settings.values, timings=seconds, speed=speed, planned=planned)
+    write_report(
+        layout.root,
+        layout.report,
+        settings=settings.values,
+        timings=seconds,
+        speed=speed,
+        planned=planned,
+        bring=layout.bring,
+    )
+    layout.replaced(layout.report.parent)
     write_state(layout, report=stamp)
 
 
@@ -115,7 +133,7 @@ def _samples_stamp(layout: Layout) -> str:
     """The index as it is on disk; raises DatasetError when there is none."""
     files = [layout.samples, layout.rejected, layout.failures]
     if not all(f.is_file() for f in files):
-        raise DatasetError(f"{layout.root} has no samples.parquet: build the dataset first, with task=build")
+        raise DatasetError(f"{layout.named} has no samples.parquet: build the dataset first, with task=build")
     return digest(*map(_digest, files))
 
 

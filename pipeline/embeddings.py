@@ -12,6 +12,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -72,7 +73,7 @@ class Embeddings:
             known = orjson.loads(path.read_bytes()) if path.is_file() else card
             if known["weights"] != card["weights"]:
                 log.warning("%s has other weights than before: every crop is embedded anew", self.name)
-                shutil.rmtree(path.parent)
+                _remove(self.layout, path.parent)
             write_bytes(path, orjson.dumps(card))
         return self._model
 
@@ -113,6 +114,7 @@ class Embeddings:
     def _computed(self, samples: Sequence[Sample]) -> Iterator[tuple[str, F32]]:
         for first in range(0, len(samples), CROPS_AT_ONCE):
             part = samples[first : first + CROPS_AT_ONCE]
+            self.layout.bring(self.layout.root / file.path for sample in part for file in sample.files)
             pictures = [self._pictures(sample) for sample in part]
             vectors = self.open().embed(np.concatenate(pictures))
             ends = np.cumsum([len(each) for each in pictures])[:-1]
@@ -165,13 +167,19 @@ def remove_superseded(layout: Layout, config: LinkConfig, records: set[str]) -> 
     wanted = Embeddings.of(config, layout)
     for folder in sorted(layout.embeddings.iterdir()):
         if wanted is None or folder.name != wanted.key:
-            shutil.rmtree(folder)
+            _remove(layout, folder)
             continue
         for path in folder.glob("*.parquet"):
             if path.stem not in records:
-                path.unlink()
-    if not any(layout.embeddings.iterdir()):
+                layout.remove(path)
+    if layout.embeddings.is_dir() and not any(layout.embeddings.iterdir()):
         layout.embeddings.rmdir()
+
+
+def _remove(layout: Layout, folder: Path) -> None:
+    for path in layout.files(folder):
+        layout.remove(path)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wanted(sample: Sample, keeps: Keeps) -> bool:

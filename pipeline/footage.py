@@ -23,8 +23,9 @@ from pipeline.settings import Settings
 from pipeline.span_table import Span, read_spans, videos_named
 from video.activity import activity
 from video.clipper import clips_of_span, keep_clips, plan
+from video.connection import is_remote, shown
 from video.errors import FetchError, RangesRefused, SourceError, UnreadableVideo
-from video.remote import is_remote, located, remote_stat
+from video.remote import located, remote_stat
 from video.source import Found, find, select, unique
 from video.spread import Spread, spread
 from video.types import Chunk, Video
@@ -101,9 +102,9 @@ def survey(settings: Settings, ledger: Ledger | None) -> Footage:
 
 def _found(settings: Settings) -> tuple[list[Found], dict[str, tuple[str, ...]]]:
     """The selected videos, without what a run wrote into `out`, and the prompts of each by name."""
-    everything = without_written(find(settings.videos), settings.out)
+    everything = without_written(find(settings.videos), settings.out, settings.url)
     if not everything:
-        raise SourceError(f"videos={', '.join(settings.videos)}: all videos there lie in out={settings.out}")
+        raise SourceError(f"videos={', '.join(settings.videos)}: all videos there lie in out={settings.place}")
     selected = select(everything, settings.include, settings.exclude)
     if settings.prompts_file is None:
         return selected, dict.fromkeys((each.name for each in selected), settings.prompts)
@@ -111,13 +112,17 @@ def _found(settings: Settings) -> tuple[list[Found], dict[str, tuple[str, ...]]]
     return selected, {each.name: prompts[each.name] for each in selected}
 
 
-def without_written(found: Sequence[Found], out: Path) -> list[Found]:
-    """The files that do not lie in `out`, where that is a folder somewhere inside what was searched."""
+def without_written(found: Sequence[Found], out: Path, url: str | None = None) -> list[Found]:
+    """The files that do not lie in `out`, where that is a folder somewhere inside what was searched. url: see
+    `Settings`."""
     out = Path(os.path.realpath(out))
+    above = None if url is None else f"{shown(url).rstrip('/')}/"
     kept = []
     for each in found:
         if is_remote(each.path):
-            kept.append(each)
+            place = shown(each.path)
+            if above is None or not place.startswith(above) or place.removesuffix(each.name).startswith(above):
+                kept.append(each)
             continue
         path = Path(os.path.realpath(each.path))
         depth = len(PurePosixPath(each.name).parts)

@@ -58,7 +58,7 @@ def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequ
 
     refused = footage.duplicates + footage.refused
     made = index.build(records(), judge, settings.crop.size, refused, footage.failures)
-    layout.links.unlink(missing_ok=True)
+    layout.remove(layout.links)
     if settings.linking.enabled:
         chunks = [(job.chunk, dict(zip(job.prompts, job.track_keys, strict=True))) for job in jobs]
         embeddings = Embeddings.of(settings.linking, layout)
@@ -83,7 +83,7 @@ def _records(jobs: Sequence[Job], ledger: Ledger) -> Iterator[ChunkRecord]:
 def _keep_spread(spread: Spread | None, layout: Layout) -> None:
     """For the report: clips taken and available by camera, hour and activity."""
     if spread is None:
-        layout.spread.unlink(missing_ok=True)
+        layout.remove(layout.spread)
         return
     cells = sorted(spread.available.items())
     write_bytes(layout.spread, orjson.dumps([[*place, spread.taken[place], many] for place, many in cells]))

@@ -36,7 +36,7 @@ Row = Mapping[str, Any]
 def label(settings: Settings, layout: Layout) -> int:
     """Take in `labels=FILE`, and bring samples, exports and report up to date; returns the exit status."""
     if not layout.samples.is_file():
-        raise DatasetError(f"{layout.root} has no samples.parquet: build the dataset first, with task=build")
+        raise DatasetError(f"{layout.named} has no samples.parquet: build the dataset first, with task=build")
     if settings.labels is not None:
         found = read_labels(settings.labels, read_table(layout.samples, COLUMNS).to_pylist())
         LabelStore(layout).append(found)

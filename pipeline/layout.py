@@ -15,18 +15,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import DiskError
+from pipeline.place import Place
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
 
 STALE_PART_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Place):
     """Paths of one dataset. `tracks` may lie elsewhere, shared between datasets."""
 
     root: Path
     tracks: Path
+
+    @staticmethod
+    def of(settings: Settings) -> Layout:
+        """Of the dataset that a run works on; it may lie on a server."""
+        if settings.url is None:
+            return Layout(settings.out, settings.tracks)
+        from pipeline.mirror.layout import mirrored
+
+        return mirrored(settings)
+
+    @property
+    def named(self) -> str:
+        """The dataset's folder or URL, for people."""
+        return str(self.root)
 
     @property
     def dataset_yaml(self) -> Path:
@@ -223,8 +242,11 @@ class Layout:
                         found[entry.name.removesuffix(".json")] = entry
         return found
 
-    def crop_files(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """Every finished file under crops/ with its path relative to the root, in no order."""
+    def crop_paths(self) -> Iterator[str]:
+        """Every finished file under crops/ by its path relative to the root, in no order."""
+        return (path for path, _ in self._crop_files())
+
+    def _crop_files(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
         for folder in _scan(self.crops):
             if folder.is_dir():
                 inside = f"crops/{folder.name}/"
@@ -236,7 +258,7 @@ class Layout:
 
     def crop_sizes(self) -> dict[str, int]:
         """Size in bytes of every finished file under crops/, by path relative to the root."""
-        return {path: entry.stat().st_size for path, entry in self.crop_files()}
+        return {path: entry.stat().st_size for path, entry in self._crop_files()}
 
 
 def _scan(folder: Path | str) -> list[os.DirEntry[str]]:

@@ -46,7 +46,7 @@ class Ledger:
 
     def read(self, record: str) -> ChunkRecord | None:
         """The record, or None when it is absent or damaged."""
-        path = self._layout.record(record)
+        path = self._layout.here(self._layout.record(record))
         try:
             return ChunkRecord.from_json(path.read_bytes())
         except FileNotFoundError:
@@ -59,7 +59,7 @@ class Ledger:
         write_bytes(self._layout.record(record.id), record.to_json())
 
     def remove(self, record: str) -> None:
-        self._layout.record(record).unlink(missing_ok=True)
+        self._layout.remove(self._layout.record(record))
 
     def known_video(
         self, path: str, name: str, time_pattern: str | None, remote: RemoteStat | None = None

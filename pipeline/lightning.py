@@ -61,7 +61,8 @@ class Submission:
 
 def submissions_of(settings: Settings, overrides: Sequence[str], options: LightningConfig) -> list[Submission]:
     """What to submit for one dataset: one job per shard. Raises ConfigError for a folder that jobs do not share."""
-    _check_shared("out", settings.out)
+    if settings.url is None:
+        _check_shared("out", settings.out)
     for video in settings.videos:
         if "://" not in video:
             _check_shared("videos", Path(video))
@@ -69,7 +70,9 @@ def submissions_of(settings: Settings, overrides: Sequence[str], options: Lightn
     words = [word for word in overrides if word.split("=", 1)[0] not in ours and not word.startswith("hydra")]
     videos = [hydra_word(video) for video in settings.videos]
     words.append(f"videos={videos[0]}" if len(videos) == 1 else f"videos=[{','.join(videos)}]")
-    words += [f"out={hydra_word(str(settings.out))}", f"tracks.path={hydra_word(str(settings.tracks))}"]
+    words.append(f"out={hydra_word(settings.url or str(settings.out))}")
+    if settings.url is None:
+        words.append(f"tracks.path={hydra_word(str(settings.tracks))}")
     stem = re.sub(r"[^a-z0-9]+", "-", f"{options.name}-{settings.out.name}".lower()).strip("-")[:50]
     when = f"{datetime.now():%m%d-%H%M%S}"
     made = []

@@ -75,7 +75,7 @@ class Opening:
     def saves(self, clip: Clip) -> bool:
         """Whether the clip's own frames are to be written."""
         wanted = self._settings.clip.save or self._settings.task == "clip"
-        return wanted and self._settings.task != "track" and not self._layout.clip(clip.id).is_file()
+        return wanted and self._settings.task != "track" and not self._layout.has(self._layout.clip(clip.id))
 
     def _settle(self, chunk: OpenChunk, each: OpenWindow) -> None:
         """Measure what is tracked, and find the grid positions that have to be decoded: none if everything is there."""
@@ -95,7 +95,4 @@ class Opening:
         return {s.sample_id: s if all(map(self._is_there, s.files)) else replace(s, files=()) for s in samples}
 
     def _is_there(self, file: CropFile) -> bool:
-        try:
-            return (self._layout.root / file.path).stat().st_size == file.size
-        except FileNotFoundError:
-            return False
+        return self._layout.size(self._layout.root / file.path) == file.size

@@ -36,9 +36,9 @@ from pipeline.output_files import FILES, KINDS, Item, OutputFiles, Shown, write
 from pipeline.progress import LINE_EVERY_S
 from pipeline.settings import Settings
 from pipeline.tables import read_table
+from video.connection import shown
 from video.errors import VideoError
 from video.reader import VideoReader, open_reader
-from video.remote import shown
 from video.source import matches
 from video.types import Frame, Grid, Video, digest
 

@@ -22,7 +22,7 @@ SHOWN = 20  # videos whose prompts are listed
 
 def plan(settings: Settings) -> tuple[int, str]:
     """The exit status of a build that stopped here, and the plan as text."""
-    layout = Layout(settings.out, settings.tracks)
+    layout = Layout.of(settings)
     build = Build(replace(settings, task="build"))
     ledger = Ledger(layout)
     footage = survey(settings, None)
@@ -47,7 +47,7 @@ def plan(settings: Settings) -> tuple[int, str]:
         ("chunks done", f"{len(done)} of {len(jobs)}"),
         ("splits", _splits(settings, build, footage)),
         ("exports", ", ".join(settings.exports) or "none"),
-        ("out", str(settings.out)),
+        ("out", settings.place),
     ]
     to_track = sum(again.get(k, n) for k, n in keys.items() if k not in stored)
     if settings.plan.trial and jobs:

@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LINE_EVERY_S = 60.0
+HEARD_S = 10.0  # it may hang in a connection
+HEARD_S = 10.0  # it may hang in a connection
 STATUS_EVERY_S = 10.0
 
 
 class Progress:
     """Counts clips. status: what the run says about itself, kept up to date in its `folder`, if it has one."""
 
-    def __init__(self, status: Status, folder: Path | None) -> None:
+    def __init__(self, status: Status, folder: Path | None, tell: Callable[[Path], None] = lambda path: None) -> None:
+        """tell: called with the file once a minute, and when the run begins."""
         from tqdm import tqdm
         from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -34,7 +38,8 @@ class Progress:
         quiet = not sys.stderr.isatty() or status.clips == 0
         self._bar = tqdm(total=status.clips, unit="clip", disable=quiet, dynamic_ncols=True)
         self._redirect = logging_redirect_tqdm()
-        self._spoke = time.monotonic()
+        self._spoke = self._told = time.monotonic()
+        self._publish = tell
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._heart = threading.Thread(target=self._beat, name="status", daemon=True)
@@ -44,13 +49,14 @@ class Progress:
             self._redirect.__enter__()
         if self.status.clips:
             self._tell()
+            self._tell_others()
             self._heart.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._ended.set()
         if self._heart.is_alive():
-            self._heart.join()
+            self._heart.join(HEARD_S)
         self.status.state = "finished" if exc[0] is None else "stopped"
         self._tell()
         if self.status.clips_done:
@@ -69,9 +75,16 @@ class Progress:
     def _beat(self) -> None:
         while not self._ended.wait(STATUS_EVERY_S):
             self._tell()
+            if time.monotonic() - self._told >= LINE_EVERY_S:
+                self._tell_others()
             if self._bar.disable and time.monotonic() - self._spoke >= LINE_EVERY_S:
                 self._spoke = time.monotonic()
                 log.info("%s", self._line())
+
+    def _tell_others(self) -> None:
+        self._told = time.monotonic()
+        if self._path is not None and self._path.is_file():
+            self._publish(self._path)
 
     def _line(self) -> str:
         status = self.status

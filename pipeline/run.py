@@ -24,6 +24,20 @@ log = logging.getLogger(__name__)
 
 def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | None]:
     """Run the task; returns its exit status, and a build's summary. Raises the errors of the three packages."""
+    if settings.url is None or settings.task == "doctor":
+        return _run(settings, overrides)
+    from pipeline.mirror.session import exchanged
+
+    with exchanged(settings):
+        return _run(settings, [_without_secrets(word, settings) for word in overrides])
+
+
+def _without_secrets(word: str, settings: Settings) -> str:
+    """A word of the command line as it may be kept beside the dataset, where others read it."""
+    return f"out={settings.place}" if word.partition("=")[0] == "out" else word
+
+
+def _run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | None]:
     if settings.task == "plan":
         from pipeline.plan import plan
 
@@ -44,20 +58,20 @@ def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | No
     if settings.task == "verify":
         from pipeline.checksums import described, verify
 
-        verdict = verify(Layout(settings.out, settings.tracks))
-        print(described(verdict, Layout(settings.out, settings.tracks)))
+        verdict = verify(Layout.of(settings))
+        print(described(verdict, Layout.of(settings)))
         return (0 if verdict.whole else 3), None
     if settings.task == "upload":
         from pipeline.upload import upload
 
-        return upload(settings, Layout(settings.out, settings.tracks)), None
+        return upload(settings, Layout.of(settings)), None
     proposes = getattr(settings.tracker, "names_objects", False)
     if settings.task == "segment" and not settings.segment.given and not proposes:
         from pipeline.segment import describe
 
         print(describe(settings))
         return 0, None
-    layout = Layout(settings.out, settings.tracks)
+    layout = Layout.of(settings)
     with recorded(settings, layout, overrides) as folder:
         if settings.task == "preview":
             from pipeline.preview import preview
@@ -124,7 +138,7 @@ def _announce(settings: Settings, summary: Summary, layout: Layout) -> None:
     else:
         log.info(
             "%d crops of %d clips from %d videos in %s; %d refused; report: %s",
-            summary.crops, summary.clips, summary.videos, settings.out, summary.rejected, layout.report,
+            summary.crops, summary.clips, summary.videos, settings.place, summary.rejected, layout.report,
         )  # fmt: skip
     if summary.failures:
         _name_failures(layout, summary.failures)

@@ -22,8 +22,10 @@ from pipeline.vision_model import ModelName
 from sam.tracker import TrackerConfig
 from video.alpha import ALPHA
 from video.clipper import ClipConfig
+from video.connection import shown
 from video.encoder import EncodeConfig
 
+GB = 10**9
 SPLITS = ("train", "val", "test")
 PICTURES = ("png", "jpeg", "webp")
 STYLES = ("binary", "highlighted", "greenscreen")
@@ -146,10 +148,13 @@ class CacheConfig:
 
     path: str = "~/.cache/clipcrop"
     max_gb: float = 50.0  # 1 GB is 10^9 bytes
+    results_gb: float = 50.0  # of what a remote `out` has: crops, tracks and exports that may stay here too
 
     def __post_init__(self) -> None:
         if not 0 < self.max_gb < math.inf:
             raise ValueError(f"cache.max_gb must be more than 0, got {self.max_gb}")
+        if not 0 <= self.results_gb < math.inf:
+            raise ValueError(f"cache.results_gb must be 0 or more, got {self.results_gb}")
 
 
 @dataclass
@@ -283,6 +288,8 @@ class OutputsConfig:
 class Settings:
     """A checked config. Paths are absolute; `videos`, `prompts` and `exports` are tuples.
 
+    url: of a dataset on a server; `out` is then the folder that stands for it here.
+
     prompts: of every video, or empty with a prompts_file, which says it for each.
     """
 
@@ -291,6 +298,7 @@ class Settings:
     prompts: tuple[str, ...]
     prompts_file: PromptsFile | None
     out: Path
+    url: str | None
     tracks: Path
     cache: CacheConfig
     keep_tracks: bool
@@ -338,6 +346,11 @@ class Settings:
         if self.prompts_file is not None:
             kept["prompts_file"] = [(line.video, line.prompts) for line in self.prompts_file.lines]
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def place(self) -> str:
+        """The dataset's folder or URL, for people."""
+        return str(self.out) if self.url is None else shown(self.url)
 
     @property
     def dataset_document(self) -> str:

@@ -172,10 +172,10 @@ def status(settings: Settings, now: float | None = None) -> str:
 
     Raises DatasetError where there is nothing to say anything about.
     """
-    layout = Layout(settings.out, settings.tracks)
+    layout = Layout.of(settings)
     runs = runs_of(layout)
     if not runs:
-        raise DatasetError(f"no run has worked on {layout.root} yet: build it first, with task=build")
+        raise DatasetError(f"no run has worked on {layout.named} yet: build it first, with task=build")
     return "\n".join([*_runs(runs, time.time() if now is None else now), *_dataset(layout, [run for _, run in runs])])
 
 

@@ -55,7 +55,7 @@ def prune(layout: Layout, samples: Iterable[Sample], judge: Judge) -> None:
     for sample in samples:
         refusal = judge.refusal(sample)
         if refusal is None or not allowed.takes(refusal.reason):
-            layout.thumbnail(sample.sample_id).unlink(missing_ok=True)
+            layout.remove(layout.thumbnail(sample.sample_id))
 
 
 def from_crops(layout: Layout, crops: Iterable[tuple[str, str, str]]) -> None:
@@ -65,7 +65,7 @@ def from_crops(layout: Layout, crops: Iterable[tuple[str, str, str]]) -> None:
     for sample_id, reason, path in crops:
         if not layout.thumbnail(sample_id).is_file() and allowed.takes(reason):
             try:
-                pictures = spread_frames(layout.root / path, 3)
+                pictures = spread_frames(layout.here(layout.root / path), 3)
             except DatasetError:
                 continue
             write_bytes(layout.thumbnail(sample_id), encoded(fit(most_telling(pictures), SIDE), ".jpg"))
@@ -75,7 +75,7 @@ def remove_superseded(layout: Layout, refused: set[str]) -> None:
     """Remove the thumbnails of all but these samples."""
     for sample_id, path in there(layout).items():
         if sample_id not in refused:
-            path.unlink(missing_ok=True)
+            layout.remove(path)
 
 
 def there(layout: Layout) -> dict[str, Path]:

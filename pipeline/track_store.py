@@ -94,8 +94,10 @@ class TrackStore:
         """Whether tracks are stored for this key; with `complete`, without a window that failed or is degraded."""
         path = self._layout.track_file(key)
         if complete:
-            return path.is_file() and not any(w["error"] or w["degraded"] for w in _windows(path))
-        return path.is_file() or self._layout.track_file(degraded_key(key)).is_file()
+            return self._layout.has(path) and not any(
+                w["error"] or w["degraded"] for w in _windows(self._layout.here(path))
+            )
+        return self._layout.has(path) or self._layout.has(self._layout.track_file(degraded_key(key)))
 
     def write(self, key: str, prompt: str, windows: Sequence[WindowTracks]) -> None:
         """Store the tracks of a chunk's windows, in order. Equal tracks give equal bytes.
@@ -105,7 +107,7 @@ class TrackStore:
         second = degraded_key(key)
         self._write(second if any(w.degraded for w in windows) else key, prompt, windows)
         if not any(w.degraded or w.error for w in windows):
-            self._layout.track_file(second).unlink(missing_ok=True)
+            self._layout.remove(self._layout.track_file(second))
 
     def _write(self, key: str, prompt: str, windows: Sequence[WindowTracks]) -> None:
         rows = [
@@ -150,15 +152,15 @@ class TrackStore:
         A degraded window stands in where the whole one is missing or failed.
         """
         second = degraded_key(key)
-        if not self._layout.track_file(second).is_file():
+        if not self._layout.has(self._layout.track_file(second)):
             return self._read(key)
         instead = self._read(second)
-        found = self._read(key) if self._layout.track_file(key).is_file() else {}
+        found = self._read(key) if self._layout.has(self._layout.track_file(key)) else {}
         whole = {window: tracks for window, tracks in found.items() if tracks.error is None}
         return found | instead | whole
 
     def _read(self, key: str) -> dict[str, WindowTracks]:
-        table = read_table(self._layout.track_file(key))
+        table = read_table(self._layout.here(self._layout.track_file(key)))
         head = _head(table.schema)
         tracks: list[list[Track]] = [[] for _ in head["windows"]]
         detected = [_detected(w) for w in head["windows"]]
@@ -198,7 +200,7 @@ class TrackStore:
 
     def remove(self, key: str) -> None:
         for each in (key, degraded_key(key)):
-            self._layout.track_file(each).unlink(missing_ok=True)
+            self._layout.remove(self._layout.track_file(each))
 
     def remember_identity(self, tracker: str, options: object, identity: Mapping[str, Any]) -> None:
         """Note what the tracker said about itself, for machines that crop its tracks without having it."""

@@ -108,7 +108,8 @@ class Tracking:
         again: int = 0,
     ) -> list[WindowTracks]:
         """Track a window once for each prompt, as if it were alone. Raises TrackerUnavailable; any other failure is in
-        the prompt's result. clicks: what is said besides each prompt about single objects; none unless given.
+        the prompt's result. clicks: what is said besides each prompt about single objects; none unless given. again:
+        how many of the last frames the next window begins with, as the same pictures.
         """
         assert self._tracker is not None
         empty = WindowTracks(window.id, frames.positions, frames.indices, frames.times_s, frames.corrupt, ())

@@ -149,7 +149,7 @@ def trial(settings: Settings, jobs: Sequence[Job], to_track: int, count: int) ->
     chosen = [every[n] for n in dict.fromkeys(places.tolist())]
     with tempfile.TemporaryDirectory(prefix="clipcrop-trial-") as scratch:
         out = Path(scratch) / "out"
-        tried = replace(settings, task="build", out=out, tracks=Path(scratch) / "tracks")
+        tried = replace(settings, task="build", out=out, url=None, tracks=Path(scratch) / "tracks")
         began = time.perf_counter()
         with Worker(tried, cores()) as worker:
             found = [_try(worker, tried, *chosen[0])]

@@ -63,12 +63,3 @@ def one_of(key: str, value: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise ConfigError(f"{key} must be one of {', '.join(choices)}, got {value!r}")
     return value
-
-
-def refuse_url(key: str, value: str) -> None:
-    """A dataset is written to a disk, where a rename is atomic and locks hold."""
-    if "://" in value:
-        raise ConfigError(
-            f"{key}={value}: a dataset is written to a local or mounted folder: name one, and copy it when it is done "
-            "(rclone, aws s3 sync, gsutil rsync), or mount the storage"
-        )

@@ -9,10 +9,12 @@ is there. It is idempotent: what is already on disk is not made again. Pixels an
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from itertools import zip_longest
 from typing import Self
 
 from pipeline import cropping
@@ -34,19 +36,22 @@ from pipeline.window_frames import decoded_when_asked, in_memory
 from sam.errors import TrackerUnavailable
 from video.errors import FetchError, VideoError
 
+TURN_S = 0.0005
+
 
 class Worker:
     """Processes chunks; holds the tracker and an open video between them. threads: that crop and encode."""
 
     def __init__(self, settings: Settings, threads: int) -> None:
         self._settings = settings
-        self._layout = Layout(settings.out, settings.tracks)
+        self._layout = Layout.of(settings)
         self._threads = threads
         self._opening = Opening(settings, self._layout)
         self._tracking = Tracking(settings)
         self._video = OpenVideo(settings)
 
     def __enter__(self) -> Self:
+        self._layout.attach()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -65,6 +70,7 @@ class Worker:
         be. Closing the iterator stops it where it is.
         """
         with ExitStack() as stack:
+            stack.enter_context(_turns_of(TURN_S))
             arrivals = Arrivals()
             commits = stack.enter_context(Committing(self._settings, self._layout, arrivals.put))
             crops = stack.enter_context(Cropping(self._settings, self._layout, self._opening, self._threads))
@@ -100,11 +106,11 @@ class Worker:
         """Every window of a chunk, tracked, with its frames; ends early where the video cannot be read further."""
         try:
             self._ready(chunk)
-            for each in chunk.windows:
+            for each, following in zip_longest(chunk.windows, chunk.windows[1:]):
                 with chunk.stopwatch.timed("wait_for_frames"):
                     frames = chunk.feed.take(each.span) if each.span else []
                 if each.untracked:
-                    self._track(chunk, each, frames)
+                    self._track(chunk, each, frames, _again(frames, following))
                 yield each, frames
         except VideoError as error:
             stage, reason = "fetch" if isinstance(error, FetchError) else "decode", str(error) or type(error).__name__
@@ -130,7 +136,7 @@ class Worker:
                 with watch.timed("load"):
                     self._tracking.prepare(chunk.video, context)
 
-    def _track(self, chunk: OpenChunk, each: OpenWindow, frames: Sequence[Fed]) -> None:
+    def _track(self, chunk: OpenChunk, each: OpenWindow, frames: Sequence[Fed], again: int) -> None:
         job, watch = chunk.job, chunk.stopwatch
         missing = [p for p, known in enumerate(each.known) if known is None]
         with ExitStack() as stack:
@@ -139,7 +145,7 @@ class Worker:
                 with watch.timed("wait_for_frames"):
                     where = chunk.source.result().file, self._settings.reader, self._tracking.max_side
                     given = stack.enter_context(decoded_when_asked(each.window, *where))
-            track = partial(self._tracking.track, chunk.video, each.window, given)
+            track = partial(self._tracking.track, chunk.video, each.window, given, again=again)
             with watch.timed("track"):
                 plain = [p for p in missing if each.base[p] is None]
                 tracked = track([job.prompts[p] for p in plain]) if plain else []
@@ -151,3 +157,22 @@ class Worker:
             lost = found.error is not None and before is not None and before.error is None
             each.known[p] = before if lost else found
         chunk.tracked_windows += len(missing)
+
+
+@contextmanager
+def _turns_of(seconds: float) -> Iterator[None]:
+    """Give way to a thread that wants Python's lock after so long, instead of 5 ms: the tracker wants it back each time
+    its device is done, many times a frame, from threads that measure and crop."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def _again(frames: Sequence[Fed], following: OpenWindow | None) -> int:
+    """How many of these frames the next window's tracking begins with, as the same pictures."""
+    if following is None or not following.untracked or not following.span:
+        return 0
+    return sum(fed.frame.position >= following.span.start for fed in frames)

@@ -62,7 +62,7 @@ def create_app(
     `request.app.state.dataset`. Without a dataset there is only what serves single videos.
     """
     rooms = Rooms(options, tracker, reader, encode or EncodeConfig())
-    correcting = None if dataset is None else Correcting(dataset.layout.root, options, tracker)
+    correcting = None if dataset is None else Correcting(dataset.layout.root, options, rooms.model)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

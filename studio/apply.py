@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,13 @@ import orjson
 from pipeline.layout import Layout, disk_errors
 from studio.errors import StudioError
 
+log = logging.getLogger(__name__)
+
 ROOT = Path(__file__).parents[1]
 GRACE_S = 20.0
+POLL_S = 0.1
 TAIL_BYTES, TAIL_LINES = 8192, 6
-MEANING = {0: "done", 3: "done", 130: "cancelled"}
+MEANING: dict[int | None, str] = {0: "done", 3: "done", 130: "cancelled"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How a build is. state: idle (none was asked for), running, done, failed or cancelled. done, total: clips.
-    says: its last words."""
+    says: its last words. waiting: it begins when the studio's model is out of the way."""
 
     number: int
     state: str
@@ -59,54 +63,57 @@ class Progress:
     total: int = 0
     status: int | None = None
     says: str = ""
+    waiting: bool = False
 
 
 class Applying:
-    """One build at a time. folder: where its output is kept. ended: called when one is over, in its own thread."""
+    """One build at a time.
 
-    def __init__(self, out: Path, folder: Path, ended: Callable[[], None]) -> None:
+    folder: where its output is kept. free: asks the studio's model to leave the device's memory to the build. ended:
+    called when a build is over, in its own thread.
+    """
+
+    def __init__(self, out: Path, folder: Path, free: Callable[[], Future[None]], ended: Callable[[], None]) -> None:
         self._layout = Layout(out, out / "tracks")
         self._log = folder / "apply.log"
+        self._free = free
         self._ended = ended
         self._lock = threading.Lock()
+        self._running = False
         self._process: subprocess.Popen[bytes] | None = None
-        self._cancelled = False
+        self._cancelled = threading.Event()
         self._number = 0
         self._last = Progress(0, "idle")
 
     def start(self, corrections: Path) -> Progress:
-        """Begin; raises StudioError (409) while one runs."""
+        """Begin; raises StudioError (409) while one runs, DiskError where its output cannot be kept."""
         with self._lock:
-            if self._process is not None:
+            if self._running:
                 raise StudioError(409, "a build is running: wait for it, or cancel it")
+            with disk_errors(self._log):
+                self._log.write_bytes(b"")
+            self._running = True
             self._number += 1
-            self._cancelled = False
-            with disk_errors(self._log), self._log.open("wb") as output:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "studio.apply", str(self._layout.root), str(corrections)],
-                    cwd=ROOT,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                )
-            self._last = Progress(self._number, "running")
-            threading.Thread(target=self._wait, args=(self._process,), name="apply", daemon=True).start()
+            self._cancelled.clear()
+            self._last = Progress(self._number, "running", waiting=True)
+            threading.Thread(target=self._run, args=(corrections,), name="apply", daemon=True).start()
             return self._last
 
     def cancel(self) -> Progress:
         """Stop it; what it has made stays. Raises StudioError (409) when none runs."""
         with self._lock:
-            if self._process is None:
+            if not self._running:
                 raise StudioError(409, "no build is running")
-            self._cancelled = True
-            self._process.terminate()
+            self._cancelled.set()
+            if self._process is not None:
+                self._process.terminate()
             return self._last
 
     def stop(self) -> None:
         """End with the server: stop what runs, and wait for it."""
         with self._lock:
             process = self._process
-            self._cancelled = True
+            self._cancelled.set()
         if process is not None:
             process.terminate()
             try:
@@ -119,7 +126,7 @@ class Applying:
         with self._lock:
             process, last = self._process, self._last
         if process is None:
-            return last
+            return last  # also while the model is still in the way
         said = self._status(process.pid)
         return Progress(last.number, "running", said.get("clips_done", 0), said.get("clips", 0), None, self._tail())
 
@@ -136,20 +143,47 @@ class Applying:
             return "\n".join(text.strip().splitlines()[-TAIL_LINES:])
         return ""
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        status = process.wait()
-        said = self._status(process.pid)
-        state = MEANING.get(status, "failed")
-        with self._lock:
-            if self._cancelled and state != "done":
-                state = "cancelled"
+    def _run(self, corrections: Path) -> None:
+        """One build from its start to its end, in a thread of its own."""
+        state, status, said = "failed", None, ""
+        clips = 0, 0
         try:
+            process = self._begin(corrections)
+            if process is not None:
+                status = process.wait()
+                found = self._status(process.pid)
+                clips = found.get("clips_done", 0), found.get("clips", 0)
+            state = MEANING.get(status, "failed")
+            if self._cancelled.is_set() and state != "done":
+                state = "cancelled"
+            said = self._tail()
             self._ended()
+        except Exception as error:
+            log.exception("the build could not be run")
+            said = f"the build could not be run: {error}"
         finally:
             with self._lock:
-                clips = said.get("clips_done", 0), said.get("clips", 0)
-                self._last = Progress(self._number, state, *clips, status, self._tail())
-                self._process = None
+                self._last = Progress(self._number, state, *clips, status, said)
+                self._process, self._running = None, False
+
+    def _begin(self, corrections: Path) -> subprocess.Popen[bytes] | None:
+        """Its process, once the studio's model is out of the way; None when it was cancelled before."""
+        freed = self._free()
+        while not freed.done():
+            if self._cancelled.wait(POLL_S):
+                return None
+        with self._lock:
+            if self._cancelled.is_set():
+                return None
+            with self._log.open("wb") as output:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "studio.apply", str(self._layout.root), str(corrections)],
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+            return self._process
 
 
 if __name__ == "__main__":

@@ -195,7 +195,8 @@ class Preview(BaseModel):
 
 
 class Applied(BaseModel):
-    """A build. done, total: clips that had to be made again. status: its exit status. says: its last words."""
+    """A build. done, total: clips that had to be made again. status: its exit status. says: its last words. waiting: it
+    begins when the studio's model has ended what it is doing, and has left the device's memory."""
 
     number: int
     state: Literal["idle", "running", "done", "failed", "cancelled"]
@@ -203,3 +204,4 @@ class Applied(BaseModel):
     total: int
     status: int | None
     says: str
+    waiting: bool

@@ -14,12 +14,13 @@ from pipeline.corrections import CLICKS, DRAWN, OTHER, SAID, written
 from pipeline.studio_config import StudioConfig
 from pipeline.tables import read_table
 from pipeline.track_store import WindowTracks
-from sam.tracker import DialogueTracker, Tracker
+from sam.tracker import DialogueTracker
 from sam.types import Mask, Track
 from studio import correct_bodies as bodies
 from studio.apply import Applying
 from studio.edits import Edits, key_of
 from studio.errors import StudioError
+from studio.jobs import ModelThread
 from studio.shown import Shown
 from studio.window_order import Doubts
 from studio.window_pictures import WindowPictures
@@ -28,15 +29,15 @@ from video.types import digest
 
 
 class Correcting:
-    """See the module docstring. out: the dataset. tracker: which shows what clicks do."""
+    """See the module docstring. out: the dataset. model: runs the tracker that shows what clicks do."""
 
-    def __init__(self, out: Path, options: StudioConfig, tracker: Tracker) -> None:
+    def __init__(self, out: Path, options: StudioConfig, model: ModelThread) -> None:
         self.windows = Windows(out)
         self.edits = Edits(self.windows)
         self.shown = Shown()
         self.pictures = WindowPictures(self.windows, options.jpeg_quality)
-        self.applying = Applying(out, Path(options.folder), self.windows.refresh)
-        self._tracker = tracker
+        self.applying = Applying(out, Path(options.folder), model.rest, self.windows.refresh)
+        self._tracker = model.tracker
 
     def stop(self) -> None:
         """End with the server."""

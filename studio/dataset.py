@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,34 +17,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import yaml  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.labels import COLUMNS, Label, LabelStore, standing
 from pipeline.layout import Layout
-from pipeline.records import FIGURES as MEASURED
+from pipeline.report.distributions import Limit, limits
 from pipeline.studio_config import StudioConfig
 from pipeline.tables import read_table
+from studio.columns import CODED, FIGURES, Coded, Ints, Mask, coded, nothing
+from studio.refused import Refused
 
-Ints = NDArray[np.int32]
-Mask = NDArray[np.bool_]
-CODED = ("prompt", "video", "split", "individual_id")
-PLAIN = ("sample_id", "path", "start_frame", "num_frames", "fps", "size", "object_id", "corrected")
-FIGURES = (*MEASURED, "first_score")
+PLAIN = ("sample_id", "path", "clip_id", "start_frame", "num_frames", "fps", "size", "object_id", "corrected")
 BATCH = 4096  # rows that are made into Python objects at once
-
-
-@dataclass(frozen=True, slots=True)
-class Coded:
-    """A column of few values. codes: per crop the place of its value in `names`, -1 for none."""
-
-    names: list[str]
-    codes: Ints
-
-    def among(self, wanted: Iterable[str]) -> Mask:
-        """Which crops have one of these values."""
-        places = [place for place, name in enumerate(self.names) if name in set(wanted)]
-        return np.isin(self.codes, np.array(places, np.int32))
 
 
 class Crops:
@@ -64,18 +50,19 @@ class Crops:
         self.ids: list[str] = table["sample_id"].to_pylist()
         self.rows = {name: row for row, name in enumerate(self.ids)}
         self.paths: list[str] = table["path"].to_pylist()
-        self.coded = {name: _coded(table[name]) for name in CODED}
-        self.plain = {name: table[name].to_numpy() for name in PLAIN[2:]}
+        self.clips: list[str] = table["clip_id"].to_pylist()
+        self.coded = {name: coded(table[name]) for name in CODED} | {"reason": nothing(len(self.ids))}
+        self.plain = {name: table[name].to_numpy() for name in PLAIN[3:]}
         self.figures: dict[str, NDArray[np.float32]] = {name: table[name].to_numpy() for name in FIGURES}
         times = table["timestamps_s"].combine_chunks()
         ends, seconds = times.offsets.to_numpy(), times.values.to_numpy()
         self.start_s, self.end_s = seconds[ends[:-1]], seconds[ends[1:] - 1]
         self._anchors = table.select(list(COLUMNS)).combine_chunks()
-        prints = _coded(table["video_fingerprint"])
+        prints = coded(table["video_fingerprint"])
         self._of_video = {name: np.flatnonzero(prints.codes == n) for n, name in enumerate(prints.names)}
         self._around = _around(table["boxes"].combine_chunks())
         given = [predictions.get(name) for name in self.ids]
-        self.predicted = _coded(pa.chunked_array([pa.array([g and g[0] for g in given], pa.string())]))
+        self.predicted = coded(pa.chunked_array([pa.array([g and g[0] for g in given], pa.string())]))
         self.sureness = np.array([g[1] if g else np.inf for g in given])
 
     def __len__(self) -> int:
@@ -140,15 +127,6 @@ def _around(boxes: pa.ListArray) -> Ints:
         made[owner[starts], :2] = np.minimum.reduceat(places[:, :2], starts)
         made[owner[starts], 2:] = np.maximum.reduceat(places[:, 2:], starts)
     return made
-
-
-def _coded(column: pa.ChunkedArray) -> Coded:
-    """Values in their order as text."""
-    names: list[str] = sorted(v for v in column.unique().to_pylist() if v is not None)
-    place = {name: n for n, name in enumerate(names)}
-    encoded = column.combine_chunks().dictionary_encode()
-    own = np.array([-1 if v is None else place[v] for v in [*encoded.dictionary.to_pylist(), None]], np.int32)
-    return Coded(names, own[encoded.indices.fill_null(len(own) - 1).to_numpy()])
 
 
 @dataclass(slots=True)
@@ -217,6 +195,8 @@ class Dataset:
         self._index, self._labels = _stamp(layout.samples), _stamp(layout.labels)
         self._crops = Crops(layout, self._predictions)
         self._said = read_said(self._crops, layout)
+        self._refused: tuple[object, Refused] | None = None
+        self._limits: tuple[object, dict[str, Limit]] | None = None
 
     def __len__(self) -> int:
         return len(self._crops)
@@ -231,6 +211,33 @@ class Dataset:
                 self._said = read_said(self._crops, self.layout)
                 self._index, self._labels = index, labels
             return self._crops, self._said
+
+    def refused(self) -> Refused:
+        """The objects that the build refused, as the tables are now."""
+        stamp = _stamp(self.layout.rejected), _stamp(self.layout.samples)
+        with self.lock:
+            if self._refused is None or self._refused[0] != stamp:
+                self._refused = stamp, Refused(self.layout)
+            return self._refused[1]
+
+    def failures(self) -> list[dict[str, Any]]:
+        """What failed in the last build: video, clip_id, stage, error."""
+        try:
+            return list(read_table(self.layout.failures, ["video", "clip_id", "stage", "error"]).to_pylist())
+        except FileNotFoundError:
+            return []
+
+    def limits(self) -> dict[str, Limit]:
+        """By figure, the threshold of its filter in the settings that the dataset was built with."""
+        stamp = _stamp(self.layout.dataset_yaml)
+        with self.lock:
+            if self._limits is None or self._limits[0] != stamp:
+                try:
+                    settings = yaml.safe_load(self.layout.dataset_yaml.read_bytes()) if stamp else {}
+                except yaml.YAMLError as error:
+                    raise DatasetError(f"{self.layout.dataset_yaml} is no readable YAML: {error}") from error
+                self._limits = stamp, limits(settings)
+            return self._limits[1]
 
     def written(self) -> None:
         """Take the labels file as it is now for what is in memory."""

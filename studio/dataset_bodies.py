@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from studio.bodies import Body
-from studio.dataset import FIGURES
+from studio.columns import FIGURES
 from studio.label_classes import LONGEST, MOST, LabelClass, checked
 
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False, description="of the video")]
@@ -28,8 +28,11 @@ class Range(Body):
 
 
 class Filter(Body):
-    """Which crops. Within a list any of the values; of several keys all."""
+    """Which crops. Within a list any of the values; of several keys all. outcome: crops of the dataset, objects that
+    were refused, which have no label, split or individual, or both. reason: why they were refused."""
 
+    outcome: Literal["kept", "refused", "all"] = "kept"
+    reason: Many = Field(default=[])
     prompt: Many = Field(default=[])
     video: Many = Field(default=[])
     split: Many = Field(default=[])
@@ -55,7 +58,13 @@ class Search(Body):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{}, {"filter": {"state": "open", "split": ["train"]}, "order": "shuffled"}]},
+        json_schema_extra={
+            "examples": [
+                {},
+                {"filter": {"state": "open", "split": ["train"]}, "order": "shuffled"},
+                {"filter": {"outcome": "refused"}, "order": "-side"},
+            ]
+        },
     )
     filter: Filter = Filter()
     order: str = Field(default="time", description="time, shuffled, unsure_first, a figure, or - and a figure")
@@ -103,19 +112,39 @@ class Crop(BaseModel):
     figures: dict[str, float]
 
 
+class RefusedObject(BaseModel):
+    """What is not in the dataset, and why. value: of the figure that refused it, in its own unit; threshold: of the
+    filter; null where the reason has none. sample_id, object_id: null for a clip that was refused as a whole. picture:
+    whether /dataset/thumbnails has one. figures: those that were measured."""
+
+    sample_id: str | None
+    clip_id: str
+    object_id: int | None
+    prompt: str | None
+    video: str
+    reason: str
+    value: float | None
+    threshold: float | None
+    picture: bool
+    figures: dict[str, float]
+
+
 class Found(BaseModel):
-    """total: how many fit the filter, labelled: how many of them have a label."""
+    """total: how many fit the filter, labelled: how many of them have a label. What has a reason was refused."""
 
     total: int
     labelled: int
-    samples: list[Crop]
+    samples: list[Crop | RefusedObject]
 
 
 class Described(BaseModel):
-    """The dataset: what can be filtered by, and how far its labels are."""
+    """The dataset: what can be filtered by, and how far its labels are. refused: objects; failures: of videos and
+    clips."""
 
     name: str
     samples: int
+    refused: int
+    failures: int
     labelled: int
     unsure: int
     prompts: list[str]
@@ -127,9 +156,18 @@ class Described(BaseModel):
     orders: list[str]
 
 
+class Limit(BaseModel):
+    """The threshold of a figure's filter, in the figure's own unit. least: what is below is refused, else what is
+    above."""
+
+    value: float
+    least: bool
+
+
 class Bins(BaseModel):
     """A figure's histogram. edges: of the bins, in the figure's own unit; times `scale` in `unit`. all: crops in each,
-    here: those that fit the filter, whatever it says of this figure."""
+    here: those that fit the filter, whatever it says of this figure; refused, refused_here: the same of what was
+    refused. limit: of its filter, null when that is off."""
 
     figure: str
     title: str
@@ -139,6 +177,9 @@ class Bins(BaseModel):
     edges: list[float]
     all: list[int]
     here: list[int]
+    refused: list[int]
+    refused_here: list[int]
+    limit: Limit | None
 
 
 class Value(BaseModel):
@@ -150,11 +191,27 @@ class Value(BaseModel):
 
 
 class Counted(BaseModel):
-    """The figures and columns of the dataset as far as a filter goes."""
+    """The figures and columns of the dataset as far as a filter goes. total: kept and refused."""
 
     total: int
+    kept: int
+    refused: int
     figures: list[Bins]
     columns: dict[str, list[Value]]
+
+
+class FailureLine(BaseModel):
+    """What could not be done. clip_id: null when it was the whole video."""
+
+    video: str
+    clip_id: str | None
+    stage: str
+    error: str
+
+
+class Failures(BaseModel):
+    total: int
+    failures: list[FailureLine]
 
 
 class SetWord(Body):

@@ -3,6 +3,9 @@
 A job is a generator: it does a little, yields, and returns its result at the end. Sessions take turns after a tenth of
 a second, so that a click is answered while another session tracks a long video; within a session jobs run in order.
 A job that fails, whatever way, fails alone: its future gets the error, and the thread goes on.
+
+The model can be told to rest, so that another process has the device's memory: it is freed between two jobs, and
+loaded again by the next one that needs it.
 """
 
 from __future__ import annotations
@@ -30,13 +33,14 @@ Steps = Generator[None, None, Any]
 
 @dataclass
 class Job:
-    """Something that the model is asked to do. done, total: frames."""
+    """Something that the model is asked to do. done, total: frames. needs_model: whether it must be loaded for it."""
 
     id: int
     session: str
     name: str
     total: int
     steps: Callable[[Job], Steps]
+    needs_model: bool = True
     future: Future[Any] = field(default_factory=Future)
     state: str = "waiting"
     done: int = 0
@@ -53,11 +57,20 @@ class Job:
 
 
 class ModelThread:
-    """See the module docstring. failed: called in the thread with the session whose job failed, and the error."""
+    """See the module docstring.
 
-    def __init__(self, tracker: Tracker, failed: Callable[[str, BaseException], None]) -> None:
+    failed: called in the thread with the session whose job failed, and the error. resting: called in the thread before
+    the model is freed; whatever holds device memory is to be dropped.
+    """
+
+    def __init__(
+        self, tracker: Tracker, failed: Callable[[str, BaseException], None], resting: Callable[[], None]
+    ) -> None:
         self.tracker = tracker
         self.failed = failed
+        self.resting = resting
+        self._loaded = False
+        self._rest: Future[None] | None = None  # asked for, and not done yet
         self._ready: Future[None] = Future()
         self._wake = threading.Condition()
         self._queues: dict[str, deque[Job]] = {}
@@ -92,9 +105,26 @@ class ModelThread:
         with self._wake:
             return bool(self._queues)
 
-    def submit(self, session: str, name: str, steps: Callable[[Job], Steps], total: int = 1) -> Job:
+    @property
+    def loaded(self) -> bool:
+        return self._loaded
+
+    def rest(self) -> Future[None]:
+        """Free the model once the jobs that have begun are over; what waits begins after that. Done when it is free."""
+        with self._wake:
+            if self._rest is None:
+                self._rest = Future()
+            asked = self._rest
+            if self._stopping or not self._thread.is_alive():
+                self._rested()
+            self._wake.notify()
+        return asked
+
+    def submit(
+        self, session: str, name: str, steps: Callable[[Job], Steps], total: int = 1, needs_model: bool = True
+    ) -> Job:
         """Put a job at the end of its session's queue."""
-        job = Job(next(self._numbers), session, name, total, steps)
+        job = Job(next(self._numbers), session, name, total, steps, needs_model)
         with self._wake:
             if self._stopping or not self._thread.is_alive():
                 raise Cancelled("the studio is stopping")
@@ -133,30 +163,61 @@ class ModelThread:
         except BaseException as error:
             self._ready.set_exception(error)
             return
+        self._loaded = True
         self._ready.set_result(None)
         while True:
             job = self._next()
-            if job is None:
-                break
-            self._advance(job)
-        self.tracker.__exit__(None, None, None)
+            if job is not None:
+                self._advance(job)
+                continue
+            self._unload()
+            with self._wake:
+                self._rested()
+                if self._stopping and not self._turn:
+                    return
 
     def _next(self) -> Job | None:
-        """The first job of the session whose turn it is; waits for one. None when all is to end."""
+        """The first job of the session whose turn it is; waits for one. None when the model is to be freed."""
         with self._wake:
-            while not self._turn:
+            while not self._turn and self._rest is None:
                 if self._stopping:
                     return None
                 self._wake.wait()
-            session = self._turn[0]
-            self._turn.rotate(-1)
-            return self._queues[session][0]
+            for _ in range(len(self._turn)):
+                job = self._queues[self._turn[0]][0]
+                self._turn.rotate(-1)
+                if self._rest is None or job.running is not None:
+                    return job
+            return None
+
+    def _unload(self) -> None:
+        if not self._loaded:
+            return
+        self._loaded = False
+        try:
+            self.resting()
+            self.tracker.__exit__(None, None, None)
+        except Exception:
+            log.exception("the model could not be freed")
+        release_cuda()
+
+    def _rested(self) -> None:
+        """With the lock: whoever waits for the rest is told."""
+        asked, self._rest = self._rest, None
+        if asked is not None:
+            asked.set_result(None)
+
+    def _load(self) -> None:
+        self.tracker.__enter__()
+        self._loaded = True
 
     def _advance(self, job: Job) -> None:
         """Give a job its turn; when it ends, tell its future and take it off the queue."""
         until = time.monotonic() + TURN_S
         try:
             if job.running is None:
+                if job.needs_model and not self._loaded and not job.cancelled:
+                    self._load()
                 job.running = job.steps(job)
                 job.state = "running"
             while True:

@@ -41,7 +41,7 @@ class Rooms:
         self.root = Path(options.folder)
         self.uploads = self.root / "uploads"
         self.outputs = self.root / "outputs"
-        self.model = ModelThread(tracker, self._failed)
+        self.model = ModelThread(tracker, self._failed, self._drop_all)
         self.pictures = Pictures(reader, options.jpeg_quality)
         self.exports = Exports(reader, encode, tracker.name)
         self._sessions: dict[str, Session] = {}
@@ -158,13 +158,18 @@ class Rooms:
             yield
 
         if self.model.alive:
-            closing = self.model.submit(identity, "close", run)
+            closing = self.model.submit(identity, "close", run, needs_model=False)
             closing.future.add_done_callback(lambda _: self.model.forget(identity))
 
     def _drop(self, identity: str) -> None:
         tracking = self._tracking.pop(identity, None)
         if tracking is not None:
             tracking.close()
+
+    def _drop_all(self) -> None:
+        """In the model thread: no session holds anything of the tracker; each makes it anew from its prompts."""
+        for identity in list(self._tracking):
+            self._drop(identity)
 
     def _recover(self) -> None:
         """Sessions that an earlier server left; what is left of others is removed."""

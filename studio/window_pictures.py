@@ -14,8 +14,8 @@ from pipeline.settings import Settings
 from pipeline.source_frames import SourceFrames
 from studio.errors import StudioError
 from studio.windows import Place, Windows
+from video.connection import is_remote
 from video.errors import FetchError, VideoError
-from video.remote import is_remote
 
 SIDES = (480, 960, 1440, 1920)  # the longer side; what is asked for is rounded up to one of them
 KEPT_BYTES = 64 * 2**20

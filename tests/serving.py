@@ -1,9 +1,8 @@
-"""Servers on this machine's loopback that serve a folder over HTTP or SFTP, and fail on request."""
+"""A server on this machine's loopback that serves a folder over HTTP, and fails on request."""
 
 from __future__ import annotations
 
 import http.server
-import os
 import re
 import socket
 import threading
@@ -17,8 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import paramiko
-
 
 @dataclass
 class Faults:
@@ -27,6 +24,10 @@ class Faults:
     stalled: how many answers stop half-way for a second. garbled: how many come with other bytes. headers: sent with
     all. ranges: False gives whole files only, whatever is asked. cut_from, cut_after: only answers of so many bytes,
     and that begin at that byte or after it, are cut, stalled or garbled; over SFTP the latter alone counts.
+
+    Of what is sent to it: cut_in: how often the connection breaks off half-way. lost_in: how often bytes are lost
+    without a word. dies_after: bytes after which it is gone for good. read_only: it takes nothing. plain_rename: it
+    renames onto nothing that exists, as servers without OpenSSH's extension do.
     """
 
     cut: Counter[str] = field(default_factory=Counter)
@@ -39,16 +40,23 @@ class Faults:
     ranges: bool = True
     cut_from: int = 0
     cut_after: int = 0
+    cut_in: Counter[str] = field(default_factory=Counter)
+    lost_in: Counter[str] = field(default_factory=Counter)
+    dies_after: int | None = None
+    read_only: bool = False
+    plain_rename: bool = False
 
 
 @dataclass
 class Served:
-    """A running server. sent: bytes of each file that went out. asked: (method, file, first byte) of every request."""
+    """A running server. sent, taken: bytes of each file that went out, that came in. asked: (method, file, first byte)
+    of every request."""
 
     url: str
     faults: Faults
     sent: Counter[str] = field(default_factory=Counter)
     asked: list[tuple[str, str, int]] = field(default_factory=list)
+    taken: Counter[str] = field(default_factory=Counter)
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -140,126 +148,3 @@ def serving_http(folder: Path, faults: Faults | None = None) -> Iterator[Served]
         finally:
             server.shutdown()
             thread.join()
-
-
-# -- SFTP -------------------------------------------------------------------------------------------------------------
-
-USER, PASSWORD = "farmer", "hay"
-
-
-class _Door(paramiko.ServerInterface):
-    def check_auth_password(self, username: str, password: str) -> int:
-        known = (username, password) == (USER, PASSWORD)
-        return int(paramiko.AUTH_SUCCESSFUL if known else paramiko.AUTH_FAILED)
-
-    def get_allowed_auths(self, username: str) -> str:
-        return "password"
-
-    def check_channel_request(self, kind: str, chanid: int) -> int:
-        return int(paramiko.OPEN_SUCCEEDED)
-
-
-class _Handle(paramiko.SFTPHandle):
-    def __init__(self, path: Path, served: Served, transport: paramiko.Transport) -> None:
-        super().__init__()
-        self._data, self._name, self._served, self._transport = path.read_bytes(), path.name, served, transport
-        self._mtime = path.stat().st_mtime
-
-    def read(self, offset: int, length: int) -> bytes:
-        faults = self._served.faults
-        if offset >= max(1, faults.cut_after) and faults.cut[self._name] > 0:
-            faults.cut[self._name] -= 1
-            self._transport.close()
-            return b""
-        data = self._data[offset : offset + length]
-        if faults.kb_s is not None:
-            time.sleep(len(data) / 1000 / faults.kb_s)
-        self._served.sent[self._name] += len(data)
-        return data
-
-    def stat(self) -> paramiko.SFTPAttributes:
-        attributes = paramiko.SFTPAttributes()
-        attributes.st_size, attributes.st_mode = len(self._data), 0o100644
-        attributes.st_mtime = attributes.st_atime = int(self._mtime)
-        return attributes
-
-
-class _Files(paramiko.SFTPServerInterface):
-    def __init__(self, server: paramiko.ServerInterface, root: Path, served: Served, transport: Any) -> None:
-        super().__init__(server)
-        self._root, self._served, self._transport = root, served, transport
-
-    def _path(self, path: str) -> Path:
-        return self._root / self.canonicalize(path).lstrip("/")
-
-    def list_folder(self, path: str) -> Any:
-        if self._path(path).name in self._served.faults.status:
-            return paramiko.SFTP_PERMISSION_DENIED
-        try:
-            found = []
-            for entry in os.scandir(self._path(path)):
-                attributes = paramiko.SFTPAttributes.from_stat(entry.stat())
-                attributes.filename = entry.name
-                found.append(attributes)
-            return found
-        except OSError as error:
-            return paramiko.SFTPServer.convert_errno(error.errno or 0)
-
-    def stat(self, path: str) -> Any:
-        if self._path(path).name in self._served.faults.status:
-            return paramiko.SFTP_PERMISSION_DENIED
-        try:
-            attributes = paramiko.SFTPAttributes.from_stat(os.stat(self._path(path)))
-            attributes.st_size += self._served.faults.missing[self._path(path).name]
-            return attributes
-        except OSError as error:
-            return paramiko.SFTPServer.convert_errno(error.errno or 0)
-
-    lstat = stat
-
-    def open(self, path: str, flags: int, attr: Any) -> Any:
-        file = self._path(path)
-        if not file.is_file():
-            return paramiko.SFTP_NO_SUCH_FILE
-        self._served.asked.append(("OPEN", file.name, 0))
-        return _Handle(file, self._served, self._transport)
-
-
-@contextmanager
-def serving_sftp(folder: Path, home: Path, faults: Faults | None = None) -> Iterator[Served]:
-    """Serve a folder; its key is put into the known_hosts of `home`."""
-    key = paramiko.RSAKey.generate(2048)
-    served = Served("", faults or Faults())
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    served.url = f"sftp://{USER}:{PASSWORD}@127.0.0.1:{port}"
-    (home / ".ssh").mkdir(parents=True, exist_ok=True)
-    (home / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{port} {key.get_name()} {key.get_base64()}\n")
-    open_ones: list[paramiko.Transport] = []
-
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            transport = paramiko.Transport(connection)
-            transport.add_server_key(key)
-            transport.set_subsystem_handler(
-                "sftp", paramiko.SFTPServer, _Files, root=folder, served=served, transport=transport
-            )
-            open_ones.append(transport)
-            with suppress(paramiko.SSHException, EOFError, OSError):
-                transport.start_server(server=_Door())
-
-    thread = threading.Thread(target=accept)
-    thread.start()
-    try:
-        yield served
-    finally:
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
-        for transport in open_ones:
-            transport.close()

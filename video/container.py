@@ -14,8 +14,9 @@ from typing import Any, BinaryIO, cast
 
 import av
 
+from video.connection import is_remote
 from video.errors import UnreadableVideo
-from video.remote import RemoteFile, Source, is_remote, located
+from video.remote import RemoteFile, Source, located
 
 # PyAV is untyped here (mypy skips it): a container, a stream, a packet and a frame are `Any` throughout the package.
 AV_ERRORS: tuple[type[BaseException], ...] = (av.error.FFmpegError, OSError, ValueError)

@@ -3,7 +3,8 @@
 VideoError
 ├── SourceError        what `videos=` names is wrong: nothing can start
 └── UnreadableVideo    one file cannot be used; the others can
-    └── FetchError         a file on a server cannot be had now; a rerun may have it
+    └── FetchError         a file on a server cannot be had, or put there, now; a rerun may do it
+        ├── NotThere           there is none
         └── RangesRefused      its server gives whole files only
 """
 
@@ -22,6 +23,10 @@ class UnreadableVideo(VideoError):
 
 class FetchError(UnreadableVideo):
     """A file on a server cannot be had; the message names the URL and the reason. It may be there the next time."""
+
+
+class NotThere(FetchError):
+    """The server answers, and has no such file or folder."""
 
 
 class RangesRefused(FetchError):

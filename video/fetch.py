@@ -14,10 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from video import remote
+from video import connection
+from video.connection import disconnect, shown, verdict
 from video.errors import FetchError, RangesRefused
 from video.probe import fingerprint
-from video.remote import disconnect, open_remote, read_at, remote_stat, shown, verdict
+from video.remote import open_remote, read_at, remote_stat
 
 log = logging.getLogger(__name__)
 
@@ -68,14 +69,14 @@ def _all_bytes(url: str, part: Path, size: int, stopped: Callable[[], bool]) -> 
         except Exception as error:  # every library behind fsspec has its own
             more = not whole and part.stat().st_size > had
             failed = 0 if more else failed + 1
-            given_up = verdict(url, error, last=failed >= remote.TRIES)
+            given_up = verdict(url, error, last=failed >= connection.TRIES)
             disconnect(url)
             if isinstance(given_up, RangesRefused) and not whole:
                 whole = True
             elif given_up is not None:
                 raise given_up from error
             else:
-                _wait(remote.BACK_OFF_S * 2 ** max(0, failed - 1), stopped)
+                _wait(connection.BACK_OFF_S * 2 ** max(0, failed - 1), stopped)
 
 
 class _Disk(OSError):

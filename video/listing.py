@@ -12,8 +12,9 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
+from video.connection import connect, patiently, shown
 from video.errors import FetchError, SourceError
-from video.remote import RemoteStat, connect, patiently, shown, stat_of
+from video.remote import RemoteStat, stat_of
 
 BY_FOLDER = frozenset({"http", "https", "sftp", "ssh"})  # a request lists one folder and not all below it
 Named = tuple[str, str, RemoteStat | None]

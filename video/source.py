@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from video.connection import is_remote, shown
 from video.errors import SourceError
 from video.listing import Named, entries_of, expand, listed_url
 from video.probe import probe, recorded_at
-from video.remote import RemoteStat, is_remote, shown
+from video.remote import RemoteStat
 from video.types import Video, digest
 
 __all__ = ["EXTENSIONS", "Found", "find", "matches", "probe", "recorded_at", "select", "unique"]

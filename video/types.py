@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from video.remote import shown
+from video.connection import shown
 
 MAX_WINDOWS_PER_CHUNK = 32
 

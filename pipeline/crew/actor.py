@@ -66,11 +66,13 @@ class Served:
     def __init__(self, settings: Settings, threads: int) -> None:
         import cv2
 
+        from pipeline.layout import Layout
         from pipeline.worker import Worker
 
         cv2.setNumThreads(threads)
         self._said = _Kept()
         logging.basicConfig(level=logging.INFO, handlers=[self._said], force=True)
+        self._layout = Layout.of(settings)
         self._worker = Worker(settings, threads)
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._answers: dict[str, Future[Outcome]] = {}
@@ -80,7 +82,9 @@ class Served:
         """Called in a thread for each job that the worker may have."""
         answer = self._answers[job.record_id] = Future()
         self._jobs.put(job)
-        return answer.result(), self._said.take()
+        outcome = answer.result()
+        self._layout.settle()  # this may be another machine, on which nobody sends it later
+        return outcome, self._said.take()
 
     def _work(self) -> None:
         try:

@@ -99,8 +99,8 @@ def drive(
     """Yield the outcome of every job, in the order they are done.
 
     wait: of the members that have jobs, those that are done with one. What a dead worker had is done once more by new
-    ones, each job alone with its worker so that it is known which one takes it down, and recorded as failed if it does.
-    Raises what a worker raises.
+    ones, each job alone with its worker so that it is known which one takes it down. A job is recorded as failed when
+    it has taken down `TRIES`. Raises what a worker raises.
     """
     crew = Crew(jobs, members)
     while True:
@@ -127,7 +127,7 @@ def drive(
 class Crew(Generic[Kind]):
     """Who has which jobs. A worker gets its next job while it is still at one, so that it can begin with it at once.
 
-    suspects: jobs of workers that died. deaths: how many each job has seen, by record id.
+    suspects: jobs of workers that died, to be done again. deaths: of workers, by the record id of the job to blame.
     """
 
     def __init__(self, jobs: Sequence[Job], members: Sequence[Kind]) -> None:
@@ -135,6 +135,7 @@ class Crew(Generic[Kind]):
         self._waiting = Jobs(jobs)
         self._at: list[list[Job]] = [[] for _ in members]
         self._last: list[Job | None] = [None] * len(members)
+        self._alone: set[str] = set()
         self.suspects: deque[Job] = deque()
         self.deaths: Counter[str] = Counter()
 
@@ -164,7 +165,7 @@ class Crew(Generic[Kind]):
         own = self._at[number]
         if not own and self.suspects:
             return self.suspects.popleft()
-        if any(self.deaths[job.record_id] for job in own):
+        if any(job.record_id in self._alone for job in own):
             return None
         others = [job for n, each in enumerate(self._at) for job in each if n != number]
         return self._waiting.take(own[-1] if own else self._last[number], others)
@@ -174,9 +175,11 @@ class Crew(Generic[Kind]):
         self._at[number] = [job for job in self._at[number] if job.record_id != outcome.record_id]
 
     def lost(self, number: int) -> list[Job]:
-        """What a member had when it died; counts a death for each."""
+        """What a member had when it died. The death is counted for the first of them, which it was most likely at; each
+        is alone with its worker from now on."""
         jobs, self._at[number] = self._at[number], []
-        self.deaths.update(job.record_id for job in jobs)
+        self.deaths[jobs[0].record_id] += 1
+        self._alone.update(job.record_id for job in jobs)
         return jobs
 
 
@@ -186,5 +189,5 @@ def given_up(settings: Settings, job: Job, reason: str) -> Outcome:
     failures = tuple(Failure(video, clip, "worker", reason) for clip in clips)
     if settings.task not in ("track", "clip"):
         record = ChunkRecord(job.record_id, job.chunk.id, video, clips, (), (), failures)
-        Ledger(Layout(settings.out, settings.tracks)).write(record)
+        Ledger(Layout.of(settings)).write(record)
     return Outcome(job.record_id, len(clips), 0, failures, 0, 0, {})

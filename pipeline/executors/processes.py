@@ -22,11 +22,17 @@ if TYPE_CHECKING:
 @executor("processes")
 @dataclass
 class Processes:
-    """Several processes here, each with its own tracker (workers, null: one per GPU; without a GPU one per 2 cores)."""
+    """Several processes here, each with its own tracker (workers, null: one per GPU; without a GPU one per 2 cores).
+
+    per_gpu: processes on each GPU, where workers is null; each loads the model.
+    """
 
     workers: int | None = None
+    per_gpu: int = 1
 
     def __post_init__(self) -> None:
+        if self.per_gpu < 1:
+            raise ValueError(f"executor.per_gpu must be at least 1 process on each GPU, got {self.per_gpu}")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"executor.workers must be at least 1, or null for one per GPU, got {self.workers}")
 
@@ -34,17 +40,21 @@ class Processes:
         from pipeline.crew.drive import drive
         from pipeline.crew.process import ProcessMember, wait_for
 
-        devices = devices_of(settings)
-        count = min(self.workers or len(devices) or max(1, cores() // 2), len(jobs))
-        threads = max(1, cores() // max(1, count))
+        places = self.places(devices_of(settings), len(jobs))
+        threads = max(1, cores() // max(1, len(places)))
         members: list[ProcessMember] = []
         try:
-            for number in range(count):
-                members.append(ProcessMember(settings, threads, devices[number % len(devices)] if devices else None))
+            for device in places:
+                members.append(ProcessMember(settings, threads, device))
             yield from drive(settings, jobs, members, wait_for)
         finally:
             for member in members:
                 member.stop()
+
+    def places(self, devices: Sequence[str], jobs: int) -> list[str | None]:
+        """The GPU of each process, one GPU after the other; None for a process without one. jobs: chunks to do."""
+        count = min(self.workers or len(devices) * self.per_gpu or max(1, cores() // 2), jobs)
+        return [devices[number % len(devices)] if devices else None for number in range(count)]
 
 
 def devices_of(settings: Settings) -> list[str]:

@@ -9,7 +9,8 @@
 
 An export is one pass over the committed samples. It never decodes, tracks or crops. One that hands crops to people who
 label them says `everything: ClassVar[bool] = True` and gets those without a label too; one that is made to be passed on
-says `released: ClassVar[bool] = True` and is made again when `release.json` changes.
+says `released: ClassVar[bool] = True` and is made again when `release.json` changes; one that needs the files of the
+crops says `reads_crops: ClassVar[bool] = True`.
 """
 
 from __future__ import annotations

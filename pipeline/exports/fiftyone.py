@@ -25,6 +25,7 @@ class FiftyOne:
     """FiftyOne: `Dataset.from_dir(..., dataset_type=fiftyone.types.FiftyOneDataset)`; task=label reads its export."""
 
     everything: ClassVar[bool] = True
+    reads_crops: ClassVar[bool] = True
 
     def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
         """Write samples.json, metadata.json and data/. The split is the sample's tag; the field `label` is a

@@ -39,6 +39,8 @@ class LabelStudio:
         if self.labels is not None and (not isinstance(self.labels, list | tuple) or not self.labels):
             raise ValueError(f"export.labelstudio.labels must be a list such as [lying,standing], got {self.labels}")
 
+    reads_crops: ClassVar[bool] = True
+
     def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
         """Write tasks.json, config.xml (the labelling interface) and videos/."""
         target.mkdir(parents=True, exist_ok=True)

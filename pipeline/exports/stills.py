@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import cv2
 import numpy as np
@@ -74,6 +74,8 @@ class Stills:
             raise ValueError(f"export.stills.size must be null or from 8 to 4096 pixels, got {self.size}")
         if self.format not in FORMATS:
             raise ValueError(f"export.stills.format must be one of {', '.join(FORMATS)}, got {self.format!r}")
+
+    reads_crops: ClassVar[bool] = True
 
     def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
         """Write the pictures and stills.csv. An individual has stills in every split where it has crops.

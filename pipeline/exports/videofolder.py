@@ -45,6 +45,7 @@ class VideoFolder:
 
     boxes: bool = False
     released: ClassVar[bool] = True
+    reads_crops: ClassVar[bool] = True
 
     def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
         """Write `<target>/<split>/<video>/<sample id>.mp4`, `<split>/metadata.jsonl` and README.md, and check them;

@@ -11,7 +11,7 @@ import importlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.exports.export import dataset_export, place
@@ -38,6 +38,8 @@ class VideoMae:
     """
 
     absolute: bool = False
+
+    reads_crops: ClassVar[bool] = True
 
     def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
         """Write the lists, labels.txt (line k names class k) and classes.json (class index by name), then check them.

@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
@@ -41,6 +41,8 @@ class WebDataset:
     def __post_init__(self) -> None:
         if not self.shard_mb > 0:
             raise ValueError(f"export.webdataset.shard_mb must be more than 0, got {self.shard_mb}")
+
+    reads_crops: ClassVar[bool] = True
 
     def write(self, samples: pa.Table, layout: Layout, target: Path, link: str) -> None:
         """Write the shards and dataset.json (classes; shards and samples by split), then read every member's name back.

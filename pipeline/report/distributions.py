@@ -43,15 +43,31 @@ SHOWN = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Where a filter that is on refuses. value: in the figure's own unit. least: what is below is refused, else what is
+    above."""
+
+    value: float
+    least: bool
+
+
+def limits(settings: Mapping[str, Any]) -> dict[str, Limit]:
+    """By figure, from the settings of a dataset; without those whose filter is off or not told."""
+    found = ((shown, _threshold(settings, *shown.filter)) for shown in SHOWN)
+    return {each.figure: Limit(value, each.filter[1].startswith("min")) for each, value in found if value is not None}
+
+
 def distributions(samples: pa.Table, refused: pa.Table, settings: Mapping[str, Any]) -> tuple[Histogram, ...]:
     """One per figure, of every object on which it was measured, whatever refused it."""
     made = []
+    set_to = limits(settings)
     for shown in SHOWN:
-        limit = _threshold(settings, *shown.filter)
+        limit = set_to.get(shown.figure)
         kept, others = (floats(pc.drop_null(table[shown.figure])) * shown.scale for table in (samples, refused))
         least = shown.filter[1].startswith("min")
         side = "at least" if least else "at most"
-        line = None if limit is None else limit * shown.scale
+        line = None if limit is None else limit.value * shown.scale
         lines = {} if line is None else {f"{side} {number(line)} {shown.unit}".strip(): line}
         ends = (0.0, 100.0) if shown.figure in WHOLE else None
         made.append(histogram(shown.title, shown.unit, shown.note, kept, others, ends, lines, bins=25, least=least))

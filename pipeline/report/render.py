@@ -7,7 +7,7 @@ It never changes the dataset; what it cannot read it names on the page.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,17 +62,20 @@ def write_report(
     score: Mapping[str, float] | None = None,
     speed: str = "",
     planned: Sequence[Compared] = (),
+    bring: Callable[[Sequence[Path]], None] = lambda paths: None,
 ) -> None:
     """Write the page for the dataset at `root` to `target_html`, and its pictures to `sheets/` beside it.
 
     settings: the config tree, printed as YAML. timings: seconds by stage. score: figures against known truth. speed:
     how fast the run was, in words. planned: what a trial promised, and what happened.
+    how fast the run was, in words. bring: told of the crops before they are read.
     Raises DatasetError when the index is missing or damaged, DiskError when the folder cannot be written.
     """
     facts = read_statistics(root, settings, SHOWN)
     ends = [pick for _, worst, best in facts.extremes for pick in (*worst, *best)]
     alike = [pick for _, pairs in facts.look_alikes for pair in pairs for pick in pair]
     pictured = [name for reason in facts.reasons for name in reason.pictures]
+    bring([root / pick.path for pick in (*facts.picks, *ends, *alike)])
     made, unread = _cards(root, target_html, [*facts.picks, *ends, *alike], pictured)
     cards = [made[pick.sample_id] for pick in facts.picks if pick.sample_id in made]
     page = _template().render(

@@ -1,7 +1,8 @@
 // The browse page: histograms whose bars are filters, and the crops that fit them.
-import { $, ask, bar, clock, complain, count, el, help, keys, short } from "/static/common.js";
-import { chips, facets, fromAddress, orderNames, ranged, states, toAddress } from "/static/filters.js";
-import { source } from "/static/player.js";
+import { $, ask, bar, complain, count, el, help, keys } from "/static/common.js";
+import { card, close, open } from "/static/browse_cards.js";
+import { figure } from "/static/browse_figures.js";
+import { chips, facets, fromAddress, orderNames, outcomes, states, toAddress } from "/static/filters.js";
 
 const EACH = 48;
 
@@ -35,11 +36,14 @@ async function load() {
       ask("POST", "/dataset/samples", { filter, order, offset, limit: EACH }, options),
     ]);
     total = found.total;
-    $("#states").replaceChildren(states(filter, change));
+    const kept = (filter.outcome ?? "kept") === "kept";
+    keepFocus($("#outcomes"), [outcomes(filter, facts, change)]);
+    $("#states").replaceChildren(...(kept ? [states(filter, change)] : []));
+    $("#label-these").hidden = !kept;
     keepFocus($("#facets"), facets(counted, filter, change));
-    keepFocus($("#figures"), counted.figures.map(figure));
+    keepFocus($("#figures"), counted.figures.map((bins) => figure(bins, filter, change)));
     $("#chips").replaceChildren(chips(filter, facts.figures, change));
-    showCrops(found);
+    showCrops(found, counted);
   } catch (error) {
     complain(error);
   }
@@ -56,36 +60,14 @@ function keepFocus(place, made) {
   same?.focus();
 }
 
-function figure(bins) {
-  const range = filter.figures?.[bins.figure];
-  const tallest = Math.max(1, ...bins.all), unit = bins.unit && ` ${bins.unit}`;
-  const at = (n) => short(bins.edges[n] * bins.scale);
-  const inside = (n) => Boolean(range) && bins.edges[n + 1] > (range.least ?? -Infinity) && bins.edges[n] < (range.below ?? Infinity);
-  const choose = (n, event) => {
-    let [least, below] = [bins.edges[n], bins.edges[n + 1]];
-    if (event.shiftKey && range) [least, below] = [Math.min(least, range.least ?? least), Math.max(below, range.below ?? below)];
-    const same = range && range.least === least && range.below === below;
-    change(ranged(filter, bins.figure, same ? null : { least, below }));
-  };
-  const bars = bins.all.map((all, n) => {
-    const here = bins.here[n], back = el("i"), front = el("b");
-    const tall = (number) => (number ? `${Math.max(3, 100 * number / tallest)}%` : "0");
-    back.style.height = tall(all);
-    front.style.height = tall(here);
-    const text = `${bins.title} ${at(n)} to ${at(n + 1)}${unit}: ${count(here)} of ${count(all)} crops`;
-    return el("button", { "data-figure": bins.figure, "data-bin": n, title: text, "aria-label": text, disabled: !all,
-      "aria-pressed": String(inside(n)), onclick: (event) => choose(n, event) }, back, front);
-  });
-  return el("figure", { class: "panel figure" }, el("figcaption", { title: bins.note }, bins.title, el("span", { text: bins.unit })),
-    el("div", { class: range ? "bars some" : "bars", role: "group", "aria-label": `${bins.title}: histogram` }, bars),
-    el("div", { class: "axis", "aria-hidden": "true" }, el("span", { text: at(0) }), el("span", { text: at(bins.edges.length - 1) })));
-}
-
-function showCrops(found) {
+function showCrops(found, counted) {
   seen.disconnect();
   for (const film of document.querySelectorAll("#crops video")) { film.removeAttribute("src"); film.load(); }
-  $("#total").textContent = `${count(found.total)} crop${found.total === 1 ? "" : "s"}, ${count(found.labelled)} labelled`;
-  $("#crops").replaceChildren(...found.samples.map(card));
+  const kept = `${count(counted.kept)} crop${counted.kept === 1 ? "" : "s"}, ${count(found.labelled)} labelled`;
+  const texts = { kept, refused: `${count(counted.refused)} refused`, all: `${kept}; ${count(counted.refused)} refused` };
+  $("#total").textContent = texts[filter.outcome ?? "kept"];
+  $("#none").textContent = { kept: "No crop fits these filters.", refused: "Nothing that was refused fits these filters." }[filter.outcome] ?? "Nothing fits these filters.";
+  $("#crops").replaceChildren(...found.samples.map((sample) => card(sample, facts, () => open(sample, facts))));
   $("#none").hidden = found.total > 0;
   $("#place").textContent = found.total ? `${count(offset + 1)} to ${count(offset + found.samples.length)}` : "";
   $("#before").disabled = offset === 0;
@@ -93,29 +75,15 @@ function showCrops(found) {
   for (const film of document.querySelectorAll("#crops video")) seen.observe(film);
 }
 
-function card(sample) {
-  const film = el("video", { muted: true, loop: true, playsinline: true, preload: "metadata", tabindex: "-1", "aria-hidden": "true", "data-src": `${source(sample)}#t=${sample.num_frames / sample.fps / 2}` });
-  film.muted = true;
-  const said = sample.label ?? (sample.unsure ? "not sure" : null);
-  const play = () => film.play().catch(() => {}), rest = () => film.pause();
-  return el("li", {}, el("button", {
-    class: "card", "data-id": sample.sample_id, onclick: () => open(sample), onmouseenter: play, onmouseleave: rest, onfocus: play, onblur: rest,
-    "aria-label": `${sample.prompt}, ${sample.video}, ${clock(sample.start_s)}, ${said ?? "no label"}`,
-  }, el("span", { class: "film" }, film, said && el("span", { class: "chip ellipsis", text: said })),
-  el("span", { class: "text" }, el("span", { class: "ellipsis", text: `${sample.prompt} · ${sample.split}` }),
-    el("span", { class: "soft ellipsis", title: sample.video, text: `${sample.video.split("/").at(-1)} ${clock(sample.start_s)}` }))));
-}
-
-function open(sample) {
-  $("#large-title").textContent = `${sample.prompt} · ${sample.video}`;
-  const film = $("#film");
-  film.src = source(sample);
-  film.play().catch(() => {});
-  const rows = [["Label", sample.label ?? (sample.unsure ? "not sure" : "none")], ["Said by", sample.author], ["Comment", sample.comment], ["Predicted", sample.predicted],
-    ["Time", `${clock(sample.start_s)} to ${clock(sample.end_s)}`], ["Split", sample.split], ["Individual", sample.individual_id], ["Sample", sample.sample_id],
-    ...facts.figures.map((each) => [each.title, `${short(sample.figures[each.figure] * each.scale)} ${each.unit}`.trim()])];
-  $("#facts").replaceChildren(...rows.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value }))));
-  $("#large").showModal();
+/** What the build could not do. */
+async function failures() {
+  $("#failures").hidden = facts.failures === 0;
+  if (!facts.failures) return;
+  const found = await ask("GET", "/dataset/failures?limit=1000");
+  $("#failures-title").textContent = `${count(found.total)} failure${found.total === 1 ? "" : "s"}`;
+  $("#failed").replaceChildren(...found.failures.map((each) => el("li", {}, el("b", { text: each.video }),
+    el("span", { class: "soft", text: ` ${each.stage}${each.clip_id ? `, clip ${each.clip_id}` : ""}` }), el("div", { text: each.error }))));
+  if (found.failures.length < found.total) $("#failed").append(el("li", { class: "soft", text: `and ${count(found.total - found.failures.length)} more in failures.parquet` }));
 }
 
 function turn(by) {
@@ -129,7 +97,7 @@ function turn(by) {
 $("#before").onclick = () => turn(-1);
 $("#after").onclick = () => turn(1);
 $("#close").onclick = () => $("#large").close();
-$("#large").addEventListener("close", () => { $("#film").pause(); $("#film").removeAttribute("src"); $("#film").load(); });
+$("#large").addEventListener("close", close);
 addEventListener("hashchange", () => change(fromAddress({}), false));
 
 keys((key) => {
@@ -147,6 +115,7 @@ try {
   $("#order").append(...Object.entries(orderNames(facts)).map(([value, text]) => el("option", { value, text })));
   $("#order").onchange = (event) => { order = event.currentTarget.value; offset = 0; load(); };
   await load();
+  await failures();
 } catch (error) {
   complain(error);
   $("#none").hidden = false;

@@ -46,7 +46,8 @@ export class Applying {
     $("#cancel").hidden = $("#meter").hidden = !running;
     $("#meter").setAttribute("aria-valuenow", share);
     $("#meter i").style.width = `${share}%`;
-    $("#building").textContent = running ? (now.total ? `${now.done} of ${now.total} clips` : "planning …") : now.state === "failed" ? now.says : "";
+    const how = now.waiting ? "waiting for the studio's model to end what it does …" : now.total ? `${now.done} of ${now.total} clips` : "planning …";
+    $("#building").textContent = running ? how : now.state === "failed" ? now.says : "";
   }
 
   async over(now) {

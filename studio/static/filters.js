@@ -1,7 +1,7 @@
 // A filter as both pages have it: in the address, as chips, as lists of values to press.
 import { count, el, short } from "/static/common.js";
 
-const TITLES = { prompt: "Prompt", split: "Split", label: "Label", video: "Video", predicted: "Predicted", individual_id: "Individual" };
+const TITLES = { reason: "Refused by", prompt: "Prompt", split: "Split", label: "Label", video: "Video", predicted: "Predicted", individual_id: "Individual" };
 export const STATES = { any: "all", open: "to do", labelled: "labelled", unsure: "not sure", commented: "commented" };
 
 /** What the address says after "#"; a filter that holds what `otherwise` says where the address says nothing. */
@@ -32,7 +32,7 @@ export function ranged(filter, figure, range) {
   return { ...filter, figures: range ? { ...figures, [figure]: range } : figures };
 }
 
-const said = (column, value) => value || (column === "label" ? "no label" : "none");
+const said = (column, value) => value || ({ label: "no label", reason: "kept" }[column] ?? "none");
 
 /** A chip per condition, each with a button that takes it away. */
 export function chips(filter, figures, change) {
@@ -49,7 +49,7 @@ export function chips(filter, figures, change) {
     chip(`${figure?.title ?? name}: ${ends} ${figure?.unit ?? ""}`.trim(), ranged(filter, name, null));
   }
   if (filter.state && filter.state !== "any") chip(STATES[filter.state] ?? filter.state, { ...filter, state: "any" });
-  if (made.length > 1) made.push(el("button", { class: "plain", text: "clear all", onclick: () => change({ state: "any" }) }));
+  if (made.length > 1) made.push(el("button", { class: "plain", text: "clear all", onclick: () => change({ state: "any", ...(filter.outcome && { outcome: filter.outcome }) }) }));
   return el("div", { class: "chips", "aria-label": "Filters" }, made);
 }
 
@@ -75,6 +75,24 @@ export function facets(counted, filter, change) {
 export function states(filter, change) {
   return el("div", { class: "states", role: "group", "aria-label": "State" }, Object.entries(STATES).map(([state, name]) =>
     el("button", { "aria-pressed": String((filter.state ?? "any") === state), text: name, onclick: () => change({ ...filter, state }) })));
+}
+
+const OUTCOMES = { kept: "Kept", refused: "Refused", all: "All" };
+const OF_KEPT = ["split", "label", "individual_id", "predicted"]; // what nothing that was refused has
+
+/** The choice between crops and what was refused; what only one of them has goes with the other. */
+export function outcomes(filter, facts, change) {
+  const many = { kept: facts.samples, refused: facts.refused, all: facts.samples + facts.refused };
+  const now = filter.outcome ?? "kept";
+  const next = (outcome) => {
+    const { reason, ...others } = filter;
+    if (outcome === "kept") return { ...others, outcome };
+    for (const column of OF_KEPT) delete others[column];
+    return { ...others, ...(reason && { reason }), outcome, state: "any" };
+  };
+  return el("div", { class: "segment outcomes", role: "group", "aria-label": "Kept or refused" }, Object.entries(OUTCOMES).map(([outcome, name]) =>
+    el("button", { "aria-pressed": String(now === outcome), "data-outcome": outcome, onclick: () => outcome !== now && change(next(outcome)) },
+      name, el("span", { class: "soft small", text: count(many[outcome]) }))));
 }
 
 /** What each order is called. */

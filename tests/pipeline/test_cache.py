@@ -20,7 +20,7 @@ from pipeline.settings import CacheConfig
 from tests.pipeline.making import a_video
 from tests.running import ROOT
 from tests.serving import Served, serving_http
-from video import remote
+from video import connection
 from video.errors import FetchError
 from video.probe import fingerprint
 from video.types import Video
@@ -31,7 +31,7 @@ NAMES = ("a.mp4", "b.mp4", "c.mp4")
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "BACK_OFF_S", 0.001)
+    monkeypatch.setattr(connection, "BACK_OFF_S", 0.001)
     monkeypatch.setattr("pipeline.cache.POLL_S", 0.01)
 
 
@@ -181,7 +181,7 @@ def test_a_video_that_cannot_be_had_is_not_waited_for_twice(
         for _ in range(2):
             with pytest.raises(FetchError, match=r"given up after"), cache.hold(videos[0]):
                 pass
-    assert len(web.asked) == 2 * remote.TRIES
+    assert len(web.asked) == 2 * connection.TRIES
     web.faults.status.clear()
     with a_cache(tmp_path, 2) as cache, cache.hold(videos[0]):
         assert there(tmp_path) == {videos[0].fingerprint}, "another run tries again"

@@ -137,6 +137,13 @@ def test_the_next_video_is_opened_and_decoded_while_this_one_is_tracked(
     assert waited and all(waited)
 
 
+def test_the_thread_that_tracks_gets_its_turn_soon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, during = sys.getswitchinterval(), list[float]()
+    at_window(monkeypatch, lambda video: during.append(sys.getswitchinterval()))
+    assert Build(settings).run().status == 0
+    assert during == pytest.approx([0.0005] * 30) and sys.getswitchinterval() == before
+
+
 def test_few_chunks_are_open_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clipper, "MAX_WINDOWS_PER_CHUNK", 2)
     monkeypatch.setattr(cropping, "IN_FLIGHT_BYTES", 2**40)

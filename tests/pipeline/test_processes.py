@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.build import Build
-from pipeline.crew.drive import Jobs
+from pipeline.crew.drive import Jobs, WorkerDied, drive
 from pipeline.executors.processes import Processes, devices_of
-from pipeline.job import Job
+from pipeline.job import Job, Outcome
 from pipeline.settings import Settings
 from pipeline.split import Splits
 from sam.backends import device
@@ -143,6 +145,57 @@ def test_each_worker_is_told_another_video_to_fetch_meanwhile() -> None:
     assert last is not None and Jobs([]).following(last, []) is None
 
 
+class FakeMember:
+    """Does its jobs in their order, and dies at some of them as often as they say. had: its jobs at each outcome."""
+
+    def __init__(self, deadly: Counter[str]) -> None:
+        self.deadly, self.jobs, self.had = deadly, list[Job](), list[list[str]]()
+
+    def give(self, job: Job) -> None:
+        self.jobs.append(job)
+
+    def result(self) -> Outcome:
+        self.had.append([job.record_id for job in self.jobs])
+        job = self.jobs.pop(0)
+        if self.deadly[job.record_id]:
+            self.deadly[job.record_id] -= 1
+            raise WorkerDied("a worker was ended by SIGKILL")
+        return Outcome(job.record_id, 1, 0, (), 1, 0, {})
+
+    def replace(self) -> None:
+        self.jobs = []
+
+
+def _driven(
+    settings: Settings, jobs: list[Job], workers: int, **deadly: int
+) -> tuple[list[Outcome], list[list[list[str]]]]:
+    """The outcomes, and by worker what it had at each of its own."""
+    members = [FakeMember(Counter(deadly)) for _ in range(workers)]
+    turn = itertools.count()
+    one: Callable[[Sequence[FakeMember]], list[FakeMember]] = lambda busy: [busy[next(turn) % len(busy)]]  # noqa: E731
+    return list(drive(settings, jobs, members, one)), [member.had for member in members]
+
+
+def test_every_worker_has_its_next_job_while_it_is_at_one(tmp_path: Path) -> None:
+    settings = loaded("videos=/data/barn", f"out={tmp_path}", *SMALL)
+    outcomes, had = _driven(settings, [_job(video, n) for video in "ab" for n in range(3)], 2)
+    assert had == [[["a0", "a1"], ["a1", "a2"], ["a2"]], [["b0", "b1"], ["b1", "b2"], ["b2"]]]
+    assert [(o.record_id, o.worker) for o in outcomes][:4] == [("a0", 0), ("b0", 1), ("a1", 0), ("b1", 1)]
+    _, had = _driven(settings, [_job("a", n) for n in range(3)], 2)
+    assert [each[0] for each in had] == [["a0", "a2"], ["a1"]], "nobody gets a second before everybody has a first"
+
+
+def test_only_the_chunk_that_takes_its_worker_down_alone_is_blamed(tmp_path: Path) -> None:
+    settings = loaded("videos=/data/barn", f"out={tmp_path}", *SMALL)
+    outcomes, had = _driven(settings, [_job("a", n) for n in range(4)], 1, a0=2)
+    assert had == [[["a0", "a1"], ["a0"], ["a1"], ["a2", "a3"], ["a3"]]]
+    assert sorted(o.record_id for o in outcomes) == ["a0", "a1", "a2", "a3"]
+    (lost,) = [o for o in outcomes if o.failed]
+    assert lost.record_id == "a0" and {f.stage for f in lost.failed} == {"worker"}
+    once, _ = _driven(settings, [_job("a", n) for n in range(4)], 1, a1=1, a2=1)
+    assert len(once) == 4 and not any(o.failed for o in once)
+
+
 @given(st.lists(st.sampled_from("abcd"), max_size=12), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_every_chunk_is_taken_once(videos: list[str], workers: int, random: object) -> None:
     jobs = [_job(video, n) for n, video in enumerate(videos)]
@@ -174,6 +227,17 @@ def test_gpus_are_shared_out_unless_one_is_chosen(monkeypatch: pytest.MonkeyPatc
 def test_no_workers_is_refused() -> None:
     with pytest.raises(ValueError, match=r"executor\.workers must be at least 1.*got 0"):
         Processes(workers=0)
+    with pytest.raises(ValueError, match=r"executor\.per_gpu must be at least 1 process on each GPU, got 0"):
+        Processes(per_gpu=0)
+
+
+def test_processes_share_the_gpus_round_robin() -> None:
+    assert Processes().places(["0", "1"], 10) == ["0", "1"]
+    assert Processes(per_gpu=2).places(["0", "1"], 10) == ["0", "1", "0", "1"]
+    assert Processes(per_gpu=2).places(["0"], 1) == ["0"], "no more processes than chunks"
+    assert Processes(workers=3, per_gpu=2).places(["0", "1"], 10) == ["0", "1", "0"]
+    assert Processes(workers=2, per_gpu=4).places([], 10) == [None, None]
+    assert Processes(per_gpu=4).places([], 1) == [None], "a machine without a GPU counts cores"
 
 
 def _job(video: str, number: int) -> Job:

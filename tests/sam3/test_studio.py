@@ -16,6 +16,7 @@ from sam.session import SAMSession
 from sam.types import FrameMasks, Mask, Prompt
 from tests.sam3.conftest import require
 from tests.sam3.footage import COLOURS, HEIGHT, WIDTH, blobs
+from tests.sam3.leaks import alive_bytes
 from tests.sam3.prompting import BOX, CLICK, MODELS
 from video.encoder import EncodeConfig, encode
 
@@ -94,6 +95,31 @@ def test_clicks_mean_what_they_mean_in_python(
         for session in sessions:  # side by side on one model, frame by frame in turns
             assert same(exported(studio, session), merged(whole, part))
             assert merged(whole, part)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_model_makes_room_and_comes_back(name: str, prompted: dict[str, Path], video: Path, tmp_path: Path) -> None:
+    """While a build has the device nothing of the model is held; a session goes on from its prompts, to the bit."""
+    require("fastapi", "requests")
+    from tests.studio.serving import serving
+
+    build = MODELS[name](str(prompted[name])).build
+    with build() as tracker, session_frames(str(video)) as frames, SAMSession(tracker, frames) as live:
+        live.add_prompt(Prompt(object_id=1, points=CLICK, labels=(1,)))
+        live.add_prompt(Prompt(object_id=2, box=BOX))
+        whole = list(live.propagate("forward", 0, COUNT - 1))
+    del live, frames, tracker
+    before = alive_bytes()
+    with serving(tmp_path, build()) as studio:
+        session = studio.upload(video)
+        studio.ask("POST", f"/annotate-frame/{session}", json={"frame_idx": 0, "points": [POINT]})
+        studio.ask("POST", f"/propagate/{session}", json={"start_frame": 0, "end_frame": COUNT - 1})
+        loaded = alive_bytes()
+        studio.rooms.model.rest().result(60)
+        assert loaded > before + 2**20 and alive_bytes() < before + 2**10
+        studio.ask("POST", f"/annotate-frame/{session}", json={"frame_idx": 0, "object_id": 2, "box": BOX})
+        studio.ask("POST", f"/propagate/{session}", json={"start_frame": 0, "end_frame": COUNT - 1})
+        assert same(exported(studio, session), merged(whole))
 
 
 def test_texts_find_what_they_name(checkpoint: Path, video: Path, tmp_path: Path) -> None:

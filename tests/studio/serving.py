@@ -78,8 +78,11 @@ def serving(
         thread.join(timeout=30)
 
 
-def film(path: Path, count: int, size: Pair, discs: Sequence[tuple[Pair, Pair]]) -> Path:
+def film(
+    path: Path, count: int, size: Pair, discs: Sequence[tuple[Pair, Pair]], radii: Sequence[int] | None = None
+) -> Path:
     """A video of discs (the first red, the second blue) that start somewhere and move by so much in each frame."""
+    radii = radii or [radius(size)] * len(discs)
 
     def pictures() -> Iterator[np.ndarray]:
         rng = np.random.default_rng(1)
@@ -87,8 +90,8 @@ def film(path: Path, count: int, size: Pair, discs: Sequence[tuple[Pair, Pair]])
         floor = GROUND + cv2.resize(noise, size, interpolation=cv2.INTER_LINEAR)
         for t in range(count):
             image = np.clip(floor, 0, 255).astype(np.uint8)
-            for ((x, y), (dx, dy)), colour in zip(discs, (RED, BLUE), strict=False):
-                cv2.circle(image, (x + dx * t, y + dy * t), radius(size), colour, -1, cv2.LINE_AA)
+            for ((x, y), (dx, dy)), colour, r in zip(discs, (RED, BLUE), radii, strict=False):
+                cv2.circle(image, (x + dx * t, y + dy * t), r, colour, -1, cv2.LINE_AA)
             yield image
 
     encode(path, pictures(), Fraction(25), EncodeConfig(preset="ultrafast", crf=12), size=size)

@@ -67,7 +67,7 @@ def test_clicks_are_written_where_the_tracker_takes_them_and_wait_for_a_build(
     with serving(out.parent / "studio", dataset=out) as studio:
         window = windows(studio)[1]["window"]
         at = f"/dataset/windows/{window}"
-        assert studio.ask("GET", at)["clicks"]["write"]
+        assert studio.ask("GET", at)["clicks"]["build"]
         before = objects(studio, window)
         click = {"do": "refine", "frame": 20, "object": 1, "points": [[100, 50]], "labels": [1], "author": "ann"}
         studio.ask("POST", f"{at}/corrections", 201, json=click)
