@@ -67,8 +67,8 @@ def write_report(
     """Write the page for the dataset at `root` to `target_html`, and its pictures to `sheets/` beside it.
 
     settings: the config tree, printed as YAML. timings: seconds by stage. score: figures against known truth. speed:
-    how fast the run was, in words. planned: what a trial promised, and what happened.
-    how fast the run was, in words. bring: told of the crops before they are read.
+    how fast the run was, in words. planned: what a trial promised, and what happened. bring: told of the crops before
+    they are read.
     Raises DatasetError when the index is missing or damaged, DiskError when the folder cannot be written.
     """
     facts = read_statistics(root, settings, SHOWN)
