@@ -41,13 +41,13 @@ def sam3_need(config: Any, dtype: Any, delay: int, batch: int = 1, together: int
     follower = _Follower(tracker, blank, low, low)
     embeds: Any = None
 
-    def encode(frames: int) -> Any:
+    def encode() -> Any:
         nonlocal embeds
-        embeds = detector.get_vision_features(pixel_values=blank(frames, 3, side, side))
+        embeds = detector.get_vision_features(pixel_values=blank(1, 3, side, side))
         return embeds
 
-    encode(1)  # makes the position encodings, which stay
-    image = counted(lambda: encode(1))
+    counted(encode)  # makes the position encodings, which stay
+    image = counted(encode)
     several = counted(lambda: detector.vision_encoder.backbone(blank(batch, 3, side, side)))
     shared: list[Any] = []
     neck = counted(lambda: shared.extend(model.get_vision_features_for_tracker(vision_embeds=embeds)))
@@ -94,8 +94,12 @@ def promptable_need(config: Any, dtype: Any, made_by: Callable[[Any], Any]) -> N
     side, low = int(model.config.image_size), 4 * int(model.backbone_feature_sizes[-1][0])
     follower = _Follower(model, blank, low, side)
     made: list[Any] = []
-    model.get_image_features(blank(1, 3, side, side))  # makes the position encodings, which stay
-    image = counted(lambda: made.append(model.get_image_features(blank(1, 3, side, side))))
+
+    def encode() -> None:
+        made[:] = [model.get_image_features(blank(1, 3, side, side))]
+
+    counted(encode)  # makes the position encodings, which stay
+    image = counted(encode)
     features = (*made[0].fpn_hidden_states, *made[0].fpn_position_encoding)
     item = blank(1).element_size()
     attention = follower.attending("memory attention", 0)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam.backends import access, device, preflight, weights
-from sam.backends.hf_features import LIMIT, Features
+from sam.backends.hf_features import Features
 from sam.backends.hf_kernel import OnDevice
 from sam.backends.hf_kernel import installed as local_kernel
 from sam.backends.hf_masks import Encoder
@@ -126,6 +126,7 @@ class Sam3HfTracker:
         self._stack = ExitStack()
         self._engine: Engine | None = None
         self._weights = ""
+        self._most = 0  # objects tracked at once in the last window
         self._room = Room(self.name, config.memory_gb, self._device, config.state_on_cpu, config.max_objects)
         self._features: Features | None = None
         self._encoder: Encoder | None = None
@@ -204,7 +205,9 @@ class Sam3HfTracker:
         A frame comes when the model has done the next one, with which its masks are encoded at the same time. Raises
         OutOfMemory when memory ran out, TrackingFailed when this window cannot be tracked.
         """
-        keeps = LIMIT if self._loaded[1].wanted else 0
+        features = self._loaded[1]
+        features.room = None
+        keeps = features.allowed if features.wanted else 0
         yield from self._run(frames, prompts, self._room.fit(asked(frames), frames.video, keeps))
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
@@ -230,7 +233,7 @@ class Sam3HfTracker:
     def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], fit: Fit) -> Iterator[FrameMasks]:
         engine, features, encoder = self._loaded
         found_by = dict[int, str]()
-        self.degraded, self.found_by, most = False, found_by, 0
+        self.degraded, self.found_by, self._most = False, found_by, 0
         window: Window | None = None
         encoded: Future[FrameMasks] | None = None
         try:
@@ -248,11 +251,11 @@ class Sam3HfTracker:
                     yield encoded.result()
             self.degraded = self._room.done(fit, window.most_objects)
         except Exception as error:
-            most = window.most_objects if window is not None else 0
             failed = failure(error, self.name, frames.video)
-            self._room.failed(most, failed)
+            self._room.failed(window.most_objects if window is not None else 0, failed)
             raise failed from None
         finally:
+            self._most = window.most_objects if window is not None else 0
             del engine, window, features, encoder, encoded
 
     @contextmanager
@@ -263,7 +266,7 @@ class Sam3HfTracker:
         with ExitStack() as stack:
             stack.callback(setattr, engine.model, "max_num_objects", before)
             stack.callback(features.close)
-            features.limit = LIMIT if fit.kept is None else fit.kept
+            features.room = fit.kept
             if fit.kept == 0:
                 features.keep(None)
             features.open(frames)

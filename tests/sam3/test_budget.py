@@ -60,6 +60,20 @@ def test_more_objects_than_fit_are_left_out_and_said(loaded: Sam3HfTracker, capl
         assert (len(track(loaded)[0]), track(loaded)[1]) == (2, False), "room for one more than there are"
 
 
+def test_what_is_kept_for_other_passes_gives_way_before_objects_do(
+    loaded: Sam3HfTracker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Room for three objects, or for one and what two passes share: the two that are there are found all the same."""
+    monkeypatch.setattr("sam.backends.room.ENOUGH", 1)
+    with (
+        budget(loaded, (loaded._need(careful=False).total(WINDOW, 3, False) + 1) / GIB),
+        SAMSession(loaded, blobs(4).session(), passes=2) as session,
+    ):
+        session.add_prompt(Prompt(text="cow"))
+        assert (len(session.tracks()), session.degraded) == (2, False)
+    assert "blobs.mp4: 2 objects or more need more memory" in caplog.text
+
+
 def test_a_budget_below_the_model_is_refused(checkpoint: Path) -> None:
     from sam.backends.sam3_hf import Sam3HfConfig
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import sam.session
-from sam.backends.room import Experience
 from sam.errors import TrackerUnavailable, TrackingFailed
 from sam.memory import OutOfMemory
 from sam.session import SAMSession
@@ -33,12 +32,6 @@ def frozen(loaded: Sam3HfTracker) -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def fresh(loaded: Sam3HfTracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test taught the tracker about memory is forgotten after it."""
-    monkeypatch.setattr(loaded._room, "_learned", Experience())
 
 
 @pytest.fixture
