@@ -29,7 +29,7 @@ from sam.backends.limits import Limits, check_limits, failure, quiet
 from sam.backends.need import Need
 from sam.backends.outlook import outlook
 from sam.backends.promptable_window import PromptableWindow
-from sam.backends.room import Fit, Room, asked, check_memory
+from sam.backends.room import Fit, Room, check_memory
 from sam.checks import Check, look
 from sam.errors import TrackerError, WrongPrompt
 from sam.image import ImageMask
@@ -216,11 +216,11 @@ class PromptableTracker:
 
         Raises OutOfMemory when memory ran out, TrackingFailed when this window cannot be tracked.
         """
-        yield from self._fitted(frames, prompts, self._room.fit(asked(frames), frames.video))
+        yield from self._fitted(frames, prompts, self._room.fit(self._room.window(frames), frames.video))
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
         """The same with state in main memory; no object is left out."""
-        yield from self._fitted(frames, prompts, self._room.smaller(asked(frames), frames.video))
+        yield from self._fitted(frames, prompts, self._room.smaller(self._room.window(frames), frames.video))
 
     def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:
         """Every frame is looked at once, whatever the prompts: there is nothing to keep."""

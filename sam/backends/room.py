@@ -94,12 +94,6 @@ def check_memory(memory_gb: float | None) -> None:
         raise ValueError(f"tracker.memory_gb is a number of GiB above 0, or null, got {memory_gb}")
 
 
-def asked(frames: SessionFrames) -> Window:
-    """What a window asks for."""
-    height, width = frames.images[0].shape[:2]
-    return Window(len(frames), height * width)
-
-
 class Room:
     """See the module docstring.
 
@@ -172,6 +166,13 @@ class Room:
         return there if asked is None else min(asked, there)
 
     # -- a window -----------------------------------------------------------------------------------------------------
+
+    def window(self, frames: SessionFrames) -> Window:
+        """What a window asks for; its first picture, which may have to be decoded, is looked at only with a budget."""
+        if self.budget() is None:
+            return Window(len(frames), 0)
+        height, width = frames.images[0].shape[:2]
+        return Window(len(frames), height * width)
 
     def fit(self, window: Window, video: str, keeps: int = 0, budget: int | None = None) -> Fit:
         """How to track a window; raises TrackingFailed where `memory_gb` has no room for it.

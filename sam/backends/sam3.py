@@ -27,7 +27,7 @@ from sam.backends import access, device, official, preflight, weights
 from sam.backends.found import gather, nothing
 from sam.backends.limits import Limits, check_limits, failure
 from sam.backends.official_need import official_need
-from sam.backends.room import Fit, Room, asked, check_memory
+from sam.backends.room import Fit, Room, check_memory
 from sam.checks import Check, look
 from sam.errors import TrackerUnavailable, TrackingFailed
 from sam.memory import release_cuda
@@ -225,11 +225,11 @@ class Sam3Tracker:
         With several prompts nothing is yielded before the last one's pass. Raises OutOfMemory when memory ran out,
         TrackingFailed when this window cannot be tracked.
         """
-        yield from self._run(frames, prompts, self._room.fit(asked(frames), frames.video))
+        yield from self._run(frames, prompts, self._room.fit(self._room.window(frames), frames.video))
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
         """The same with as many objects as should fit and, where the package can, state in main memory."""
-        yield from self._run(frames, prompts, self._room.smaller(asked(frames), frames.video))
+        yield from self._run(frames, prompts, self._room.smaller(self._room.window(frames), frames.video))
 
     def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:
         """The package keeps nothing between prompts: a text starts its session anew."""

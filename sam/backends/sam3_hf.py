@@ -32,7 +32,7 @@ from sam.backends.hf_window import Engine, Window
 from sam.backends.limits import Limits, check_limits, failure, quiet
 from sam.backends.need import Need
 from sam.backends.outlook import outlook
-from sam.backends.room import Fit, Room, asked, check_memory
+from sam.backends.room import Fit, Room, check_memory
 from sam.checks import Check
 from sam.memory import release_cuda
 from sam.tracker import tracker
@@ -208,11 +208,11 @@ class Sam3HfTracker:
         features = self._loaded[1]
         features.room = None
         keeps = features.allowed if features.wanted else 0
-        yield from self._run(frames, prompts, self._room.fit(asked(frames), frames.video, keeps))
+        yield from self._run(frames, prompts, self._room.fit(self._room.window(frames), frames.video, keeps))
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
         """The same with state in main memory, frame by frame, and as many objects as should fit then."""
-        yield from self._run(frames, prompts, self._room.smaller(asked(frames), frames.video))
+        yield from self._run(frames, prompts, self._room.smaller(self._room.window(frames), frames.video))
 
     def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:
         """Keep what the image backbone makes of these frames, for passes and windows that follow."""
