@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,6 +51,12 @@ def test_the_largest_step_decides() -> None:
     assert NEED.total(WINDOW, 0, False) == 1200 * MIB
     assert NEED.total(WINDOW, 10, False) == 1100 * MIB + 10 * (20 * MIB + 1000 + REMEMBERED)
     assert NEED.total(WINDOW, 10, True) == 1100 * MIB + 10 * (20 * MIB + 1000)
+
+
+def test_a_step_takes_more_the_more_it_looks_back_at() -> None:
+    looking = replace(NEED, steps=(Step("memory", 50 * MIB, past=30 * MIB),))
+    assert looking.total(WINDOW, 0, False) == (1000 + 50 + 7 * 30) * MIB
+    assert looking.most(WINDOW, 1259 * MIB, True) == 0 < looking.most(WINDOW, 1260 * MIB, True)
 
 
 @pytest.mark.parametrize("on_cpu", [True, False])
