@@ -118,12 +118,14 @@ class Window:
         with suppress(Exception):  # of a window that ended otherwise
             hf_kernel.check()
         for frame in range(len(session.processed_frames)):
-            with self._encoded(frame):
-                held.append(model(inference_session=session, frame_idx=frame))
+            try:
+                with self._encoded(frame):
+                    held.append(model(inference_session=session, frame_idx=frame))
+            finally:  # also where memory runs out, and they are why
+                self.most_objects = max(self.most_objects, len(session.obj_ids))
             hf_kernel.check()
             if frame == 0:
                 self._engine.texts.take(session)
-            self.most_objects = max(self.most_objects, len(session.obj_ids))
             if model.hotstart_delay > 0:
                 session.hotstart_removed_obj_ids.update(held[-1].removed_obj_ids)
             self._forget(frame)

@@ -95,6 +95,33 @@ class TestRealPackage:
         assert pictures() is None
         assert real._predictor._ALL_INFERENCE_STATES == {}
 
+    def test_what_it_keeps_is_what_its_need_says(self, real: Sam3Tracker) -> None:
+        """Counted in values, since the shim makes all of them float32."""
+        from sam.backends import official_need
+
+        frames, model = blobs(3).session(), real._predictor.model
+        need = official_need.official_need(model)
+        with SAMSession(real, frames) as opened:
+            opened.add_prompt(Prompt(text="cow"))
+            results = opened.propagate()
+            next(results)
+            (state,) = [each["state"] for each in real._predictor._ALL_INFERENCE_STATES.values()]
+            assert state["input_batch"].img_batch.numel() * official_need.FRAME == 3 * need.frame
+            shown = [mask for frame in state["cached_frame_outputs"].values() for mask in frame.values()]
+            assert shown and {mask.nbytes for mask in shown} == {need.shown * frames.width * frames.height}
+            moments = 0
+            for tracked in state["tracker_inference_states"]:
+                for kind in tracked["output_dict"].values():
+                    for kept in kind.values():
+                        objects = len(kept["obj_ptr"])
+                        moments += objects
+                        size = kept["maskmem_features"].numel() * official_need.MEMORY
+                        size += kept["pred_masks"].numel() * official_need.LOGITS
+                        size += kept["obj_ptr"].numel() * official_need.POINTER
+                        assert size == objects * need.moment
+            assert moments
+            del state, tracked, kept, kind, shown
+
 
 def test_it_runs_unshimmed_on_cuda(cuda: str, tmp_path: Path) -> None:
     """The package itself at full size with untrained weights: it loads, tracks a window and frees it."""
