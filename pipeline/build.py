@@ -29,11 +29,13 @@ from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
 from pipeline.ledger import Ledger, record_id
 from pipeline.pending import note_done, still_to_do
 from pipeline.progress import Progress
+from pipeline.promised import told
 from pipeline.records import Failure
-from pipeline.settings import FROM_DATASET, Settings
+from pipeline.settings import Settings
 from pipeline.split import Splits, planned_splits
-from pipeline.status import Status
+from pipeline.status import Status, runs_of
 from pipeline.tables import read_table
+from pipeline.tasks import TASKS
 from pipeline.track_store import TrackStore, track_key
 from sam.errors import TrackerUnavailable
 from video.types import digest
@@ -198,7 +200,9 @@ class Build:
     def _derive(self) -> None:
         """Exports, report and checksums, where the index or their own settings changed."""
         export(self.settings, self.layout)
-        report(self.settings, self.layout, self.seconds, self._speed)
+        runs = [run for _, run in runs_of(self.layout)]
+        planned = told(self.layout, runs, self._folder) if self._speed else []
+        report(self.settings, self.layout, self.seconds, self._speed, planned)
         checksums(self.layout)
 
     def _index_stamp(self, jobs: Sequence[Job], footage: Footage) -> str:
@@ -256,7 +260,7 @@ class Build:
         settings = self.settings
         assert settings.tracker is not None
         remembered = self.store.remembered_identity(settings.tracker_name, settings.tracker)
-        if settings.task in FROM_DATASET and remembered is not None:
+        if TASKS[settings.task].dataset and remembered is not None:
             return remembered
         try:
             tracker = settings.tracker.build()

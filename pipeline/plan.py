@@ -53,7 +53,7 @@ def plan(settings: Settings) -> tuple[int, str]:
     if settings.plan.trial and jobs:
         found = trial(settings, jobs, to_track, settings.plan.trial)
         found.write(layout.plan)
-        rows += found.rows(settings.plan.price)
+        rows += found.rows()
     else:
         rows += _measured(done, ledger, footage.clips)
     lines = [f"{name + ':':<16} {value}" for name, value in rows]

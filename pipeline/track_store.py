@@ -193,6 +193,11 @@ class TrackStore:
             for w, found, began in zip(head["windows"], tracks, detected, strict=True)
         }
 
+    def size(self, keys: Sequence[str]) -> int:
+        """Bytes of what is stored for these keys."""
+        paths = [self._layout.track_file(each) for key in keys for each in (key, degraded_key(key))]
+        return sum(path.stat().st_size for path in paths if path.is_file())
+
     def remove(self, key: str) -> None:
         for each in (key, degraded_key(key)):
             self._layout.remove(self._layout.track_file(each))

@@ -73,6 +73,13 @@ class ClipConfig:
             )
 
     @property
+    def window_frames(self) -> int:
+        """Frames of a window that is tracked, unless the video is shorter; with `whole` that is not known: 1."""
+        if self.whole:
+            return 1
+        return self.num_frames + (self.per_window - 1) * (self.hop or self.num_frames) + 2 * self.lead
+
+    @property
     def grid(self) -> Grid:
         if self.fps is not None:
             return Grid(fps=Fraction(self.fps).limit_denominator(1001))
