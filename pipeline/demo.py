@@ -41,7 +41,7 @@ def demo(settings: Settings) -> Summary:
     print(
         f"""
 {summary.crops} crops of {summary.clips} clips from {summary.videos} videos ({summary.rejected} refused, with reasons)
-  dataset   {settings.out}
+  dataset   {settings.place}
   report    {build.layout.report}
   picture   {sheet}
   tracks    mean mask IoU {score.iou:.3f}, IDF1 {score.idf1:.3f} against the generated truth
@@ -49,7 +49,7 @@ def demo(settings: Settings) -> Summary:
 Next, your own fixed-camera footage:
   {python} main.py videos=/path/to/videos prompt=cow tracker={settings.tracker_name} out=/path/to/dataset
 Crop again at another size, without tracking:
-  {python} main.py task=crop crop.size=112 out={shell_word(settings.out)}"""
+  {python} main.py task=crop crop.size=112 out={shell_word(settings.place)}"""
     )
     return summary
 
@@ -61,6 +61,7 @@ def _contact_sheet(build: Build) -> Path:
     whole = [row for row in rows if row["visible_share"] == 1 and row["truncated"] == 0] or rows
     chosen = [whole[n * len(whole) // SHOWN] for n in range(SHOWN)] if len(whole) > SHOWN else whole
     sheet = build.layout.root / "contact_sheet.jpg"
+    build.layout.bring(build.layout.root / row["path"] for row in chosen)
     contact_sheet([build.layout.root / row["path"] for row in chosen], sheet, columns=2, frames=6)
     return sheet
 

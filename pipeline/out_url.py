@@ -25,6 +25,8 @@ def dataset_url(out: str, task: str, sweeps: bool) -> str | None:
         return None
     scheme = out.partition("://")[0]
     here = "use a folder of this machine, such as out=/data/cows"
+    if scheme in ("file", "local"):
+        raise ConfigError(f"out={out}: a folder of this machine is named without {scheme}://, such as out=/data/cows")
     if scheme in ("http", "https"):
         raise ConfigError(
             f"out={shown(out)}: a web server takes no files; {here}, or what can be written: sftp://, s3:// or gs://"

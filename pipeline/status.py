@@ -83,6 +83,11 @@ class Status:
         return self.video_hours_per_day / self.workers
 
     @property
+    def tracked(self) -> bool:
+        """Whether anything was; tracks that were there already are none of the tracker's work."""
+        return self.seconds.get("track", 0.0) > 0
+
+    @property
     def tracker_share(self) -> float:
         """Share of the workers' time in which their trackers are at work, 0..1: of the speed of the tracker alone."""
         return self.share("track")
@@ -104,8 +109,8 @@ class Status:
             "remaining_s": self.remaining_s,
             "video_hours_per_day": self.video_hours_per_day,
             "video_hours_per_day_per_gpu": self.video_hours_per_day_per_gpu,
-            "tracker_share": self.tracker_share,
-            "idle_share": self.idle_share,
+            "tracker_share": self.tracker_share if self.tracked else None,
+            "idle_share": self.idle_share if self.tracked else None,
         }
 
     @property
@@ -113,7 +118,7 @@ class Status:
         """How fast it is, and what the trackers wait for, in words."""
         each = f" ({self.video_hours_per_day_per_gpu:.0f} for each of {self.workers} workers)" * (self.workers > 1)
         rate = f"{self.video_hours_per_day:.0f} hours of video a day{each}"
-        if not self.seconds.get("track"):
+        if not self.tracked:
             return f"{rate}, nothing tracked"
         waits = {"frames": "wait_for_frames", "crops": "wait_for_crops", "the model": "load"}
         shares = ", ".join(f"{self.share(stage):.0%} for {name}" for name, stage in waits.items())

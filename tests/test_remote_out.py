@@ -46,10 +46,10 @@ def hasty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three videos of 2 s."""
+    """Two videos of 2 s, of which every second shard takes one."""
     folder = tmp_path_factory.mktemp("footage")
-    for seed, name in enumerate(("cam1.mp4", "cam2.mp4", "cam 3.mp4")):
-        render_scene(folder / name, seed=50 + seed, seconds=2, width=160, height=96, cows=1, people=1)
+    for n, name in enumerate(("cam1.mp4", "cam 2.mp4")):
+        render_scene(folder / name, seed=50 + 2 * n, seconds=2, width=160, height=96, cows=1, people=1)
     return folder
 
 
@@ -167,7 +167,7 @@ def test_a_server_that_dies_costs_no_work(shelf: Path, footage: Path, local: Pat
 def test_a_killed_run_goes_on_from_another_machine(
     server: Served, shelf: Path, footage: Path, local: Path, tmp_path: Path
 ) -> None:
-    server.faults.kb_s = 200
+    server.faults.kb_s = 40
     words = (f"videos={footage}", f"out={server.url}/cows", *LEAN)
     command = [sys.executable, str(ROOT / "main.py"), *words, f"cache.path={tmp_path}/a"]
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"HOME": f"{tmp_path}/home"}) as killed:
@@ -176,11 +176,11 @@ def test_a_killed_run_goes_on_from_another_machine(
             time.sleep(0.01)
         killed.send_signal(signal.SIGKILL)
     done = len(list((shelf / "cows").glob("records/??/*.json")))
-    assert 0 < done < 3, "it was killed in the middle"
+    assert 0 < done < 2, "it was killed in the middle"
     for record in (shelf / "cows").glob("records/??/*.json"):
         assert record.read_bytes() == (local / record.relative_to(shelf / "cows")).read_bytes()
     server.faults.kb_s = None
-    assert build(*words, f"cache.path={tmp_path}/b").tracked_windows < 6
+    assert build(*words, f"cache.path={tmp_path}/b").tracked_windows < 4
     assert not [path for path in shelf.rglob(".*.part") if path.name.startswith(".samples")]
     assert contents(shelf / "cows", *STABLE) == contents(local, *STABLE)
 
@@ -192,7 +192,7 @@ def test_machines_share_a_dataset(memory: Memory, footage: Path, local: Path, tm
     words = (f"videos={footage}", f"out={memory.url}", *LEAN, "shard.count=2")
     first = build(*words, f"cache.path={tmp_path}/a", "shard.index=0")
     second = build(*words, f"cache.path={tmp_path}/b", "shard.index=1")
-    assert first.tracked_windows and second.tracked_windows
+    assert first.tracked_windows + second.tracked_windows == 4, "nothing is done twice"
     assert memory.contents(*STABLE) == contents(local, *STABLE)
 
 
@@ -248,11 +248,10 @@ def test_footage_and_results_may_share_a_bucket(memory: Memory, footage: Path, t
     for path in footage.iterdir():
         memory.fs.pipe_file(f"{top}/barn/{path.name}", path.read_bytes())
     words = (f"videos={top}", f"out={memory.url}", *LEAN, f"cache.path={tmp_path}/a")
-    assert build(*words).videos == 3
-    assert build(*words).videos == 3, "crops are no footage"
-    assert build(*words, f"videos={memory.url}/crops", f"out={top}/again", "clip.stride=1").videos > 3, (
-        "unless asked for"
-    )
+    assert build(*words).videos == 2
+    assert build(*words).videos == 2, "crops are no footage"
+    again = build(*words, f"videos={memory.url}/crops", f"out={top}/again", "clip.stride=1")
+    assert again.videos == len(memory.contents("crops/")), "unless they are asked for"
 
 
 def test_tracks_may_be_removed_from_the_server(memory: Memory, footage: Path, tmp_path: Path) -> None:
@@ -312,13 +311,13 @@ def test_the_other_tasks_work_from_any_machine(
         assert done.status == status, done.text
         return done.text
 
-    assert "chunks done:     0 of 3" in go("task=plan", f"videos={footage}", *LEAN)
+    assert "chunks done:     0 of 2" in go("task=plan", f"videos={footage}", *LEAN)
     go("task=track", f"videos={footage}", *LEAN)
     assert memory.contents("tracks/") and not memory.contents("crops/")
     assert "nothing was tracked" in go(f"videos={footage}", *LEAN)
-    assert "chunks done:     3 of 3" in go("task=plan", f"videos={footage}", *LEAN)
+    assert "chunks done:     2 of 2" in go("task=plan", f"videos={footage}", *LEAN)
     said = go("task=status")
-    assert "finished: task=track" in said and "finished: task=build" in said and "chunks done: 3 of 3" in said
+    assert "finished: task=track" in said and "finished: task=build" in said and "chunks done: 2 of 2" in said
     assert f"{memory.url}: all" in go("task=verify")
     before = memory.contents("crops/")
     go("task=crop", "crop.size=32")
@@ -356,6 +355,7 @@ def test_what_people_made_on_two_machines_is_not_overwritten(memory: Memory, foo
     [
         (("out=https://farm.org/cows",), "out=https://farm.org/cows: a web server takes no files"),
         (("out=hf://datasets/me/cows",), "out=hf://datasets/me/cows: the Hub takes commits of whole folders"),
+        (("out=file:///data/cows",), "named without file://, such as out=/data/cows"),
         (("out=gopher://farm/cows",), "gopher:// is none of the kinds of URL"),
         (("out=memory://x/cows", "task=studio"), "task=studio works on a folder of this machine"),
         (("out=memory://x/cows", "task=outputs"), "task=outputs works on a folder of this machine"),

@@ -147,6 +147,8 @@ def verdict(url: str, error: BaseException, last: bool) -> FetchError | None:
     name = shown(url)
     if any("support range requests" in str(e) for e in chain):
         return RangesRefused(f"{name}: its server gives whole files only")
+    if isinstance(chain[-1], NotImplementedError):
+        return FetchError(f"{name}: {urlsplit(url).scheme}:// can do no such thing ({_in_words(chain[-1])})")
     if status in (404, 410) or (status is None and isinstance(chain[-1], FileNotFoundError)):
         return NotThere(f"{name}: the server has no such file" + (f" ({status})" if status else ""))
     denied = any(word in type(e).__name__.lower() for e in chain for word in _NO_LOGIN)

@@ -9,9 +9,10 @@ different bytes under one name, except to what is derived from all records.
 
 from __future__ import annotations
 
+import filecmp
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,16 +84,19 @@ class Mirror:
     def _unsent(self) -> list[str]:
         """Files here that the server does not have as they are."""
         known = {path: entry.here for path, entry in self._manifest.under().items()}
-        found = []
-        for folder, folders, files in os.walk(self.root):
+        records = Layout(self.root, self.root).records
+        # Records first: what they name was there before them, though another process may be at work.
+        found = [name for top in (records, self.root) for name in self._changed_below(top, known)]
+        return list(dict.fromkeys(found))
+
+    def _changed_below(self, top: Path, known: Mapping[str, str | None]) -> Iterator[str]:
+        for folder, folders, files in os.walk(top):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for file in files:
                 path = Path(folder, file)
-                name = self._name(path)
-                state = state_of(path)
+                name, state = self._name(path), state_of(path)
                 if self._kinds.travels(name) and state is not None and known.get(name) != state:
-                    found.append(name)
-        return found
+                    yield name
 
     # -- from there to here -------------------------------------------------------------------------------------------
 
@@ -162,6 +166,9 @@ class Mirror:
         here = state_of(self.root / path)
         if here is None or not self._kinds.by_hand(path) or (old is not None and old.here == here):
             return
+        with self.borrowed(self.root / path) as theirs:
+            if filecmp.cmp(theirs, self.root / path, shallow=False):
+                return
         raise DatasetError(
             f"{self}/{path} was changed there, and {self.root / path} here: put into one of them what both should "
             "hold, remove the other, and run the same command again"

@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 from video.errors import FetchError, SourceError
@@ -54,7 +55,7 @@ class Shipping:
                 self._sent()
             except (FetchError, SourceError, OSError) as error:
                 log.warning("a chunk is done and not yet sent: %s; it is tried again at the end", error)
-            except RuntimeError:  # the pool of connections is closed: the run ends
+            except (RuntimeError, CancelledError):  # the pool of connections is closed: the run ends
                 if not self._stopped.is_set():
                     raise
             finally:

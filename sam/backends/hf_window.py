@@ -41,10 +41,15 @@ class Pictures(Mapping[int, Any]):
         self._engine = engine
 
     def __getitem__(self, frame: int) -> Any:
+        import torch
+
         engine = self._engine
-        video = np.ascontiguousarray(self._images[frame])[None]
-        done = engine.processor.video_processor(
-            videos=video, device=engine.device, return_tensors="pt", input_data_format="channels_last"
+        image = torch.from_numpy(np.require(self._images[frame], requirements=["C", "W"])).to(engine.device)
+        done = engine.processor.video_processor(  # bytes go to the device, all arithmetic is done there
+            videos=image.permute(2, 0, 1)[None],
+            device=engine.device,
+            return_tensors="pt",
+            input_data_format="channels_first",
         )
         return done.pixel_values_videos[0][0].to(engine.dtype)
 

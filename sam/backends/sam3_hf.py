@@ -1,8 +1,9 @@
 """SAM3 through transformers: any number of text prompts in one pass, on CUDA or on the CPU.
 
 The model is loaded once, when the tracker is entered, and stays until it is left; every window gets a session of its
-own, of which nothing survives the window. Frames come from memory, results depend on no download at run time, and
-masks of one prompt are disjoint in each frame. It never chooses another device, number format or model than it says.
+own, of which nothing survives the window but what the encoders made of frames and texts that come again. Frames come
+from memory, results depend on no download at run time, and masks of one prompt are disjoint in each frame. It never
+chooses another device, number format or model than it says.
 
 Source of the behaviour described here: transformers `Sam3VideoModel` 5.23.
 """

@@ -56,7 +56,8 @@ def test_each_worker_has_its_share() -> None:
     assert both.tracker_share == pytest.approx(0.45), "90 s of two times 100"
     assert both.video_hours_per_day_per_gpu == pytest.approx(both.video_hours_per_day / 2)
     assert "for each of 2 workers" in both.speed
-    assert "nothing tracked" in a_status(clips_done=3, seconds={"crop": 5.0}).speed
+    again = a_status(clips_done=3, seconds={"crop": 5.0})
+    assert "nothing tracked" in again.speed and again.figures["tracker_share"] is again.figures["idle_share"] is None
 
 
 def test_a_chunk_knows_its_seconds() -> None:
