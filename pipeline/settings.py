@@ -29,9 +29,6 @@ GB = 10**9
 SPLITS = ("train", "val", "test")
 PICTURES = ("png", "jpeg", "webp")
 STYLES = ("binary", "highlighted", "greenscreen")
-FROM_DATASET = frozenset(
-    {"crop", "export", "report", "label", "outputs", "upload"}
-)  # tasks that start from out/dataset.yaml
 UNDECISIVE = frozenset(
     {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs", "studio"}
     | {"release", "hub", "plan", "cache"}

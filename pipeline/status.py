@@ -83,11 +83,6 @@ class Status:
         return self.video_hours_per_day / self.workers
 
     @property
-    def tracked(self) -> bool:
-        """Whether anything was; tracks that were there already are none of the tracker's work."""
-        return self.seconds.get("track", 0.0) > 0
-
-    @property
     def tracker_share(self) -> float:
         """Share of the workers' time in which their trackers are at work, 0..1: of the speed of the tracker alone."""
         return self.share("track")

@@ -70,7 +70,7 @@ def track_key(chunk: Chunk, prompt: str, tracker: str, identity: Mapping[str, An
         "fingerprint": chunk.video.fingerprint,
         "rotation": chunk.video.rotation,
         "grid": str(chunk.grid),
-        "windows": [(w.id, w.start, w.stop) for w in chunk.windows],
+        "windows": [(name, span.start, span.stop) for name, span in zip(chunk.window_ids, chunk.spans, strict=True)],
         "reader": reader,
         "prompt": prompt,
         "tracker": tracker,

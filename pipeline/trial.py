@@ -181,7 +181,7 @@ def trial(settings: Settings, jobs: Sequence[Job], to_track: int, count: int) ->
 def _try(worker: Worker, settings: Settings, job: Job, window: Window) -> _Tried:
     """One window as a chunk of its own, under names of its own."""
     keys = tuple(digest("trial", key, window.id) for key in job.track_keys)
-    chunk = Chunk(job.chunk.video, job.chunk.grid, (window,))
+    chunk = Chunk.of(window)
     record_id = digest("trial", job.record_id, window.id)
     own = replace(job, chunk=chunk, track_keys=keys, base_keys=keys, record_id=record_id)
     reset()

@@ -36,7 +36,7 @@ class Correcting:
         self.windows = Windows(out)
         self.edits = Edits(self.windows)
         self.shown = Shown()
-        self.pictures = WindowPictures(self.windows, options.jpeg_quality)
+        self.pictures = WindowPictures(self.windows, options.jpeg_quality, Path(options.folder))
         self.applying = Applying(out, Path(options.folder), model.rest, self.windows.refresh)
         self._tracker = model.tracker
 

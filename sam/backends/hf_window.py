@@ -8,13 +8,14 @@ It never touches the model's weights and holds the session alone: drop it, and e
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sam.backends import hf_kernel
 from sam.backends.hf_features import Features, Texts
 from sam.backends.hf_masks import Found, leave_device
 from sam.errors import TrackingFailed
@@ -114,12 +115,15 @@ class Window:
         """
         model, session = self._engine.model, self._session
         held: list[Any] = []
+        with suppress(Exception):  # of a window that ended otherwise
+            hf_kernel.check()
         for frame in range(len(session.processed_frames)):
             try:
                 with self._encoded(frame):
                     held.append(model(inference_session=session, frame_idx=frame))
             finally:  # also where memory runs out, and they are why
                 self.most_objects = max(self.most_objects, len(session.obj_ids))
+            hf_kernel.check()
             if frame == 0:
                 self._engine.texts.take(session)
             if model.hotstart_delay > 0:

@@ -34,7 +34,7 @@ def an_outcome(clips: int = 10) -> Outcome:
 
 def test_the_figures_follow_from_what_was_counted() -> None:
     spent = {"track": 90.0, "wait_for_frames": 5.0, "wait_for_crops": 1.0, "load": 2.0, "crop": 150.0}
-    half = a_status(clips_done=20, video_s=50.0, seconds=spent)
+    half = a_status(clips_done=20, video_s=50.0, seconds=spent, tracked=20)
     assert half.remaining_s == pytest.approx(100)
     assert half.video_hours_per_day == half.video_hours_per_day_per_gpu == pytest.approx(12), "50 s in 100 s"
     assert half.tracker_share == pytest.approx(0.9) and half.idle_share == pytest.approx(0.1)

@@ -54,6 +54,15 @@ class TestRealPackage:
         assert seen[0].object_ids
         assert real._predictor._ALL_INFERENCE_STATES == {}
 
+    def test_objects_can_be_forced_on_it_for_measuring(self, real: Sam3Tracker) -> None:
+        """As `benchmarks/sam3_gpu.py` does, which runs this package on a GPU only."""
+        from benchmarks.sam3_forced import forced
+
+        with forced(real._predictor.model, 2):
+            seen = run(real, blobs(3).session(), "cow")
+        assert [len(each.object_ids) for each in seen] == [2, 2, 2]
+        assert real._most == 2
+
     def test_state_can_be_kept_in_main_memory(self, real: Sam3Tracker) -> None:
         """The package then stores what it remembers of the objects where it is told to; the tracks are the same."""
         frames, model = blobs(2).session(), real._predictor.model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -125,6 +126,16 @@ def test_folders_are_made_once_and_again_when_they_are_removed(server: Served, s
     (shelf / "a" / "b").rmdir()
     store.put(f"{server.url}/a/b/9", file)
     assert everything(shelf) == ["a/b/9"]
+
+
+def test_what_a_killed_run_left_is_known_by_its_name_and_age(server: Served, shelf: Path) -> None:
+    for name, hours in ((".a.mp4.0123abcd.part", 2), (".b.mp4.0123abcd.part", 0), ("c.part", 2), (".d", 2)):
+        (shelf / name).touch()
+        os.utime(shelf / name, (time.time() - hours * 3600,) * 2)
+    with ThreadPoolExecutor(1) as pool:
+        found = store.tree(server.url, pool)
+    assert len(found) == 4
+    assert [name for name, stat in found.items() if store.is_stale_part(name, stat)] == [".a.mp4.0123abcd.part"]
 
 
 def test_object_stores_take_a_file_as_a_whole(file: Path, tmp_path: Path) -> None:
