@@ -57,7 +57,7 @@ def told(layout: Layout, runs: Sequence[Status], folder: Path | None) -> list[Co
 
 
 def _rows(trial: Trial, runs: Sequence[Status]) -> Iterator[Compared]:
-    clips, tracked = sum(run.clips_done for run in runs), sum(run.windows for run in runs)
+    clips, tracked = sum(run.clips_done for run in runs), sum(run.tracked for run in runs)
     made = not any(run.task == "track" for run in runs)
     share = clips / trial.clips
     if made:

@@ -32,7 +32,7 @@ class Status:
     threads and workers.
 
     state: running, finished or stopped. clips: of this run's share that were not done before. video_s: seconds of
-    footage that are done. chunks: of the whole dataset, all shards together. windows: tracked, x prompts. objects: of
+    footage that are done. chunks: of the whole dataset, all shards together. tracked: windows x prompts. objects: of
     the clips done, kept or not. size: bytes of crops and tracks. memory: the peak of its largest worker, in bytes.
     workers: that have finished a chunk.
     """
@@ -51,7 +51,7 @@ class Status:
     failures: int = 0
     video_s: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
-    windows: int = 0
+    tracked: int = 0
     objects: int = 0
     size: int = 0
     memory: int = 0
@@ -124,7 +124,7 @@ class Status:
         self.clips_done += outcome.clips
         self.crops += outcome.crops
         self.failures += outcome.failures
-        self.windows += outcome.tracked
+        self.tracked += outcome.tracked
         self.objects += outcome.objects
         self.size += outcome.size
         self.memory = max(self.memory, outcome.memory)

@@ -76,7 +76,7 @@ def a_trial(**changes: object) -> Trial:
 
 
 def a_run(**changes: object) -> Status:
-    made = Status(task="build", shard="", chunks=8, clips=40, started=2000.0, clips_done=10, windows=10, crops=40)
+    made = Status(task="build", shard="", chunks=8, clips=40, started=2000.0, clips_done=10, tracked=10, crops=40)
     made = replace(made, objects=105, size=2 * 2**30, memory=3 * 2**30, seconds={"track": 9000.0})
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -98,7 +98,7 @@ def test_the_promise_is_cut_down_to_what_was_done(layout: Layout) -> None:
         "disk: planned 2.5 ± 0.5 GiB, took 2.0 GiB (within)",
         "memory of the GPU: planned 2.0 GiB, took 3.0 GiB",
     ]
-    whole = compared(layout, [a_run(), a_run(clips_done=30, windows=30, crops=62)])
+    whole = compared(layout, [a_run(), a_run(clips_done=30, tracked=30, crops=62)])
     assert str(whole[1]) == "crops: planned 100 ± 20, took 102 (within)"
 
 
