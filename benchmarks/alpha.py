@@ -27,7 +27,7 @@ import numpy as np
 import video.alpha
 from benchmarks.footage import FPS, mask_of, short_video
 from benchmarks.table import Result, arguments, interleaved, publish, ratio
-from pipeline.matte import transparent
+from pipeline.tasks.matte import transparent
 from video.alpha import ALPHA, WebmWriter, _filled, _planes, encode_alpha
 from video.encoder import EncodeConfig, encode
 from video.reader import open_reader

@@ -26,8 +26,8 @@ from benchmarks.given import settings
 from benchmarks.pipeline import decode_to_nothing
 from benchmarks.table import Result, arguments, interleaved, publish, ratio
 from pipeline.layout import Layout
-from pipeline.segment import segment
-from pipeline.source_frames import session_frames
+from pipeline.stages.source_frames import session_frames
+from pipeline.tasks.segment import segment
 from sam.backends.found import gather
 from sam.tracker import Dialogue
 from sam.types import FrameMasks, Prompt, SessionFrames

@@ -21,8 +21,8 @@ RATE = 30
 def child(video: str, out: str) -> None:
     """What the measured process does."""
     from benchmarks.given import settings
-    from pipeline.batch import batch
     from pipeline.layout import Layout
+    from pipeline.tasks.batch import batch
 
     chosen = settings(f"videos={video}", f"out={out}", "task=batch", "clip.whole=true", "clip.stride=1")
     raise SystemExit(batch(chosen, Layout(chosen.out, chosen.tracks)))

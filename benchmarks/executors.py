@@ -26,16 +26,16 @@ import numpy as np
 from benchmarks.given import settings
 from benchmarks.table import Result, arguments, cores, interleaved, publish, ratio
 from pipeline.build import Build
-from pipeline.crop_writer import CropWriter
-from pipeline.feed import Fed
 from pipeline.footage import survey
 from pipeline.job import Job
 from pipeline.judge import Judge
 from pipeline.layout import Layout
-from pipeline.measure import Measure
 from pipeline.settings import Settings
-from pipeline.tracking import Tracking
-from pipeline.window_frames import in_memory
+from pipeline.stages.crop_writer import CropWriter
+from pipeline.stages.feed import Fed
+from pipeline.stages.measure import Measure
+from pipeline.stages.tracking import Tracking
+from pipeline.stages.window_frames import in_memory
 from pipeline.worker import Worker
 from video.reader import open_reader
 from video.scenes import render_scene

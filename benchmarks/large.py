@@ -185,7 +185,7 @@ def rates() -> Iterator[tuple[str, float]]:
     from benchmarks.footage import mask_of
     from pipeline.extractor import CropConfig, place_object, render_crop
     from pipeline.near_duplicates import phash
-    from pipeline.quality import mask_figures, pixel_figures
+    from pipeline.stages.quality import mask_figures, pixel_figures
     from sam.types import Track
 
     cv2.setNumThreads(1)

@@ -32,13 +32,13 @@ from benchmarks.footage import FOLDER
 from benchmarks.given import settings
 from benchmarks.table import Result, arguments, publish
 from pipeline.build import Build
-from pipeline.embeddings import Embeddings
 from pipeline.footage import survey
-from pipeline.individuals import individuals
-from pipeline.link import link
+from pipeline.linking.embeddings import Embeddings
+from pipeline.linking.individuals import individuals
+from pipeline.linking.link import link
+from pipeline.linking.tracklets import Tracklet, Tracklets
 from pipeline.records import ChunkRecord, Sample
 from pipeline.settings import LinkConfig
-from pipeline.tracklets import Tracklet, Tracklets
 from sam import tracker as registry
 from sam.assign import box_iou
 from sam.hota import hota

@@ -28,7 +28,7 @@ from pipeline.build import Build
 from pipeline.footage import survey
 from pipeline.job import Job
 from pipeline.settings import Settings
-from pipeline.stopwatch import STAGES
+from pipeline.stages.stopwatch import STAGES
 from pipeline.worker import Worker
 from sam import tracker as registry
 from sam.session import SAMSession

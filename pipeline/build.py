@@ -29,13 +29,13 @@ from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
 from pipeline.ledger import Ledger, record_id
 from pipeline.pending import note_done, still_to_do
 from pipeline.progress import Progress
-from pipeline.promised import told
 from pipeline.records import Failure
 from pipeline.settings import Settings
 from pipeline.split import Splits, planned_splits
 from pipeline.status import Status, runs_of
 from pipeline.tables import read_table
-from pipeline.tasks import TASKS
+from pipeline.task_table import TASKS
+from pipeline.tasks.promised import told
 from pipeline.track_store import TrackStore, track_key
 from sam.errors import TrackerUnavailable
 from video.types import digest
@@ -121,7 +121,7 @@ class Build:
             self._all_failed(footage.failures)
         self.save_settings()
         if self.settings.task not in ("track", "clip"):
-            from pipeline import embeddings
+            from pipeline.linking import embeddings
 
             embeddings.prepare(self.settings.linking, self.layout)
         outcomes = self._work(jobs, footage)
@@ -227,7 +227,7 @@ class Build:
             return
         for record in set(self.layout.record_files()) - wanted:
             self.ledger.remove(record)
-        from pipeline import embeddings
+        from pipeline.linking import embeddings
 
         embeddings.remove_superseded(self.layout, self.settings.linking, wanted)
         rows = read_table(self.layout.samples, ["path", "variants"])

@@ -124,7 +124,7 @@ class Interrupt:
     def __exit__(self, *exc: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
-        tracking = sys.modules.get("pipeline.tracking")  # not imported, so not loaded: nothing to free
+        tracking = sys.modules.get("pipeline.stages.tracking")  # not imported, so not loaded: nothing to free
         if tracking is not None:
             tracking.leave()
 

@@ -41,7 +41,7 @@ from pipeline.settings import (
     SplitConfig,
 )
 from pipeline.studio_config import StudioConfig
-from pipeline.tasks import TASKS
+from pipeline.task_table import TASKS
 from pipeline.values import exports_named, hours, one_of, prompts, texts
 from sam.tracker import trackers
 from video.clipper import ClipConfig

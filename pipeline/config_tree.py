@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from pipeline.errors import ConfigError
-from pipeline.vision_model import ModelName
+from pipeline.linking.vision_model import ModelName
 
 
 def refuse_added(node: DictConfig, above: str = "") -> None:

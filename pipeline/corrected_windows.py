@@ -12,7 +12,7 @@ from pipeline.errors import ConfigError
 from pipeline.footage import Footage
 from pipeline.settings import Settings
 from pipeline.span_table import videos_named
-from pipeline.tasks import TASKS
+from pipeline.task_table import TASKS
 from sam.errors import WrongPrompt
 from sam.prompts import check_place
 from video.types import Chunk, Clip, Video, Window, digest

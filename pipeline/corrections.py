@@ -27,7 +27,7 @@ from sam.types import Prompt
 
 CLICKS = ("refine", "add")  # those that need a tracker that takes points and boxes
 DRAWN = ("redraw", "draw")  # those that say every mask: of an object that is there, of a new one
-SAID = ("same", "different")  # of two objects in two windows: a word for `pipeline.link`, which changes no track
+SAID = ("same", "different")  # of two objects in two windows: for `pipeline.linking.link`; changes no track
 OTHER = {"merge": "into", "swap": "with", "split": "as"} | dict.fromkeys(SAID, "with")  # the key of the second object
 KINDS = ("remove", *OTHER, *CLICKS, *DRAWN)
 PLACES = ("points", "labels", "box")

@@ -25,7 +25,7 @@ from video.types import digest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.promised import Compared
+    from pipeline.tasks.promised import Compared
 
 log = logging.getLogger(__name__)
 

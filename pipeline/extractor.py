@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.geometry import SCALES, square_windows
-from pipeline.resampling import array, covered, enlarge, faded, resize, spread
+from pipeline.stages.geometry import SCALES, square_windows
+from pipeline.stages.resampling import array, covered, enlarge, faded, resize, spread
 from sam.types import Mask, Track
 
 BACKGROUNDS = ("black", "context", "blur", "mean", "mask")

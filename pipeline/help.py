@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.exports.export import exports
 from pipeline.filters.filter import filters
-from pipeline.tasks import TASKS
+from pipeline.task_table import TASKS
 from sam.tracker import trackers
 
 

@@ -161,7 +161,7 @@ def _row(sample: Sample, split: str | None, size: int) -> dict[str, Any]:
         "path": main.path,
         "split": split,
         "label": None,  # `pipeline.labels` joins them
-        "individual_id": None,  # `pipeline.individuals` joins them
+        "individual_id": None,  # `pipeline.linking.individuals` joins them
         "link_confidence": None,
         "visible": sample.visible,
         "size": size,

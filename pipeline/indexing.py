@@ -14,21 +14,21 @@ import orjson
 
 from pipeline import index
 from pipeline.corrected_windows import said_of
-from pipeline.embeddings import Embeddings
 from pipeline.filters.filter import Refusal
 from pipeline.footage import Footage
-from pipeline.individuals import individuals, joined
 from pipeline.job import Job
 from pipeline.judge import Judge
 from pipeline.layout import Layout, write_bytes
 from pipeline.ledger import Ledger
+from pipeline.linking.embeddings import Embeddings
+from pipeline.linking.individuals import individuals, joined
+from pipeline.linking.tracklets import Tracklets
 from pipeline.near_duplicates import repetitions
 from pipeline.records import ChunkRecord
 from pipeline.settings import Settings, SplitConfig
 from pipeline.split import Splits, settle, unused_patterns
 from pipeline.tables import write_table
 from pipeline.track_store import TrackStore
-from pipeline.tracklets import Tracklets
 from pipeline.visits import split_by_individual
 from video.spread import Spread
 

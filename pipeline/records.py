@@ -29,7 +29,7 @@ class Figures:
     scale_drift: change of the side from the first to the last third of the clip, octaves.
     mask_iou: IoU of the masks of consecutive frames, median.
     foreign: mean share of the crop window that other tracked objects cover, 0..1.
-    The formulas are in `pipeline.quality`.
+    The formulas are in `pipeline.stages.quality`.
     """
 
     visible_share: float
@@ -108,7 +108,7 @@ class Sample:
     duplicate_of: int | None  # object id of the same thing found by an earlier prompt
     figures: Figures
     pixels: PixelFigures | None  # None: its crop was never rendered
-    colours: str | None  # `pipeline.colours`; None as above
+    colours: str | None  # `pipeline.stages.colours`; None as above
     phash: str | None  # `pipeline.near_duplicates`; None as above
     files: tuple[CropFile, ...]
     corrected: bool = False  # a person's corrections changed or named it

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
-from pipeline.tasks import TASKS
+from pipeline.task_table import TASKS
 from sam.tracker import trackers
 
 if TYPE_CHECKING:

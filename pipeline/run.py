@@ -56,7 +56,7 @@ def _run(settings: Settings, overrides: Sequence[str]) -> Ended:
 
 
 def _plan(settings: Settings, layout: Layout) -> int:
-    from pipeline.plan import plan
+    from pipeline.tasks.plan import plan
 
     status, text = plan(settings)
     print(text)
@@ -64,7 +64,7 @@ def _plan(settings: Settings, layout: Layout) -> int:
 
 
 def _doctor(settings: Settings, layout: Layout) -> int:
-    from pipeline.doctor import doctor
+    from pipeline.tasks.doctor import doctor
 
     status, text = doctor(settings)
     print(text)
@@ -87,13 +87,13 @@ def _verify(settings: Settings, layout: Layout) -> int:
 
 
 def _upload(settings: Settings, layout: Layout) -> int:
-    from pipeline.upload import upload
+    from pipeline.tasks.upload import upload
 
     return upload(settings, layout)
 
 
 def _describe(settings: Settings, layout: Layout) -> int:
-    from pipeline.segment import describe
+    from pipeline.tasks.segment import describe
 
     print(describe(settings))
     return 0
@@ -112,13 +112,13 @@ TELLS: dict[str, Callable[[Settings, Layout], int]] = {
 
 
 def _preview(settings: Settings, layout: Layout, folder: Path) -> int:
-    from pipeline.preview import preview
+    from pipeline.tasks.preview import preview
 
     return preview(settings, layout)
 
 
 def _batch(settings: Settings, layout: Layout, folder: Path) -> int:
-    from pipeline.batch import batch
+    from pipeline.tasks.batch import batch
 
     return batch(settings, layout, folder)
 
@@ -131,13 +131,13 @@ def _way_to_segment(settings: Settings) -> str:
 
 
 def _segment(settings: Settings, layout: Layout, folder: Path) -> int:
-    from pipeline.segment import segment
+    from pipeline.tasks.segment import segment
 
     return segment(settings, layout)
 
 
 def _segment_proposals(settings: Settings, layout: Layout, folder: Path) -> int:
-    from pipeline.segment_auto import segment_auto
+    from pipeline.tasks.segment_auto import segment_auto
 
     return segment_auto(settings, layout)
 
@@ -149,7 +149,7 @@ def _label(settings: Settings, layout: Layout, folder: Path) -> int:
 
 
 def _outputs(settings: Settings, layout: Layout, folder: Path) -> int:
-    from pipeline.outputs import outputs
+    from pipeline.tasks.outputs import outputs
 
     return outputs(settings, layout)
 
@@ -187,7 +187,7 @@ MAKES: dict[str, Callable[[Settings, Layout, Path], int]] = {
 
 
 def _demo(settings: Settings, layout: Layout, folder: Path) -> Summary:
-    from pipeline.demo import demo
+    from pipeline.tasks.demo import demo
 
     return demo(settings)
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.extractor import CropConfig
+from pipeline.linking.vision_model import ModelName
 from pipeline.prompts_file import PromptsFile
 from pipeline.studio_config import StudioConfig
-from pipeline.vision_model import ModelName
 from sam.tracker import TrackerConfig
 from video.alpha import ALPHA
 from video.clipper import ClipConfig
@@ -81,7 +81,7 @@ class LinkConfig:
     min_score: how likely a link over a gap is on its own, 0.5 is even. margin: how much likelier the best assignment
     is with it than without it, 0..1. individuals: how many a video shows, if that is known: a number, or
     {glob on the video's name: number}. embedding: a vision model whose vectors stand for colours, such as timm:FOLDER
-    (`pipeline.vision_model`); device: where it runs, auto, cpu, cuda or cuda:N.
+    (`pipeline.linking.vision_model`); device: where it runs, auto, cpu, cuda or cuda:N.
     """
 
     enabled: bool = True

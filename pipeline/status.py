@@ -15,7 +15,7 @@ import orjson
 
 from pipeline.errors import DatasetError, DiskError
 from pipeline.layout import Layout, write_bytes
-from pipeline.promised import compared
+from pipeline.tasks.promised import compared
 
 if TYPE_CHECKING:
     from pipeline.job import Job, Outcome

@@ -21,8 +21,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.index import SAMPLES, Index
-from pipeline.individuals import Individuals
 from pipeline.layout import Layout
+from pipeline.linking.individuals import Individuals
 from pipeline.settings import SPLITS, SplitConfig
 from pipeline.split import assign, keep, settled_groups
 

@@ -17,22 +17,22 @@ from functools import partial
 from itertools import zip_longest
 from typing import Self
 
-from pipeline import cropping
-from pipeline.ahead import Ahead
-from pipeline.arrivals import Arrivals
-from pipeline.committing import Committing
-from pipeline.cropping import Cropping
-from pipeline.feed import Fed
 from pipeline.job import Job, Outcome
 from pipeline.layout import Layout
-from pipeline.open_chunk import OpenChunk, OpenWindow
-from pipeline.open_video import OpenVideo
-from pipeline.opening import Opening
 from pipeline.records import Failure
 from pipeline.settings import Settings
-from pipeline.stored import tracked_corrected
-from pipeline.tracking import Tracking
-from pipeline.window_frames import decoded_when_asked, in_memory
+from pipeline.stages import cropping
+from pipeline.stages.ahead import Ahead
+from pipeline.stages.arrivals import Arrivals
+from pipeline.stages.committing import Committing
+from pipeline.stages.cropping import Cropping
+from pipeline.stages.feed import Fed
+from pipeline.stages.open_chunk import OpenChunk, OpenWindow
+from pipeline.stages.open_video import OpenVideo
+from pipeline.stages.opening import Opening
+from pipeline.stages.stored import tracked_corrected
+from pipeline.stages.tracking import Tracking
+from pipeline.stages.window_frames import decoded_when_asked, in_memory
 from sam.errors import TrackerUnavailable
 from video.errors import FetchError, VideoError
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.cache import Cache
 from pipeline.settings import Settings
-from pipeline.source_frames import SourceFrames
+from pipeline.stages.source_frames import SourceFrames
 from pipeline.track_store import WindowTracks
 from sam.errors import UnknownPrompt
 from sam.session import SAMSession

@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.layout import disk_errors, write_bytes
-from pipeline.mask_files import MaskFiles
-from pipeline.output_files import Item, OutputFiles, Shown, write
 from pipeline.settings import OutputsConfig
-from pipeline.source_frames import full_frames
+from pipeline.stages.source_frames import full_frames
+from pipeline.tasks.mask_files import MaskFiles
+from pipeline.tasks.output_files import Item, OutputFiles, Shown, write
 from sam.types import FrameMasks
 from studio.errors import Cancelled, StudioError
 from studio.masks import Masks

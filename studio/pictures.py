@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DiskError
 from pipeline.layout import write_bytes
-from pipeline.overlay import paint, paint_prompts
-from pipeline.source_frames import EVERY
+from pipeline.stages.source_frames import EVERY
+from pipeline.tasks.overlay import paint, paint_prompts
 from studio.errors import StudioError
 from studio.session import Session
 from video.errors import UnreadableVideo

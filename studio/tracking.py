@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from pipeline.errors import DiskError
-from pipeline.source_frames import SourceFrames, session_frames
+from pipeline.stages.source_frames import SourceFrames, session_frames
 from sam.errors import UnknownPrompt
 from sam.session import SAMSession
 from sam.tracker import DialogueTracker, Tracker

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pipeline.layout import disk_errors
-from pipeline.source_frames import last_frame
+from pipeline.stages.source_frames import last_frame
 from pipeline.studio_config import StudioConfig
 from studio.errors import StudioError
 from video.errors import UnreadableVideo

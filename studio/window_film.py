@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pipeline.cache import Cache
 from pipeline.layout import disk_errors
 from pipeline.settings import Settings
-from pipeline.source_frames import SourceFrames
+from pipeline.stages.source_frames import SourceFrames
 from studio.errors import StudioError
 from studio.windows import Place
 from video.connection import is_remote

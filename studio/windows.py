@@ -20,7 +20,7 @@ from pipeline.job import Job
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.settings import Settings
-from pipeline.stored import Stored
+from pipeline.stages.stored import Stored
 from pipeline.track_store import TrackStore, WindowTracks
 from studio.errors import SourcesMissing, StudioError
 from studio.window_order import Doubts, doubts_of

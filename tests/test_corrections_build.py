@@ -171,7 +171,7 @@ def test_wrong_corrections_are_said_before_anything_is_made(video: Path, tmp_pat
 
 
 def test_a_plan_knows_what_corrections_cost(video: Path, tmp_path: Path) -> None:
-    from pipeline.plan import plan
+    from pipeline.tasks.plan import plan
 
     green = Correction("add", 18, 3, points=((130.0, 70.0),), labels=(1,))
     build(video, tmp_path / "out")

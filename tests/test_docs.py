@@ -14,7 +14,7 @@ from pipeline.executors.executor import executors
 from pipeline.exports.export import exports
 from pipeline.filters.filter import filters
 from pipeline.index import SAMPLES
-from pipeline.tasks import TASKS
+from pipeline.task_table import TASKS
 from sam.tracker import trackers
 
 ROOT = Path(__file__).parents[1]

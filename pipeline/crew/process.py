@@ -96,8 +96,8 @@ def _serve(pipe: Connection, settings: Settings, threads: int, device: str | Non
     logging.basicConfig(level=logging.INFO, handlers=[QueueHandler(outbox)], force=True)  # type: ignore[arg-type]
     import cv2
 
-    from pipeline import tracking
-    from pipeline.ahead import Abandoned
+    from pipeline.stages import tracking
+    from pipeline.stages.ahead import Abandoned
     from pipeline.worker import Worker
 
     cv2.setNumThreads(threads)
@@ -121,7 +121,7 @@ def _serve(pipe: Connection, settings: Settings, threads: int, device: str | Non
 
 def _jobs(pipe: Connection) -> Iterator[Job]:
     """What comes through the pipe. Raises Abandoned when it closes."""
-    from pipeline.ahead import Abandoned
+    from pipeline.stages.ahead import Abandoned
 
     while True:
         try:

@@ -26,7 +26,7 @@ from pipeline.report.contact import encoded, most_telling, spread_frames, strip
 from pipeline.report.stats import Pick, Statistics, read_statistics
 
 if TYPE_CHECKING:
-    from pipeline.promised import Compared
+    from pipeline.tasks.promised import Compared
 
 SHOWN = 48  # samples with pictures
 OPEN = 12  # of them, so many are visible before "show more"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline import window_frames
 from pipeline.build import Build
+from pipeline.stages import window_frames
 from sam.types import FrameMasks, Prompt, SessionFrames
 from tests.pipeline.composing import loaded
 from tests.pipeline.dataset_fixture import write_crop

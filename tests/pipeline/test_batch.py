@@ -12,15 +12,15 @@ import av
 import numpy as np
 import pytest
 
-import pipeline.window_frames
-from pipeline.batch import batch, file_names
-from pipeline.batch_metadata import metadata
+import pipeline.stages.window_frames
 from pipeline.build import Build
 from pipeline.errors import ConfigError
 from pipeline.footage import survey
 from pipeline.layout import Layout
-from pipeline.outputs import outputs
 from pipeline.settings import Settings
+from pipeline.tasks.batch import batch, file_names
+from pipeline.tasks.batch_metadata import metadata
+from pipeline.tasks.outputs import outputs
 from pipeline.track_store import TrackStore
 from sam.types import Detected
 from tests.pipeline.composing import loaded
@@ -128,14 +128,14 @@ def test_a_long_video_is_not_held_in_memory_and_comes_out_the_same(
 ) -> None:
     assert run(videos, tmp_path / "held", tracker="motion") == 0
     decoded = []
-    real = pipeline.window_frames.SourceFrames._decode
+    real = pipeline.stages.window_frames.SourceFrames._decode
 
     def noting(frames: Any, wanted: Any) -> Any:
         decoded.append(len(wanted))
         return real(frames, wanted)
 
-    monkeypatch.setattr(pipeline.window_frames, "LONG_BYTES", 10)
-    monkeypatch.setattr(pipeline.window_frames.SourceFrames, "_decode", noting)
+    monkeypatch.setattr(pipeline.stages.window_frames, "LONG_BYTES", 10)
+    monkeypatch.setattr(pipeline.stages.window_frames.SourceFrames, "_decode", noting)
     assert run(videos, tmp_path / "long", tracker="motion") == 0
     assert sum(decoded) >= 3 * COUNT and max(decoded) <= 32
     held, long = (sorted((tmp_path / name / "tracks").rglob("??/*.parquet")) for name in ("held", "long"))

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.appearance import Embedded, Evidence, curve_of, evidence, vectors_of
-from pipeline.calibration import AT_LEAST, AT_MOST, NEEDED, Curve, fitted, likeness
-from pipeline.shared_frames import Shared
-from pipeline.tracklets import Tracklet
-from pipeline.whitening import DIRECTIONS, Whitening
+from pipeline.linking.appearance import Embedded, Evidence, curve_of, evidence, vectors_of
+from pipeline.linking.calibration import AT_LEAST, AT_MOST, NEEDED, Curve, fitted, likeness
+from pipeline.linking.shared_frames import Shared
+from pipeline.linking.tracklets import Tracklet
+from pipeline.linking.whitening import DIRECTIONS, Whitening
 
 values = st.floats(-5, 12, allow_nan=False)
 many = st.integers(NEEDED, 60).flatmap(lambda n: arrays(np.float64, n, elements=values))

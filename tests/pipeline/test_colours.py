@@ -7,8 +7,8 @@ import base64
 import numpy as np
 import pytest
 
-from pipeline.colours import decode, likeness, measure, spread
 from pipeline.extractor import CropConfig, Placement, place_object
+from pipeline.stages.colours import decode, likeness, measure, spread
 from tests.pipeline.making import a_track, block
 
 SIZE = (200, 100)

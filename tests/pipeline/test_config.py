@@ -14,7 +14,7 @@ from pipeline.exports.export import exports
 from pipeline.filters.filter import filters
 from pipeline.help import help_text
 from pipeline.run import BUILDS, MAKES, TELLS
-from pipeline.tasks import TASKS
+from pipeline.task_table import TASKS
 from sam.tracker import trackers
 from tests.pipeline.composing import BASE, CONF, changed, loaded
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pytest
 
-from pipeline import tracking
 from pipeline.build import Build, Summary
+from pipeline.stages import tracking
 from sam.errors import TrackerUnavailable, TrackingFailed
 from sam.memory import OutOfMemory
 from sam.types import FrameMasks, Mask, Prompt, SessionFrames

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from hydra.core.config_store import ConfigStore
 
-from pipeline import doctor as module
-from pipeline.doctor import doctor
 from pipeline.settings import Settings
+from pipeline.tasks import doctor as module
+from pipeline.tasks.doctor import doctor
 from sam import tracker as registry
 from sam.backends.preflight import wishes
 from sam.checks import Check

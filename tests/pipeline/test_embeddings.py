@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import embeddings, vision_model
-from pipeline.embeddings import ROWS, halves
 from pipeline.errors import ConfigError
 from pipeline.layout import Layout
+from pipeline.linking import embeddings, vision_model
+from pipeline.linking.embeddings import ROWS, halves
+from pipeline.linking.vision_model import ModelName, VisionModel
 from pipeline.settings import LinkConfig
 from pipeline.tables import read_table
-from pipeline.vision_model import ModelName, VisionModel
 from tests.running import Done, rows, run
 from tests.test_link_build import write_mot
 

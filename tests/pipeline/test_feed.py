@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from pipeline.feed import Budget, Fed, FrameFeed
+from pipeline.stages.feed import Budget, Fed, FrameFeed
 from tests.pipeline.making import a_video
 from video.errors import UnreadableVideo, VideoError
 from video.reader import VideoReader

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.geometry import OUTLIER_RATIO, smooth, square_windows
+from pipeline.stages.geometry import OUTLIER_RATIO, smooth, square_windows
 
 Boxes = tuple[NDArray[np.int32], NDArray[np.bool_]]
 

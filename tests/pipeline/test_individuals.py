@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.individuals import LINKS, Individuals, individuals
 from pipeline.layout import Layout
+from pipeline.linking.individuals import LINKS, Individuals, individuals
+from pipeline.linking.shared_frames import shared_frames
+from pipeline.linking.tracklets import Tracklets
 from pipeline.records import ChunkRecord, Sample
 from pipeline.settings import LinkConfig
-from pipeline.shared_frames import shared_frames
 from pipeline.track_store import TrackStore, WindowTracks
-from pipeline.tracklets import Tracklets
 from sam.types import Mask, Track
 from tests.pipeline.making import a_chunk, a_clip, a_record, a_sample, a_track, block, found_in
 from video.types import Chunk, Window

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.gaps import AT_LEAST, AT_MOST, OTHERS, End, looks, side_by_side, strangers, where
-from pipeline.head_count import HOPELESS, missing_links
-from pipeline.link import Linked, link
+from pipeline.linking.gaps import AT_LEAST, AT_MOST, OTHERS, End, looks, side_by_side, strangers, where
+from pipeline.linking.head_count import HOPELESS, missing_links
+from pipeline.linking.link import Linked, link
+from pipeline.linking.shared_frames import Shared
+from pipeline.linking.tracklets import Tracklet
 from pipeline.settings import LinkConfig
-from pipeline.shared_frames import Shared
-from pipeline.tracklets import Tracklet
 
 CONFIG = LinkConfig()
 PICTURE = (1000, 600)

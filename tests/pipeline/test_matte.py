@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.matte import GREEN, REACH, even, styled, transparent, union
+from pipeline.tasks.matte import GREEN, REACH, even, styled, transparent, union
 from sam.types import Mask
 from tests.pipeline.making import block
 

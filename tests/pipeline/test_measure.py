@@ -17,9 +17,9 @@ from pipeline.filters.size import Size
 from pipeline.filters.still import Still
 from pipeline.filters.visible import Visible
 from pipeline.judge import Judge
-from pipeline.measure import Draft, Measure, is_short
 from pipeline.roi import Region, Regions
 from pipeline.split import Span, Splits
+from pipeline.stages.measure import Draft, Measure, is_short
 from pipeline.track_store import WindowTracks, degraded_key
 from tests.pipeline.making import PIXELS, a_clip, a_track, a_video, block, crop_file, found_in
 from video.clipper import ClipConfig

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-import pipeline.output_files
+import pipeline.tasks.output_files
 from pipeline.build import Build
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.layout import Layout
-from pipeline.matte import GREEN
-from pipeline.outputs import outputs
+from pipeline.tasks.matte import GREEN
+from pipeline.tasks.outputs import outputs
 from pipeline.track_store import TrackStore
 from tests.pipeline.composing import loaded
 from tests.running import contents, rows, run
@@ -314,7 +314,7 @@ def test_a_rerun_from_nothing_gives_the_same_bytes(out: Path, monkeypatch: pytes
     make(out, "outputs.alpha=webm", "executor.workers=4")
     first = contents(out, "outputs")
     shutil.rmtree(out / "outputs")
-    monkeypatch.setattr(pipeline.output_files, "ENCODERS_BYTES", 1)  # one alpha encoder at once: several passes
+    monkeypatch.setattr(pipeline.tasks.output_files, "ENCODERS_BYTES", 1)  # one alpha encoder at once: several passes
     make(out, "outputs.alpha=webm", "executor.workers=1")
     assert contents(out, "outputs") == first
 
@@ -322,14 +322,14 @@ def test_a_rerun_from_nothing_gives_the_same_bytes(out: Path, monkeypatch: pytes
 def test_an_interruption_leaves_nothing_half_done(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(out, "outputs.overlay=false")
     before = contents(out, "outputs")
-    write = pipeline.output_files.Overlay.write
+    write = pipeline.tasks.output_files.Overlay.write
 
-    def stop(self: pipeline.output_files.Overlay, shown: pipeline.output_files.Shown) -> None:
+    def stop(self: pipeline.tasks.output_files.Overlay, shown: pipeline.tasks.output_files.Shown) -> None:
         write(self, shown)
         if shown.index == 5 * STRIDE:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline.output_files.Overlay, "write", stop)
+    monkeypatch.setattr(pipeline.tasks.output_files.Overlay, "write", stop)
     with pytest.raises(KeyboardInterrupt):
         make(out, "outputs.alpha=webm", "outputs.style=greenscreen")
     assert contents(out, "outputs") == before

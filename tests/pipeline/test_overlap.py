@@ -16,20 +16,20 @@ from typing import Any
 
 import pytest
 
-from pipeline import ahead, cropping
-from pipeline.ahead import Abandoned
 from pipeline.build import Build
-from pipeline.crop_writer import CropWriter
 from pipeline.errors import DiskError
-from pipeline.feed import Budget, Fed
 from pipeline.footage import survey
 from pipeline.job import Job
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
-from pipeline.measure import Draft
-from pipeline.open_video import OpenVideo
 from pipeline.records import ChunkRecord
 from pipeline.settings import Settings
+from pipeline.stages import ahead, cropping
+from pipeline.stages.ahead import Abandoned
+from pipeline.stages.crop_writer import CropWriter
+from pipeline.stages.feed import Budget, Fed
+from pipeline.stages.measure import Draft
+from pipeline.stages.open_video import OpenVideo
 from pipeline.worker import Worker
 from sam.errors import TrackerUnavailable
 from tests.pipeline.by_hook import Hooked, HookedConfig

@@ -12,10 +12,10 @@ from pipeline.cache import Cache
 from pipeline.errors import ConfigError
 from pipeline.footage import survey, without_written
 from pipeline.layout import Layout
-from pipeline.plan import plan
-from pipeline.preview import preview
 from pipeline.prompts_file import PromptsFile, read_prompts_file
 from pipeline.settings import Settings
+from pipeline.tasks.plan import plan
+from pipeline.tasks.preview import preview
 from tests.pipeline.composing import loaded
 from tests.running import rows
 from tests.video import footage as make

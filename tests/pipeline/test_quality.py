@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.extractor import CropConfig, Placement, place_object, render_crop
-from pipeline.quality import mask_figures, pixel_figures
 from pipeline.records import Figures, PixelFigures
+from pipeline.stages.quality import mask_figures, pixel_figures
 from sam.types import Mask
 from tests.pipeline.making import a_track, block
 

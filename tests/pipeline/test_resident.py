@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import pytest
 
-from pipeline.tracking import enter, leave
+from pipeline.stages.tracking import enter, leave
 
 
 class Light:

@@ -17,8 +17,8 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.layout import Layout
-from pipeline.segment import segment
 from pipeline.settings import Settings
+from pipeline.tasks.segment import segment
 from sam.errors import WrongPrompt
 from tests.pipeline.by_colour import ByColourConfig
 from tests.pipeline.composing import loaded

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import source_frames
-from pipeline.source_frames import BLOCK, SourceFrames, last_frame
+from pipeline.stages import source_frames
+from pipeline.stages.source_frames import BLOCK, SourceFrames, last_frame
 from tests.video import footage as make
 from video.reader import VideoReader
 from video.source import Found, probe

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import stopwatch
 from pipeline.layout import Layout
-from pipeline.stopwatch import STAGES, Stopwatch
+from pipeline.stages import stopwatch
+from pipeline.stages.stopwatch import STAGES, Stopwatch
 from pipeline.worker import Worker
 from tests.pipeline.test_overlap import hooked
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.layout import Layout
-from pipeline.promised import compared
 from pipeline.settings import PlanConfig
 from pipeline.status import Status
-from pipeline.trial import Estimate, Trial
+from pipeline.tasks.promised import compared
+from pipeline.tasks.trial import Estimate, Trial
 from tests.running import Done, rows, run
 
 SMALL = ("prompt=cow", "tracker=motion", "crop.size=64", "filters.size.min_side=8", "clip.num_frames=5")

@@ -11,7 +11,7 @@ from pipeline.checksums import write_checksums
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.exports.export import exports
 from pipeline.layout import Layout
-from pipeline.upload import upload
+from pipeline.tasks.upload import upload
 from tests.pipeline.composing import changed
 from tests.pipeline.dataset_fixture import make_dataset
 from tests.pipeline.fake_hub import REPO, TOKEN, Hub

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pipeline.audit import COLUMNS, check
 from pipeline.index import SAMPLES, Index
-from pipeline.individuals import LINKS, Individuals
 from pipeline.layout import Layout
+from pipeline.linking.individuals import LINKS, Individuals
 from pipeline.settings import SplitConfig
 from pipeline.split import settled_groups
 from pipeline.tables import read_table

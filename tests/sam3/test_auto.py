@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pipeline.layout import Layout
-from pipeline.segment import segment
-from pipeline.segment_auto import segment_auto
+from pipeline.tasks.segment import segment
+from pipeline.tasks.segment_auto import segment_auto
 from sam.backends import promptable_proposals, sam2_auto
 from sam.backends.promptable_proposals import Asking, propose
 from sam.backends.sam2_auto import Sam2AutoConfig, Sam2AutoTracker

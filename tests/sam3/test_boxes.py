@@ -11,7 +11,7 @@ import pytest
 from pipeline.build import Build
 from pipeline.corrections import Correction, Corrections
 from pipeline.footage import survey
-from pipeline.source_frames import session_frames
+from pipeline.stages.source_frames import session_frames
 from sam.backends.promptable import PromptableTracker
 from sam.backends.sam2 import Sam2Config
 from sam.backends.sam3_tracker import Sam3TrackerConfig

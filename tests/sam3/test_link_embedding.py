@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.vision_model import ModelName, open_model
+from pipeline.linking.vision_model import ModelName, open_model
 from tests.running import Done, rows, run
 from tests.sam3.conftest import require
 from tests.test_link_build import write_mot

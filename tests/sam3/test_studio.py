@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from pipeline.source_frames import session_frames
+from pipeline.stages.source_frames import session_frames
 from sam.session import SAMSession
 from sam.types import FrameMasks, Mask, Prompt
 from tests.sam3.conftest import require

@@ -14,7 +14,7 @@ import pytest
 
 import studio.window_film as window_film
 from pipeline.errors import DiskError
-from pipeline.source_frames import SourceFrames
+from pipeline.stages.source_frames import SourceFrames
 from studio.errors import StudioError
 from studio.window_film import Closed, Film
 from studio.window_pictures import OPEN, WindowPictures
