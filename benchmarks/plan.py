@@ -1,9 +1,12 @@
 """How long a user waits before anything happens: help, a plan, and a rerun that finds everything done.
 
-    python -m benchmarks.plan [--windows 10000] [--objects 5] [--rounds 5] [--json FILE]
+    python -m benchmarks.plan [--windows 10000] [--objects 5] [--videos 10] [--rounds 5] [--json FILE]
+    python -m benchmarks.plan --windows 1000000 --videos 300 --objects 0 --rounds 3
 
-Every figure is the wall time of a whole `python main.py ...` process, next to a Python that only starts. The dataset
-of the rerun is made from real jobs and records, with one tiny crop file copied for every sample.
+Every figure is the wall time and the peak memory of a whole `python main.py ...` process, next to a Python that only
+starts. The dataset of the plan and of the rerun is made from real jobs and records, with one tiny crop file copied for
+every sample. Its videos are empty files whose headers an earlier run remembers, as neither a plan nor a rerun opens a
+video that it knows.
 """
 
 from __future__ import annotations
@@ -11,9 +14,6 @@ from __future__ import annotations
 import hashlib
 import os
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -24,19 +24,18 @@ import numpy as np
 
 from benchmarks.footage import FPS, long_video
 from benchmarks.given import settings
+from benchmarks.process import Cost, cost
 from benchmarks.table import Result, arguments, interleaved, publish
 from pipeline.build import Build
 from pipeline.footage import survey
 from pipeline.job import Job
 from pipeline.layout import Layout
-from pipeline.ledger import Ledger
+from pipeline.ledger import Ledger, VideoEntry
 from pipeline.records import ChunkRecord, CropFile, Figures, PixelFigures, Sample
 from video.encoder import EncodeConfig, encode
-from video.types import Clip, Window, digest
+from video.types import Clip, Video, Window, digest
 
-ROOT = Path(__file__).parents[1]
 CLIP = 20 * 4  # source frames of a clip
-VIDEOS = 10
 Timed = Callable[[], float]
 
 
@@ -46,51 +45,49 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         self._environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         self._environment["PYTHONPYCACHEPREFIX"] = str(folder)
-        self.busy: dict[str, list[float]] = {}  # processor seconds by case
+        self.costs: dict[str, list[Cost]] = {}
 
     def seconds(self, name: str, *command: str) -> float:
-        """Wall time of a process."""
-        began, before = time.perf_counter(), os.times()
-        done = subprocess.run([sys.executable, *command], cwd=ROOT, env=self._environment, capture_output=True)
-        if done.returncode:
-            raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr.decode()}")
-        after = os.times()
-        self.busy.setdefault(name, []).append(sum(after[2:4]) - sum(before[2:4]))
-        return time.perf_counter() - began
+        """Wall time of a process; what else it cost goes to `costs`."""
+        spent = cost(*command, environment=self._environment, quiet=True)
+        self.costs.setdefault(name, []).append(spent)
+        return spent.seconds
 
 
-def videos_of(folder: Path, windows: int) -> Path:
-    """`VIDEOS` videos with so many windows in all: one file, made different by a box that no reader looks at."""
-    each = -(-windows // VIDEOS) * CLIP / FPS
-    source = long_video(-(-each // 60) * 60, 160, 96, noise=0.0).read_bytes()
-    folder.mkdir()
-    for number in range(VIDEOS):
-        (folder / f"cam{number}.mp4").write_bytes(source + (16).to_bytes(4) + b"free" + number.to_bytes(8))
-    return folder
-
-
-def commit(arguments_: list[str], objects: int) -> int:
-    """Write the crops and records that a finished build of these settings leaves; returns the number of windows."""
-    chosen = settings(*arguments_, tracker="motion")
+def commit(root: Path, windows: int, videos: int, objects: int) -> list[str]:
+    """Write the crops and records that a finished build leaves; returns the settings of that build."""
+    words = [f"videos={root / 'videos'}", f"out={root / 'out'}", "crop.size=64", "tracker=motion"]
+    chosen = settings(*words)
     layout = Layout(chosen.out, chosen.tracks)
     build, ledger = Build(chosen), Ledger(layout)
+    (root / "videos").mkdir(parents=True)
+    for number in range(videos):
+        _remember(ledger, root / "videos" / f"cam{number:04}.mp4", -(-windows // videos))
     blob = _tiny_crop(chosen.out)
-    jobs = build.jobs(survey(chosen, ledger))
-    for job in jobs:
+    for job in build.jobs(survey(chosen, ledger)):
         samples = [
             _sample(layout, job, window, clip, number, blob)
-            for window in job.chunk.windows
+            for window in (job.chunk.windows if objects else ())
             for clip in window.clips
             for number in range(1, objects + 1)
         ]
-        clips = tuple(clip.id for window in job.chunk.windows for clip in window.clips)
-        video = job.chunk.video.name
+        video, clips = job.chunk.video.name, tuple(job.chunk.clip_ids)
         ledger.write(ChunkRecord(job.record_id, job.chunk.id, video, clips, tuple(samples), (), ()))
-    return sum(len(job.chunk.windows) for job in jobs)
+    return [*words, "prompt=ellipse"]
+
+
+def _remember(ledger: Ledger, path: Path, windows: int) -> None:
+    """An empty file, and the header that an earlier run found in it."""
+    path.touch()
+    frames, fingerprint = windows * CLIP, digest("video", path.name, length=32)
+    video = Video(
+        str(path), path.name, fingerprint, 640, 360, 0, Fraction(FPS), frames, frames / FPS, "h264", "tv", 10**9
+    )
+    ledger.remember_video(str(path), path.name, None, VideoEntry(video, None))
 
 
 def _tiny_crop(folder: Path) -> bytes:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "tiny.mp4"
     encode(path, [np.full((16, 16, 3), 99, np.uint8)] * 20, Fraction(15, 2), EncodeConfig(), size=(16, 16))
     blob = path.read_bytes()
@@ -105,12 +102,13 @@ def _sample(layout: Layout, job: Job, window: Window, clip: Clip, number: int, b
     path.parent.mkdir(parents=True, exist_ok=True)
     blob += (16).to_bytes(4) + b"free" + bytes.fromhex(sample_id)[:8]  # no two crops are the same
     path.write_bytes(blob)
+    top = 10 + 60 * number  # each object in a lane of its own
     indices = tuple(range(clip.start * 4, clip.stop * 4, 4))
     file = CropFile("black", layout.relative(path), hashlib.sha256(blob).hexdigest(), len(blob))
     return Sample(
         *(sample_id, video.name, video.fingerprint, None, clip.id, window.id, key, "motion", number, "ellipse", 0.9),
         *(indices[0], 4, clip.num_frames, clip.rate, indices, tuple(i / FPS for i in indices)),
-        boxes=tuple((10 + n, 20, 90 + n, 60) for n in range(clip.num_frames)),
+        boxes=tuple((10 + n, top, 90 + n, top + 40) for n in range(clip.num_frames)),
         crop_windows=tuple((2 + n, 0, 98 + n, 96) for n in range(clip.num_frames)),
         source_width=video.width,
         source_height=video.height,
@@ -124,20 +122,19 @@ def _sample(layout: Layout, job: Job, window: Window, clip: Clip, number: int, b
     )
 
 
-def cases(run: Processes, scratch: Path, windows: int, objects: int) -> dict[str, Timed]:
+def cases(run: Processes, scratch: Path, windows: int, videos: int, objects: int) -> dict[str, Timed]:
     """What is measured, by name. Everything has run once before."""
     film = long_video(7200)
-    chosen = [f"videos={videos_of(scratch / 'videos', windows)}", f"out={scratch}/done"]
-    committed = commit(chosen, objects)
+    cost("-m", "benchmarks.plan", "--commit", str(scratch), *map(str, (windows, videos, objects)))
+    done = (scratch / "settings").read_text().splitlines()
     commands = {
         "python -c pass": ["-c", "pass"],
         "--help": ["main.py", "--help"],
         "task=plan of a 2-hour video": [
             *("main.py", "task=plan", f"videos={film}", f"out={scratch}/none", "prompt=cow", "tracker=motion")
         ],
-        f"rerun with nothing to do, {committed} windows, {committed * objects} crops": [
-            *("main.py", *chosen, "prompt=ellipse", "tracker=motion")
-        ],
+        f"task=plan of {windows:,} windows": ["main.py", "task=plan", *done, f"out={scratch}/out"],
+        f"rerun with nothing to do, {windows:,} windows, {windows * objects:,} crops": ["main.py", *done],
     }
     for name, command in commands.items():
         print(f"first time, {name}: {run.seconds('first', *command):.1f} s", flush=True)
@@ -145,21 +142,32 @@ def cases(run: Processes, scratch: Path, windows: int, objects: int) -> dict[str
 
 
 def main() -> None:
-    parser = arguments("Wall time of help, of a plan, and of a rerun that finds everything done.")
+    parser = arguments("Wall time and peak memory of help, of a plan, and of a rerun that finds everything done.")
     parser.add_argument("--windows", type=int, default=10_000)
+    parser.add_argument("--videos", type=int, default=10)
     parser.add_argument("--objects", type=int, default=5, help="crops per window")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--commit", nargs=4, metavar=("FOLDER", "WINDOWS", "VIDEOS", "OBJECTS"), help="write a dataset")
     options = parser.parse_args()
+    if options.commit:
+        root = Path(options.commit[0])
+        (root / "settings").write_text("\n".join(commit(root, *map(int, options.commit[1:]))))
+        return
     with TemporaryDirectory(prefix="clipcrop-benchmark-") as scratch:
         run = Processes(Path(scratch) / "compiled")
-        measured = interleaved(cases(run, Path(scratch), options.windows, options.objects), options.rounds)
-    middle = {name: statistics.median(m) for name, m in measured.items()}
-    busy = {name: statistics.median(run.busy[name]) for name in measured}
-    rows = tuple((n, f"{middle[n]:.2f}", f"{min(m):.2f}", f"{busy[n]:.2f}") for n, m in measured.items())
-    values = middle | {f"{name}: processor": seconds for name, seconds in busy.items()}
+        timed = cases(run, Path(scratch), options.windows, options.videos, options.objects)
+        measured = interleaved(timed, options.rounds)
+    rows: list[tuple[str, ...]] = []
+    values: dict[str, float] = {}
+    for name, seconds in measured.items():
+        middle = statistics.median(seconds)
+        busy = statistics.median(each.processor for each in run.costs[name])
+        peak = max(each.mebibytes for each in run.costs[name])
+        rows.append((name, f"{middle:.2f}", f"{min(seconds):.2f}", f"{busy:.2f}", f"{peak:.0f}"))
+        values |= {name: middle, f"{name}: processor": busy, f"{name}: MiB": peak}
     note = f"Whole processes, medians of {options.rounds} rounds, files in the page cache, modules compiled."
-    head = ("", "seconds", "fastest", "processor seconds")
-    publish(Result("Before anything happens", head, rows, values, note), options.json)
+    head = ("", "seconds", "fastest", "processor seconds", "peak MiB")
+    publish(Result("Before anything happens", head, tuple(rows), values, note), options.json)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ def main() -> None:
     with transformers_tracker(bench, weights) as tracker:
         per_frame(bench, tracker, options.rounds, "sam3_hf", note)
         prompts(bench, tracker, options.rounds, note)
+        overlap(bench, tracker, options.rounds, note)
         memory(bench, tracker, options.windows or (1000 if gpu else 200), note)
     loading(bench, weights, options.rounds, note)
     if gpu and full and find_spec("sam3") is not None:
@@ -133,6 +134,21 @@ def prompts(bench: Bench, tracker: Any, rounds: int, note: Note) -> None:
             )
             share = ratio(timed["shared"], timed["each alone"])
             note(f"{count} prompts over shared features, of each alone", share, f"{share:.2f}")
+
+
+def overlap(bench: Bench, tracker: Any, rounds: int, note: Note) -> None:
+    """A window that begins with the half of its frames that the one before ended with, against one that shares none."""
+    shown, half = frames(bench, 2 * (bench.frames // 2)), bench.frames // 2
+    before = replace(shown, images=[*shown.images[half:], *shown.images[:half]])
+
+    def second(again: int) -> float:
+        window(tracker, replace(before, again=again))
+        return window(tracker, shown)
+
+    with taking(tracker, 1):
+        timed = interleaved({"shared": lambda: second(half), "apart": lambda: second(0)}, rounds)
+    share = ratio(timed["shared"], timed["apart"])
+    note("a window that shares half its frames with the one before, of one that shares none", share, f"{share:.2f}")
 
 
 def memory(bench: Bench, tracker: Any, windows: int, note: Note) -> None:

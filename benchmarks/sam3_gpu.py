@@ -15,9 +15,10 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,18 @@ import numpy as np
 
 from benchmarks import sam3
 from benchmarks.sam3_forced import PER_FRAME, PER_OBJECT, forced, peak_of, share
-from benchmarks.sam3_setup import SWITCHES, Plan, entered, full_model, meta, reset_peak, shown, small_model
+from benchmarks.sam3_setup import (
+    SWITCHES,
+    Plan,
+    entered,
+    full_model,
+    kernel,
+    kernel_set,
+    meta,
+    reset_peak,
+    shown,
+    small_model,
+)
 from benchmarks.table import Result, arguments, interleaved, markdown, publish, ratio
 from sam.memory import release_cuda
 from sam.session import SAMSession
@@ -136,13 +148,26 @@ Times = dict[int, list[tuple[float, float]]]  # by number of objects: seconds of
 
 def times(plan: Plan, model: tuple[Any, Any]) -> dict[str, Times]:
     """Every case with every number of objects, interleaved."""
+    with cases(plan, model) as each:
+        return _timed(each, plan)
+
+
+@contextmanager
+def cases(plan: Plan, model: tuple[Any, Any]) -> Iterator[dict[str, Callable[[int], tuple[float, float]]]]:
+    """A tracker for each case, all entered at once; by name, what runs a window with so many objects."""
     with ExitStack() as stack:
-        cases: dict[str, Callable[[int], tuple[float, float]]] = {}
+        each: dict[str, Callable[[int], tuple[float, float]]] = {}
         for name in plan.cases:
             tracker = stack.enter_context(entered(plan, model, SWITCHES[name]))
-            cases[name] = lambda n, tracker=tracker: window(plan, tracker, shown(plan), model[0], n)  # type: ignore[misc]
-        cases[LIBRARY] = lambda n: as_it_comes(plan, model, n)
-        return _timed(cases, plan)
+            each[name] = partial(_case, plan, model, tracker, kernel())
+        each[LIBRARY] = partial(as_it_comes, plan, model)
+        yield each
+
+
+def _case(plan: Plan, model: tuple[Any, Any], tracker: Any, own: Any, count: int) -> tuple[float, float]:
+    """A window of one of several trackers that are entered at once; own: what cleans its masks."""
+    with kernel_set(own):
+        return window(plan, tracker, shown(plan), model[0], count)
 
 
 def _timed(cases: Mapping[str, Callable[[int], tuple[float, float]]], plan: Plan) -> dict[str, Times]:

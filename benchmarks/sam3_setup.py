@@ -63,6 +63,20 @@ def entered(plan: Plan, model: tuple[Any, Any], switches: Mapping[str, Any]) -> 
         yield tracker
 
 
+def kernel() -> Any:
+    """What cleans masks now: a tracker's own, when it has just been entered. The library has one place for it."""
+    from transformers.models.sam3_video import modeling_sam3_video as library
+
+    return library.cv_utils_kernel
+
+
+def kernel_set(own: Any) -> Any:
+    """A context in which this cleans masks."""
+    from transformers.models.sam3_video import modeling_sam3_video as library
+
+    return mock.patch.object(library, "cv_utils_kernel", own)
+
+
 def small_model(folder: Path, plan: Plan) -> tuple[Any, Any]:
     """The tests' model, which really finds and tracks, on the plan's device."""
     import torch

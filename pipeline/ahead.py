@@ -24,11 +24,16 @@ CLOSE_S = 5.0  # the thread may hang in a connection; the process ends without i
 IDLE_S = 0.2  # or it waits for a job, perhaps for ever
 
 
+class Abandoned(Exception):
+    """Nobody waits for any outcome any more; for the iterator of jobs to raise. What is under way is dropped."""
+
+
 class Ahead:
     """Opens the chunks of jobs, in their order.
 
-    opened: called with each open chunk, which is then filled meanwhile. ended: called once at last, with what went
-    wrong, if anything did; a VideoError is not that, it waits in its chunk for whoever reads from it.
+    opened: called with each open chunk, which is then filled meanwhile, or with `Abandoned`, to be raised at once.
+    ended: called once at last, with what went wrong, if anything did; a VideoError is not that, it waits in its chunk
+    for whoever reads from it.
     """
 
     def __init__(
@@ -37,7 +42,7 @@ class Ahead:
         opening: Opening,
         video: OpenVideo,
         tracking: Tracking,
-        opened: Callable[[OpenChunk], None],
+        opened: Callable[[OpenChunk | Abandoned], None],
         ended: Callable[[BaseException | None], None],
     ) -> None:
         self._jobs = jobs
@@ -82,6 +87,8 @@ class Ahead:
                     break
                 self._opened(chunk)
                 self._read(chunk)
+        except Abandoned as error:
+            self._opened(error)
         except BaseException as error:  # handed to the thread that tracks
             wrong = error
         finally:

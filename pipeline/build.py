@@ -26,13 +26,16 @@ from pipeline.footage import Footage, survey
 from pipeline.job import Job, Outcome
 from pipeline.labels import Label, LabelStore, apply
 from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
-from pipeline.ledger import Ledger, record_id, unfinished
+from pipeline.ledger import Ledger, record_id
+from pipeline.pending import note_done, still_to_do
 from pipeline.progress import Progress
+from pipeline.promised import told
 from pipeline.records import Failure
-from pipeline.settings import FROM_DATASET, Settings
+from pipeline.settings import Settings
 from pipeline.split import Splits, planned_splits
-from pipeline.status import Status
+from pipeline.status import Status, runs_of
 from pipeline.tables import read_table
+from pipeline.tasks import TASKS
 from pipeline.track_store import TrackStore, track_key
 from sam.errors import TrackerUnavailable
 from video.types import digest
@@ -91,11 +94,10 @@ class Build:
             for p, prompt in enumerate(prompts):
                 windows = touched.get(chunk.video.name, {}).get(prompt, {})
                 mine = touching(windows, chunk)
-                corrections = {} if mine is None else {"corrections": mine}
                 key = partial(track_key, chunk, prompt, settings.tracker_name, reader=settings.reader)
                 base.append(key(identity=identity))
-                keys.append(key(identity=identity | corrections))
-                entries[p] = {window.id: windows[window.id] for window in chunk.windows if window.id in windows}
+                keys.append(key(identity=identity | {"corrections": mine}) if mine is not None else base[p])
+                entries[p] = {name: windows[name] for name in chunk.window_ids if name in windows}
             name = record_id(chunk, keys, settings.crop, settings.encode)
             only = splits.only(chunk.video.name)
             corrector = Corrector(entries, prompts, settings.disjoint)
@@ -131,7 +133,7 @@ class Build:
 
     def _work(self, jobs: Sequence[Job], footage: Footage) -> list[Outcome]:
         share = [job for job in jobs if self.settings.shard.takes(job.chunk.id)]
-        pending = self._pending(share, jobs, footage)
+        pending = still_to_do(self.settings, self.layout, share, jobs, lambda: self.splits(footage))
         done = len(share) - len(pending)
         if done:
             log.info("%d of %d chunks are done already", done, len(share))
@@ -151,32 +153,6 @@ class Build:
         self.seconds |= status.seconds
         self._speed = status.speed if outcomes else ""
         return outcomes
-
-    def _pending(self, share: Sequence[Job], jobs: Sequence[Job], footage: Footage) -> list[Job]:
-        """The jobs of this run's share that have no finished record, or whose record no longer serves."""
-        if self.settings.task == "clip":
-            return list(share)
-        if self.settings.task == "track":
-            again = self.settings.retry_failed
-            return [job for job in share if not all(self.store.has(key, complete=again) for key in job.track_keys)]
-        state = read_state(self.layout)
-        if state.get("index") == self._index_stamp(jobs, footage) and self._crops_are_there():
-            on_disk = self.layout.record_files()
-            failed = set(state.get("failed", ())) if self.settings.retry_failed else set()
-            return [job for job in share if job.record_id not in on_disk or job.record_id in failed]
-        from pipeline.indexing import judge_of
-
-        sizes, judge = self.layout.crop_sizes(), judge_of(self.settings, self.splits(footage), self.ledger, jobs)
-        again = self.settings.retry_failed
-        return [job for job in share if unfinished(self.ledger.read(job.record_id), judge, sizes, again)]
-
-    def _crops_are_there(self) -> bool:
-        if not self.layout.samples.is_file():
-            return False
-        rows = read_table(self.layout.samples, ["path", "size_bytes", "variants"])
-        sizes = self.layout.crop_sizes()
-        main = zip(rows["path"].to_pylist(), rows["size_bytes"].to_pylist(), strict=True)
-        return all(sizes.get(path) == size for path, size in main) and all(p in sizes for p in _variants(rows))
 
     # -- finishing ----------------------------------------------------------------------------------------------------
 
@@ -202,27 +178,31 @@ class Build:
 
     def _index(self, wanted: set[str], footage: Footage, jobs: Sequence[Job]) -> set[str]:
         """Make the tables from the records, and remove what these no longer name; returns what is missing of them."""
-        while True:
-            stamp = self._index_stamp(jobs, footage)
-            if read_state(self.layout).get("index") != stamp or not self.layout.samples.is_file():
-                from pipeline.indexing import write_index
+        left = None
+        while not self._is_indexed(stamp := self._index_stamp(jobs, footage)):  # a shard may go on meanwhile
+            from pipeline.indexing import write_index
 
-                failed = write_index(self.settings, self.layout, footage, jobs, self.splits(footage))
-                write_state(self.layout, index=stamp, failed=sorted(failed))
-            if self._index_stamp(jobs, footage) == stamp:
-                break  # no other shard has finished a chunk meanwhile
+            left = write_index(self.settings, self.layout, footage, jobs, self.splits(footage))
+            write_state(self.layout, index=stamp)
         missing = wanted - set(self.layout.record_files())
         if not missing:
             self._remove_superseded(wanted, stamp)
             if not self.settings.keep_tracks:
                 for key in {key for job in jobs for key in (*job.track_keys, *job.base_keys)}:
                     self.store.remove(key)
+        if left is not None:
+            note_done(self.settings, self.layout, jobs, left)
         return missing
+
+    def _is_indexed(self, stamp: str) -> bool:
+        return read_state(self.layout).get("index") == stamp and self.layout.samples.is_file()
 
     def _derive(self) -> None:
         """Exports, report and checksums, where the index or their own settings changed."""
         export(self.settings, self.layout)
-        report(self.settings, self.layout, self.seconds, self._speed)
+        runs = [run for _, run in runs_of(self.layout)]
+        planned = told(self.layout, runs, self._folder) if self._speed else []
+        report(self.settings, self.layout, self.seconds, self._speed, planned)
         checksums(self.layout)
 
     def _index_stamp(self, jobs: Sequence[Job], footage: Footage) -> str:
@@ -280,7 +260,7 @@ class Build:
         settings = self.settings
         assert settings.tracker is not None
         remembered = self.store.remembered_identity(settings.tracker_name, settings.tracker)
-        if settings.task in FROM_DATASET and remembered is not None:
+        if TASKS[settings.task].dataset and remembered is not None:
             return remembered
         try:
             tracker = settings.tracker.build()

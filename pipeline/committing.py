@@ -15,6 +15,7 @@ from pipeline.job import Outcome
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.open_chunk import OpenChunk
+from pipeline.peak_memory import peak_memory
 from pipeline.records import ChunkRecord, Failure, Rejection
 from pipeline.settings import Settings
 from pipeline.shortfalls import short_clips, window_failures
@@ -73,6 +74,9 @@ class Committing:
             tracked=chunk.tracked_windows,
             reused=len(chunk.windows) * len(job.track_keys) - chunk.tracked_windows,
             seconds=chunk.stopwatch.seconds,
+            objects=len(record.samples),
+            size=sum(f.size for s in record.samples for f in s.files) + self._store.size(job.track_keys),
+            memory=peak_memory().size,
         )
 
     def _record(self, chunk: OpenChunk) -> ChunkRecord:

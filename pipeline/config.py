@@ -1,22 +1,22 @@
 """The settings: every key with its type and default, and `load`, which turns a composed config into checked values.
 
-The defaults live in the dataclasses here and in the packages they configure; `conf/` holds presets only. Only this
-file and `main.py` know Hydra and OmegaConf: everything behind `load` gets plain dataclasses.
+The defaults live in the dataclasses here and in the packages they configure; `conf/` holds presets only. Everything
+behind `load` gets plain dataclasses and knows neither Hydra nor OmegaConf.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from pipeline.config_tree import absolute, make_absolute, plain, plain_values, refuse_added
 from pipeline.errors import ConfigError
 from pipeline.executors.executor import executors
 from pipeline.exports.export import CLASSES, LINKS, exports
@@ -25,9 +25,9 @@ from pipeline.filters.filter import filters
 from pipeline.out_url import dataset_url, refuse_remote_tracks
 from pipeline.prompts_file import read_prompts_file
 from pipeline.quoting import shell_word
+from pipeline.requirements import require, tracker_name
 from pipeline.roi import load_regions
 from pipeline.settings import (
-    FROM_DATASET,
     CacheConfig,
     DemoConfig,
     HubConfig,
@@ -41,35 +41,14 @@ from pipeline.settings import (
     SplitConfig,
 )
 from pipeline.studio_config import StudioConfig
+from pipeline.tasks import TASKS
 from pipeline.values import exports_named, hours, one_of, prompts, texts
-from pipeline.vision_model import ModelName
 from sam.tracker import trackers
 from video.clipper import ClipConfig
 from video.connection import shown
 from video.encoder import EncodeConfig
 from video.types import digest
 
-TASKS = {
-    "build": "plan, track, crop, filter, split, export, report (the default)",
-    "plan": "what a build would do and need; writes nothing",
-    "doctor": "what this machine has and lacks for each tracker, and the fix; writes nothing",
-    "preview": "a few windows across the videos and prompts in one page, to choose a prompt before days of work",
-    "batch": "whole videos by text: NAME_segmented.mp4 and NAME_metadata.json of each (experiment=batch_segmentation)",
-    "clip": "only cut the clips into H.264 files under clips/",
-    "track": "only track; crop later, or on another machine",
-    "crop": "only crop, from tracks that are already there",
-    "export": "only write the exports of a finished dataset",
-    "report": "only write the report of a finished dataset",
-    "label": "take labels from a table or an annotation tool into a finished dataset, and write its exports anew",
-    "status": "how far the runs over a dataset are, from any shell or machine that sees it; writes nothing",
-    "verify": "prove with checksums that a dataset, copied perhaps, is complete and unchanged; writes nothing",
-    "upload": "put an export on the Hugging Face Hub, private unless said; resumes",
-    "outputs": "masks, overlays and alpha videos of a finished dataset, from its stored tracks",
-    "segment": "follow what points or boxes name through one video; without any, print what the video is",
-    "studio": "a web server on this machine: videos segmented by clicks, over a REST API",
-    "demo": "generate footage with known truth, build a dataset from it, and score the tracks",
-}
-NEEDS_TRACKER = frozenset({"build", "plan", "preview", "track", "crop", "demo", "batch"})
 READERS = ("pyav", "decord")
 
 
@@ -162,35 +141,35 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
     if not str(cfg.out or "").strip():
         raise ConfigError("out must name the dataset's folder, such as out=/data/cows, got an empty text")
     url = dataset_url(str(cfg.out), task, bool(sweep_folder))
-    base = _absolute(str(cfg.out)) if url is None else _folder_of(url, _absolute(str(cfg.cache.path)))
+    base = absolute(str(cfg.out)) if url is None else _folder_of(url, absolute(str(cfg.cache.path)))
     out = base / _job_folder(sweep_folder) if sweep_folder else base
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out={out} is a file; the dataset needs a folder")
     place = str(out) if url is None else shown(url)
-    if task in FROM_DATASET:
+    if TASKS[task].dataset:
         saved_at = out / "dataset.yaml" if url is None else _settings_there(url, out)
         cfg = _from_dataset(cfg, saved_at, place, overrides)
         cfg.task = task
-    if task in FROM_DATASET or url is not None:
+    if TASKS[task].dataset or url is not None:
         cfg.out = place
     refuse_remote_tracks(cfg.tracks.path)
-    _refuse_added(cfg)
-    _make_absolute(cfg)
+    refuse_added(cfg)
+    make_absolute(cfg)
     try:
         document = OmegaConf.to_yaml(cfg, resolve=True)
         config = OmegaConf.to_object(cfg)
     except (ValueError, TypeError, OmegaConfBaseException) as error:
         raise ConfigError(plain(error)) from error
     assert isinstance(config, Config)
-    _require(config)
+    require(config)
     if url is not None and getattr(config.export, "videomae").absolute:  # noqa: B009 - a generated class
         raise ConfigError(
             f"export.videomae.absolute=true writes paths of this machine into out={place}: set it to false"
         )
     tracks = Path(config.tracks.path) if config.tracks.path else _default_tracks(task, base)
-    name = _tracker_name(config.tracker)
+    name = tracker_name(config.tracker)
     one_phrase = name != "" and trackers()[name].one_phrase
-    lines = Path(config.prompts_file) if config.prompts_file and task in NEEDS_TRACKER | {"outputs"} else None
+    lines = Path(config.prompts_file) if config.prompts_file and (TASKS[task].tracker or task == "outputs") else None
     roi = Path(config.select.roi) if config.select.roi else None
     load_regions(roi)
     return Settings(
@@ -233,7 +212,7 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
         outputs=config.outputs,
         studio=config.studio,
         retry_failed=config.retry_failed,
-        values=_plain_values(cfg),
+        values=plain_values(cfg),
         document=document,
     )
 
@@ -275,7 +254,7 @@ def _job_folder(overrides: str) -> str:
 def _default_tracks(task: str, base: Path) -> Path:
     """Where tracks lie unless said: in the dataset, or for a dataset made by a sweep, beside it."""
     own, swept = base / "tracks", base.parent / "tracks"
-    return swept if task in FROM_DATASET and not own.is_dir() and swept.is_dir() else own
+    return swept if TASKS[task].dataset and not own.is_dir() and swept.is_dir() else own
 
 
 def _from_dataset(cfg: DictConfig, saved_at: Path, place: str, overrides: Sequence[str]) -> DictConfig:
@@ -304,112 +283,6 @@ def _from_dataset(cfg: DictConfig, saved_at: Path, place: str, overrides: Sequen
             continue
         OmegaConf.update(merged, key, OmegaConf.select(cfg, key), merge=not key.startswith("tracker"), force_add=True)
     return merged
-
-
-def _refuse_added(node: DictConfig, above: str = "") -> None:
-    """Refuse keys that `+key=value` put beside the known ones: they would do nothing."""
-    kind = OmegaConf.get_type(node)
-    known = [f.name for f in fields(kind)] if is_dataclass(kind) else [str(key) for key in node]
-    for key in map(str, node):
-        if key not in known:
-            section = above.rstrip(".") or "the config"
-            raise ConfigError(f"there is no key {above}{key}: {section} has {', '.join(known)}")
-        if OmegaConf.is_interpolation(node, key) or OmegaConf.is_missing(node, key):
-            continue
-        value = node[key]
-        if isinstance(value, DictConfig):
-            _refuse_added(value, f"{above}{key}.")
-
-
-def _plain_values(cfg: DictConfig) -> dict[str, Any]:
-    values = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
-
-
-def _require(config: Config) -> None:
-    """Refuse a config that lacks what its task needs; all missing keys in one message."""
-    needs_videos = config.task in ("build", "plan", "preview", "clip", "track", "segment", "batch")
-    needs_tracker = config.task in NEEDS_TRACKER
-    if config.labels and config.task != "label":
-        raise ConfigError(f"labels={config.labels} is taken in by task=label, once the dataset is built")
-    if config.prompt is not None and config.prompts_file:
-        raise ConfigError(
-            f"prompt={config.prompt} and prompts_file={config.prompts_file} both say what to track: give one of them, "
-            "and set the other to null where a preset has it"
-        )
-    if config.task == "batch" and not config.clip.whole:
-        raise ConfigError("task=batch tracks whole videos: use experiment=batch_segmentation, or set clip.whole=true")
-    missing = []
-    if needs_videos and not config.videos:
-        missing.append("videos=... (a file, folder, glob or list file)")
-    if config.task == "outputs" and not config.outputs.kinds:
-        missing.append("outputs.masks=png, outputs.overlay=true or outputs.alpha=webm: nothing else is left to make")
-    if needs_tracker and config.tracker is None:
-        missing.append(f"tracker=... (one of {', '.join(trackers())})")
-    if needs_tracker and not config.prompt and not config.prompts_file:
-        missing.append(
-            "prompt=... (what to track, such as cow; with tracker=motion and tracker=file only a label), or "
-            "prompts_file=... (a line for every video)"
-        )
-    if missing:
-        raise ConfigError(f"task={config.task} needs " + " and ".join(missing))
-    if config.split.by == "individual" and not config.link.enabled:
-        raise ConfigError("split.by=individual needs the individuals that link.enabled=true finds; it is false")
-    if config.link.embedding and config.link.enabled and "black" not in config.crop.backgrounds:
-        raise ConfigError(
-            f"link.embedding={config.link.embedding} looks at the crops on black, and there are only "
-            f"{', '.join(config.crop.backgrounds)}: set crop.variants=[{','.join(config.crop.backgrounds)},black]"
-        )
-    name = _tracker_name(config.tracker)
-    if needs_tracker and "text" not in config.tracker.build().understands:
-        by = f"prompts_file={config.prompts_file}" if config.prompts_file else f"prompt={config.prompt}"
-        raise ConfigError(
-            f"tracker={name} follows what points, boxes or masks name and finds nothing by {by}: use "
-            f"tracker=sam3_hf or tracker=grounded_sam2 for task={config.task}, or name them with tracker.boxes=FILE"
-        )
-
-
-def _tracker_name(tracker: Any) -> str:
-    if tracker is None:
-        return ""
-    for name, entry in trackers().items():
-        if type(tracker) is entry.config:
-            return name
-    raise ConfigError(f"tracker must be one of {', '.join(trackers())}, got {tracker!r}")
-
-
-def _absolute(path: str) -> Path:
-    return Path(path).expanduser().absolute()
-
-
-def _make_absolute(cfg: DictConfig) -> None:
-    """Spell out every path, so that `dataset.yaml` means the same from any folder. URLs stay."""
-    videos = OmegaConf.select(cfg, "videos")
-    if isinstance(videos, str) and videos:
-        cfg.videos = _place(videos)
-    elif isinstance(videos, ListConfig):
-        cfg.videos = [_place(v) if isinstance(v, str) and v else v for v in videos]
-    files = ("prompts_file", "select.roi", "tracker.path", "tracker.boxes", "labels", "corrections", "clip.spans")
-    for key in (*files, "tracks.path", "cache.path", "split.by"):
-        path = OmegaConf.select(cfg, key)
-        if path and (key != "split.by" or path.endswith(".csv")):
-            OmegaConf.update(cfg, key, str(_absolute(path)))
-    with suppress(ValueError):  # what names no model is refused with the other values
-        if embedding := OmegaConf.select(cfg, "link.embedding"):
-            OmegaConf.update(cfg, "link.embedding", str(ModelName.of(embedding)))
-
-
-def _place(video: str) -> str:
-    return video if "://" in video else str(_absolute(video))
-
-
-def plain(error: BaseException) -> str:
-    """The first line of an OmegaConf or validation error, without its machinery."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    where = [line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")]
-    text = re.sub(r"^Error instantiating '[\w.]+' : ", "", lines[0]) if lines else type(error).__name__
-    return f"{where[0]}: {text}" if where and where[0] and where[0] not in text else text
 
 
 def keys_under(parent: str) -> list[str]:

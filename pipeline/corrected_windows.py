@@ -10,8 +10,9 @@ from pathlib import Path
 from pipeline.corrections import CLICKS, DRAWN, SAID, Correction, Corrections
 from pipeline.errors import ConfigError
 from pipeline.footage import Footage
-from pipeline.settings import FROM_DATASET, Settings
+from pipeline.settings import Settings
 from pipeline.span_table import videos_named
+from pipeline.tasks import TASKS
 from sam.errors import WrongPrompt
 from sam.prompts import check_place
 from video.types import Chunk, Clip, Video, Window, digest
@@ -29,7 +30,7 @@ def corrections_of(settings: Settings, footage: Footage) -> dict[str, dict[str, 
     for name, given in read_corrections(settings.corrections, footage.videos).items():
         chunks = [chunk for chunk in footage.chunks if chunk.video.name == name]
         found[name] = windows_touched(given, chunks, footage.prompts[name])
-        if settings.task not in FROM_DATASET:
+        if not TASKS[settings.task].dataset:
             assert settings.tracker is not None
             check_clicks(found[name], settings.tracker.build().understands, settings.tracker_name)
     return found
@@ -151,7 +152,9 @@ def check_drawing(entry: Correction, chunk: Chunk, window: Window, where: str) -
 
 def touching(touched: Touched, chunk: Chunk) -> str | None:
     """What the entries of a chunk's windows add to its key; None if there are none."""
-    mine = [(w.id, [entry.deciding for _, entry in touched[w.id]]) for w in chunk.windows if w.id in touched]
+    if not touched:
+        return None
+    mine = [(w, [entry.deciding for _, entry in touched[w]]) for w in chunk.window_ids if w in touched]
     return digest("corrections", mine) if mine else None
 
 

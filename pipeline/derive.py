@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ from video.types import digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from pipeline.promised import Compared
 
 log = logging.getLogger(__name__)
 
@@ -88,14 +90,29 @@ def with_classes(samples: pa.Table, classes: str) -> pa.Table:
     return kept.append_column("class", kept["label"])
 
 
-def report(settings: Settings, layout: Layout, seconds: Mapping[str, float], speed: str = "") -> None:
-    """Write the report if the index changed. seconds: of this run, by stage. speed: how fast it was, in words."""
+def report(
+    settings: Settings,
+    layout: Layout,
+    seconds: Mapping[str, float],
+    speed: str = "",
+    planned: Sequence[Compared] = (),
+) -> None:
+    """Write the report if the index changed. seconds: of this run, by stage. speed: how fast it was, in words. planned:
+    what a trial promised for it."""
     stamp = digest(_samples_stamp(layout), settings.digest)
     if read_state(layout).get("report") == stamp and layout.has(layout.report):
         return
     from pipeline.report.render import write_report
 
-    write_report(layout.root, layout.report, settings=settings.values, timings=seconds, speed=speed, bring=layout.bring)
+    write_report(
+        layout.root,
+        layout.report,
+        settings=settings.values,
+        timings=seconds,
+        speed=speed,
+        planned=planned,
+        bring=layout.bring,
+    )
     layout.replaced(layout.report.parent)
     write_state(layout, report=stamp)
 

@@ -21,8 +21,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import ConfigError
 from pipeline.settings import Settings
-from sam.checks import Check, Preflight, look
+from pipeline.vision_model import ModelName
+from sam.checks import Budgeted, Check, Preflight, look
 from sam.tracker import TrackerConfig, trackers
 
 DISTRIBUTION = "clipcrop"
@@ -39,7 +41,11 @@ def doctor(settings: Settings) -> tuple[int, str]:
     groups = {"machine": machine}
     for name, entry in trackers().items():
         options = settings.tracker if name == chosen else None
-        groups[f"{name} (chosen)" if name == chosen else name] = list(_tracker(name, options, entry.config))
+        found = list(_tracker(name, options, entry.config))
+        if isinstance(options, Budgeted) and all(check.state != "NO" for check in found):
+            with _quiet():
+                found += list(options.memory(settings.clip.window_frames))
+        groups[f"{name} (chosen)" if name == chosen else name] = found
     needed = [*machine, *groups.get(f"{chosen} (chosen)", [])]
     lacking = [check.name for check in needed if check.state == "NO"]
     if lacking:
@@ -97,6 +103,7 @@ def _machine(settings: Settings) -> Iterator[Check]:
     yield from _decoders(settings)
     yield _disk(settings)
     yield _token()
+    yield from _vision_model(settings)
 
 
 def _packages() -> Iterator[Check]:
@@ -173,6 +180,20 @@ def _token() -> Check:
     if get_token():
         return Check("token", "ok", "this machine is logged in to Hugging Face")
     return Check("token", "note", "none; only downloads of gated weights need one: hf auth login, or set HF_TOKEN")
+
+
+def _vision_model(settings: Settings) -> Iterator[Check]:
+    """The model of `link.embedding`, if one is asked for: its packages and its folder, not what it would download."""
+    if settings.linking.embedding is None:
+        return
+    name = ModelName.of(settings.linking.embedding)
+    try:
+        name.check()
+    except ConfigError as error:
+        yield Check("link", "NO", str(error))
+        return
+    where = "from its folder" if name.folder is not None else "its weights are downloaded when it is first used"
+    yield Check("link", "ok", f"link.embedding={name}, {where}")
 
 
 def _version(package: str) -> str:

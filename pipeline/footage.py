@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from pipeline.records import Failure, Rejection
 from pipeline.settings import Settings
 from pipeline.span_table import Span, read_spans, videos_named
 from video.activity import activity
-from video.clipper import clips_of_span, keep_clips, plan
+from video.clipper import keep_clips, plan, starts_of_span
 from video.connection import is_remote, shown
 from video.errors import FetchError, RangesRefused, SourceError, UnreadableVideo
 from video.remote import located, remote_stat
@@ -56,20 +57,20 @@ class Footage:
         return sum(chunk.clips for chunk in self.chunks)
 
     def clips_by_video(self) -> dict[Video, int]:
-        counts = dict.fromkeys(self.videos, 0)
+        counts = Counter[str]()
         for chunk in self.chunks:
-            counts[chunk.video] += chunk.clips
-        return counts
+            counts[chunk.video.name] += chunk.clips
+        return {video: counts[video.name] for video in self.videos}
 
 
-def survey(settings: Settings, ledger: Ledger | None) -> Footage:
-    """Find, probe and cut what `videos=` names. ledger: where to look up and remember probes; None writes nothing.
+def survey(settings: Settings, ledger: Ledger | None, remember: bool = True) -> Footage:
+    """Find, probe and cut what `videos=` names. ledger: where probes are looked up, and with `remember` kept.
 
     Raises SourceError when the source names no video at all, ConfigError when the prompts file does not fit them.
     """
     found, prompts = _found(settings)
     with ThreadPoolExecutor(PROBES_AT_ONCE) as pool, Cache(settings.cache) as cache:
-        entries = list(pool.map(lambda each: _look(each, settings, ledger, cache), found))
+        entries = list(pool.map(lambda each: _look(each, settings, ledger, cache, remember), found))
     failures = [
         Failure(each.name, None, "probe", entry.error)
         for each, entry in zip(found, entries, strict=True)
@@ -92,7 +93,7 @@ def survey(settings: Settings, ledger: Ledger | None) -> Footage:
         refused += _without_clip(video, settings, given or ())
     budget = None
     if settings.clip.sampling == "spread" and chunks:
-        budget, chunks, lost = _spread(chunks, settings, ledger)
+        budget, chunks, lost = _spread(chunks, settings, ledger, remember)
         failures += lost
         usable = [video for video in usable if video.name not in {failure.video for failure in lost}]
     return Footage(
@@ -133,7 +134,7 @@ def without_written(found: Sequence[Found], out: Path, url: str | None = None) -
 
 
 def _spread(
-    chunks: Sequence[Chunk], settings: Settings, ledger: Ledger | None
+    chunks: Sequence[Chunk], settings: Settings, ledger: Ledger | None, remember: bool
 ) -> tuple[Spread, list[Chunk], list[Failure]]:
     """Keep the clips within the budget; every video is looked at for what goes on in it, once."""
     by_video: dict[str, list[Chunk]] = {}
@@ -141,7 +142,7 @@ def _spread(
         by_video.setdefault(chunk.video.fingerprint, []).append(chunk)
     videos = [found[0].video for found in by_video.values()]
     with ThreadPoolExecutor(PROBES_AT_ONCE) as pool, Cache(settings.cache) as cache:
-        found = list(pool.map(lambda video: _activity(video, ledger, cache), videos))
+        found = list(pool.map(lambda video: _activity(video, ledger, cache, remember), videos))
     rates = {video.fingerprint: each for video, each in zip(videos, found, strict=True) if not isinstance(each, str)}
     lost = [Failure(v.name, None, "plan", each) for v, each in zip(videos, found, strict=True) if isinstance(each, str)]
     clips = [c for key in rates for chunk in by_video[key] for window in chunk.windows for c in window.clips]
@@ -150,7 +151,7 @@ def _spread(
     return budget, kept, lost
 
 
-def _activity(video: Video, ledger: Ledger | None, cache: Cache) -> NDArray[np.float64] | str:
+def _activity(video: Video, ledger: Ledger | None, cache: Cache, remember: bool) -> NDArray[np.float64] | str:
     """The bytes of every second, or why there are none."""
     known = ledger.known_activity(video.fingerprint) if ledger else None
     if known is not None:
@@ -163,7 +164,7 @@ def _activity(video: Video, ledger: Ledger | None, cache: Cache) -> NDArray[np.f
                 found = activity(whole.path, video.duration)
     except UnreadableVideo as error:
         return str(error)
-    if ledger is not None:
+    if ledger is not None and remember:
         ledger.remember_activity(video.fingerprint, found.tolist())
     return found
 
@@ -194,13 +195,13 @@ def _without_clip(video: Video, settings: Settings, spans: Sequence[tuple[float,
     """The spans that give no clip: too short, or beyond the end."""
     rate = float(settings.clip.grid.fps or video.fps / settings.clip.stride)
     for span in spans:
-        if not clips_of_span(video, settings.clip, span):
+        if not starts_of_span(video, settings.clip, span):
             reason = f"span {span[0]:g} to {span[1]:g} s gives no clip"
             lasts, needed = span[1] - span[0], settings.clip.num_frames / rate
             yield Rejection(video.name, None, None, None, None, reason, lasts, needed)
 
 
-def _look(found: Found, settings: Settings, ledger: Ledger | None, cache: Cache) -> VideoEntry:
+def _look(found: Found, settings: Settings, ledger: Ledger | None, cache: Cache, remember: bool) -> VideoEntry:
     pattern = settings.time_pattern
     try:
         if is_remote(found.path) and found.stat is None:
@@ -213,7 +214,7 @@ def _look(found: Found, settings: Settings, ledger: Ledger | None, cache: Cache)
         return VideoEntry(None, str(error))
     except UnreadableVideo as error:
         entry = VideoEntry(None, str(error))
-    if ledger is not None and entry != known:
+    if ledger is not None and remember and entry != known:
         ledger.remember_video(found.path, found.name, pattern, entry, found.stat)
     return entry
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def end_of(tracklet: Tracklet, last: bool) -> End:
     away = times - times.mean()
     if len(times) >= 3 and times[-1] - times[0] <= RECENT * COASTS:
         velocity = away @ (centres - centres.mean(axis=0)) / (away @ away)
-    side = float(np.median((boxes[:, 2:] - boxes[:, :2]).max(axis=1)))
+    side = median((boxes[:, 2:] - boxes[:, :2]).max(axis=1).tolist())  # of so few, ten times as fast as NumPy's
     return End(float(times[at]), centres[at], max(side, 1.0), velocity)
 
 

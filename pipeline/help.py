@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import TASKS
 from pipeline.exports.export import exports
 from pipeline.filters.filter import filters
+from pipeline.tasks import TASKS
 from sam.tracker import trackers
 
 
@@ -30,7 +30,7 @@ def help_text() -> str:
   python main.py experiment=demo
 
 task=
-{rows(TASKS)}
+{rows({name: task.help for name, task in TASKS.items()})}
 tracker=
 {rows({name: entry.help for name, entry in trackers().items()})}
 filters.NAME.enabled=true|false, filters.NAME.KEY=

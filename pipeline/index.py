@@ -87,6 +87,9 @@ FAILURES = pa.schema(
 )
 
 
+ROWS_AT_ONCE = 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Index:
     """The three tables in memory, before they are written."""
@@ -116,9 +119,9 @@ def build(
     size: crop side, pixels. rejections, failures: of whole videos.
     """
     kept, failed = [_table((), SAMPLES)], list(failures)
+    rows: list[dict[str, Any]] = []
     refused = [asdict(rejection) for rejection in rejections]
     for record in records:
-        rows = []
         refused += [asdict(rejection) for rejection in record.short]
         failed += record.failures
         for sample in record.samples:
@@ -127,7 +130,10 @@ def build(
                 refused.append(_refused(sample, reason))
             elif sample.files:
                 rows.append(_row(sample, judge.split(sample), size))
-        kept.append(_table(rows, SAMPLES))  # a twentieth of the rows' memory: a long video has many
+        if len(rows) >= ROWS_AT_ONCE:
+            kept.append(_table(rows, SAMPLES))  # a twentieth of the rows' memory: a long video has many
+            rows = []
+    kept.append(_table(rows, SAMPLES))
     refused.sort(key=lambda r: (r["video"], r["clip_id"] or "", r["object_id"] or 0, r["prompt"] or "", r["reason"]))
     failed.sort(key=lambda f: (f.video, f.clip_id or "", f.stage))
     return Index(

@@ -36,22 +36,22 @@ log = logging.getLogger(__name__)
 
 
 def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequence[Job], splits: Splits) -> set[str]:
-    """Rebuild the parquet files; returns the ids of the records with something to retry."""
+    """Rebuild the parquet files; returns the ids of the records that leave something to do."""
     ledger, config = Ledger(layout), settings.split
     settle(splits, footage.videos, config, layout)
     _say_what_is_empty(splits, footage, config)
     _keep_spread(footage.spread, layout)
     judge = judge_of(settings, splits, ledger, jobs)
     admits = replace(judge, repeats={})  # who repeats an earlier crop still lends its colours to the links
-    failed: set[str] = set()
+    left: set[str] = set()
     tracklets = Tracklets()
 
     def records() -> Iterator[ChunkRecord]:
         for job in jobs:
             record = ledger.read(job.record_id)
             if record is not None:
-                if record.incomplete:
-                    failed.add(record.id)
+                if record.incomplete or any(not s.files and judge.refusal(s) is None for s in record.samples):
+                    left.add(record.id)
                 if settings.linking.enabled:
                     tracklets.add(record, lambda sample: admits.refusal(sample) is None)
                 yield record
@@ -73,7 +73,7 @@ def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequ
             final = {job.record_id for job in jobs} <= set(layout.record_files())
             made = split_by_individual(made, found, config, layout, final)
     made.write(layout)
-    return failed
+    return left
 
 
 def _records(jobs: Sequence[Job], ledger: Ledger) -> Iterator[ChunkRecord]:

@@ -74,7 +74,7 @@ def individuals(
         by_video.setdefault(chunk.video.fingerprint, []).append((chunk, keys))
     ids: dict[str, str] = {}
     confidence: dict[str, float | None] = {}
-    rows: list[dict[str, Any]] = []
+    links = [LINKS.empty_table()]
     failures: list[Failure] = []
     videos = tracklets.of_videos()
     shared = {name: shared_frames(found, by_video[name], store) for name, found in videos.items()}
@@ -97,6 +97,7 @@ def individuals(
                 found_many,
                 known,
             )
+        rows: list[dict[str, Any]] = []
         for each in linked.links:
             first, second = found[each.first], found[each.second]
             rows.append(
@@ -113,10 +114,11 @@ def individuals(
                     "state": "linked" if each.linked else "open",
                 }
             )
+        links.append(pa.Table.from_pylist(rows, schema=LINKS))
     order = [(name, "ascending") for name in ("video", "first_s", "second_s", "first_sample", "second_sample")]
     for failure in failures:
         log.warning("%s: %s", failure.video, failure.error)
-    return Individuals(ids, confidence, pa.Table.from_pylist(rows, schema=LINKS).sort_by(order), tuple(failures))
+    return Individuals(ids, confidence, pa.concat_tables(links).sort_by(order), tuple(failures))
 
 
 def _words(

@@ -32,8 +32,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What doing a job came to. tracked, reused: windows x prompts. seconds: of work by stage, see `stopwatch`. worker:
-    the number of the one that did it."""
+    """What doing a job came to.
+
+    tracked, reused: windows x prompts. seconds: of work by stage, see `stopwatch`. objects: tracked, kept or not. size:
+    bytes of its crops and tracks. memory: peak of its worker so far, in bytes. worker: the number of the one that did
+    it.
+    """
 
     record_id: str
     clips: int
@@ -42,6 +46,9 @@ class Outcome:
     tracked: int
     reused: int
     seconds: dict[str, float]
+    objects: int = 0
+    size: int = 0
+    memory: int = 0
     worker: int = 0
 
     @property

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,11 @@ class Layout(Place):
     def tidy(self) -> Path:
         """Holds the index stamp for which nothing superseded is left; absent while a run makes crops."""
         return self.records / "tidy"
+
+    @property
+    def done(self) -> Path:
+        """The chunks that were found finished, see `pipeline.done`."""
+        return self.records / "done.json"
 
     @property
     def lock(self) -> Path:
@@ -255,6 +260,17 @@ class Layout(Place):
                         name = entry.name
                         if not name.endswith(".part"):
                             yield inside + name, entry
+
+    def crop_times(self, clip_ids: Iterable[str]) -> list[int]:
+        """When a crop of each clip last came or went, nanoseconds since 1970; 0 where there are none, and a time to
+        come where that cannot be told."""
+        times = []
+        for clip_id in clip_ids:
+            try:
+                times.append(os.stat(f"{self.crops}/{clip_id}").st_mtime_ns)
+            except FileNotFoundError:
+                times.append(0)
+        return times
 
     def crop_sizes(self) -> dict[str, int]:
         """Size in bytes of every finished file under crops/, by path relative to the root."""

@@ -76,6 +76,17 @@ class Ledger:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def known_videos(self) -> list[Video]:
+        """Every video that was ever probed for this dataset, as it was then; it may lie elsewhere by now."""
+        found = []
+        for path in sorted(self._layout.video_records.glob("*.json")):
+            try:
+                raw = orjson.loads(path.read_bytes())
+                found.append(_video_from(raw["video"]))
+            except (OSError, ValueError, KeyError, TypeError):  # an activity, or a file that could not be read
+                continue
+        return found
+
     def remember_video(
         self, path: str, name: str, time_pattern: str | None, entry: VideoEntry, remote: RemoteStat | None = None
     ) -> None:

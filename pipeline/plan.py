@@ -11,13 +11,13 @@ from pipeline.footage import Footage, survey
 from pipeline.job import Job
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
-from pipeline.records import ChunkRecord
 from pipeline.settings import SPLITS, Settings
 from pipeline.status import clock
 from pipeline.trial import trial
 from video.spread import Spread
 
 SHOWN = 20  # videos whose prompts are listed
+LOOKED_AT = 200  # records that an estimate is made from
 
 
 def plan(settings: Settings) -> tuple[int, str]:
@@ -25,14 +25,14 @@ def plan(settings: Settings) -> tuple[int, str]:
     layout = Layout.of(settings)
     build = Build(replace(settings, task="build"))
     ledger = Ledger(layout)
-    footage = survey(settings, None)
+    footage = survey(settings, ledger, remember=False)
     jobs = build.jobs(footage)
     on_disk = layout.record_files()
     done = [job for job in jobs if job.record_id in on_disk]
-    keys = {key: len(job.chunk.windows) for job in jobs for key in job.track_keys}
+    keys = {key: len(job.chunk.starts) for job in jobs for key in job.track_keys}
     stored = {key for key in keys if build.store.has(key)}
     again = _tracked_again(build, jobs, stored)
-    frames = sum(len(w.positions) for job in jobs for w in job.chunk.windows)
+    frames = sum(job.chunk.frames for job in jobs)
     length = clock(sum(video.duration for video in footage.videos))
     rows = [
         ("videos", f"{len(footage.videos)} ({length} in all)"),
@@ -53,9 +53,9 @@ def plan(settings: Settings) -> tuple[int, str]:
     if settings.plan.trial and jobs:
         found = trial(settings, jobs, to_track, settings.plan.trial)
         found.write(layout.plan)
-        rows += found.rows(settings.plan.price)
+        rows += found.rows()
     else:
-        rows += _measured([r for job in done if (r := ledger.read(job.record_id)) is not None], footage.clips)
+        rows += _measured(done, ledger, footage.clips)
     lines = [f"{name + ':':<16} {value}" for name, value in rows]
     lines += [f"unusable: {f.error if f.video in f.error else f'{f.video}: {f.error}'}" for f in footage.failures]
     if settings.prompts_file is not None:
@@ -109,8 +109,10 @@ def _splits(settings: Settings, build: Build, footage: Footage) -> str:
     return ", ".join(f"{split or 'embargo'} {count} clips" for split, count in counts.items())
 
 
-def _measured(records: list[ChunkRecord], clips: int) -> list[tuple[str, str]]:
-    """What the chunks that are done promise for the whole."""
+def _measured(done: Sequence[Job], ledger: Ledger, clips: int) -> list[tuple[str, str]]:
+    """What the chunks that are done promise for the whole; of many, some that lie evenly among them."""
+    some = [done[n * len(done) // LOOKED_AT] for n in range(LOOKED_AT)] if len(done) > LOOKED_AT else done
+    records = [record for job in some if (record := ledger.read(job.record_id)) is not None]
     seen = sum(len(record.clips) for record in records)
     if not seen:
         return [("crops, disk", "unknown until a first chunk is done: add plan.trial=6 to try six windows")]

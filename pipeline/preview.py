@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.cache import Cache
 from pipeline.footage import survey
 from pipeline.layout import Layout, write_bytes
+from pipeline.ledger import Ledger
 from pipeline.overlay import paint
 from pipeline.settings import Settings
 from sam.session import SAMSession
@@ -52,7 +53,7 @@ class Row:
 
 def preview(settings: Settings, layout: Layout) -> int:
     """Write the page; returns the exit status. Raises the errors of reading and tracking."""
-    footage = survey(settings, None)
+    footage = survey(settings, Ledger(layout), remember=False)
     windows = [w for chunk in footage.chunks for w in chunk.windows]
     if not windows:
         log.warning("nothing to preview: %s", "; ".join(f.error for f in footage.failures) or "no clips are left")

@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 LINE_EVERY_S = 60.0
 HEARD_S = 10.0  # it may hang in a connection
-HEARD_S = 10.0  # it may hang in a connection
 STATUS_EVERY_S = 10.0
 
 
@@ -90,7 +89,7 @@ class Progress:
         status = self.status
         left = clock(status.remaining_s) if status.remaining_s is not None else "unknown time"
         rate = status.clips_done / status.elapsed
-        share = f", the tracker at work {status.tracker_share:.0%} of the time" if status.seconds.get("track") else ""
+        share = f", the tracker at work {status.tracker_share:.0%} of the time" if status.tracked else ""
         return (
             f"{status.clips_done} of {status.clips} clips ({rate:.1f} a second, {left} left), "
             f"{status.crops} crops, {status.failures} failed{share}"

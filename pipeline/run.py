@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,10 +19,12 @@ from pipeline.settings import Settings
 if TYPE_CHECKING:
     from pipeline.build import Summary
 
+    Ended = tuple[int, Summary | None]
+
 log = logging.getLogger(__name__)
 
 
-def run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | None]:
+def run(settings: Settings, overrides: Sequence[str]) -> Ended:
     """Run the task; returns its exit status, and a build's summary. Raises the errors of the three packages."""
     if settings.url is None or settings.task == "doctor":
         return _run(settings, overrides)
@@ -37,93 +39,174 @@ def _without_secrets(word: str, settings: Settings) -> str:
     return f"out={settings.place}" if word.partition("=")[0] == "out" else word
 
 
-def _run(settings: Settings, overrides: Sequence[str]) -> tuple[int, Summary | None]:
-    if settings.task == "plan":
-        from pipeline.plan import plan
-
-        status, text = plan(settings)
-        print(text)
-        return status, None
-    if settings.task == "doctor":
-        from pipeline.doctor import doctor
-
-        status, text = doctor(settings)
-        print(text)
-        return status, None
-    if settings.task == "status":
-        from pipeline.status import status as of_runs
-
-        print(of_runs(settings))
-        return 0, None
-    if settings.task == "verify":
-        from pipeline.checksums import described, verify
-
-        verdict = verify(Layout.of(settings))
-        print(described(verdict, Layout.of(settings)))
-        return (0 if verdict.whole else 3), None
-    if settings.task == "upload":
-        from pipeline.upload import upload
-
-        return upload(settings, Layout.of(settings)), None
-    proposes = getattr(settings.tracker, "names_objects", False)
-    if settings.task == "segment" and not settings.segment.given and not proposes:
-        from pipeline.segment import describe
-
-        print(describe(settings))
-        return 0, None
+def _run(settings: Settings, overrides: Sequence[str]) -> Ended:
     layout = Layout.of(settings)
+    task = settings.task if settings.task != "segment" else _way_to_segment(settings)
+    if task in TELLS:
+        return TELLS[task](settings, layout), None
     with recorded(settings, layout, overrides) as folder:
-        if settings.task == "preview":
-            from pipeline.preview import preview
-
-            return preview(settings, layout), None
-        if settings.task == "segment" and not settings.segment.given:
-            from pipeline.segment_auto import segment_auto
-
-            return segment_auto(settings, layout), None
-        if settings.task == "batch":
-            from pipeline.batch import batch
-
-            return batch(settings, layout, folder), None
-        if settings.task == "segment":
-            from pipeline.segment import segment
-
-            return segment(settings, layout), None
-        if settings.task == "label":
-            from pipeline.label_import import label
-
-            return label(settings, layout), None
-        if settings.task == "outputs":
-            from pipeline.outputs import outputs
-
-            return outputs(settings, layout), None
-        if settings.task in ("export", "report"):
-            return _derive(settings, layout), None
-        if settings.task == "demo":
-            from pipeline.demo import demo
-
-            summary = demo(settings)
-        else:
-            from pipeline.build import Build
-
-            summary = Build(settings, folder).run()
-            _announce(settings, summary, layout)
+        if task in MAKES:
+            return MAKES[task](settings, layout, folder), None
+        summary = BUILDS[task](settings, layout, folder)
         write_bytes(folder / "timings.json", orjson.dumps(summary.seconds, option=orjson.OPT_INDENT_2))
     return summary.status, summary
 
 
-def _derive(settings: Settings, layout: Layout) -> int:
-    from pipeline.derive import checksums, export, report
+# -- tasks that keep nothing of their run: they print, and return an exit status --------------------------------------
 
-    if settings.task == "export":
-        written = export(settings, layout)
-        checksums(layout)
-        for name in settings.exports:
-            log.info("%s %s", layout.exports / name, "written" if name in written else "is up to date")
-    else:
-        report(settings, layout, {})
-        log.info("report: %s", layout.report)
+
+def _plan(settings: Settings, layout: Layout) -> int:
+    from pipeline.plan import plan
+
+    status, text = plan(settings)
+    print(text)
+    return status
+
+
+def _doctor(settings: Settings, layout: Layout) -> int:
+    from pipeline.doctor import doctor
+
+    status, text = doctor(settings)
+    print(text)
+    return status
+
+
+def _status(settings: Settings, layout: Layout) -> int:
+    from pipeline.status import status
+
+    print(status(settings))
     return 0
+
+
+def _verify(settings: Settings, layout: Layout) -> int:
+    from pipeline.checksums import described, verify
+
+    verdict = verify(layout)
+    print(described(verdict, layout))
+    return 0 if verdict.whole else 3
+
+
+def _upload(settings: Settings, layout: Layout) -> int:
+    from pipeline.upload import upload
+
+    return upload(settings, layout)
+
+
+def _describe(settings: Settings, layout: Layout) -> int:
+    from pipeline.segment import describe
+
+    print(describe(settings))
+    return 0
+
+
+TELLS: dict[str, Callable[[Settings, Layout], int]] = {
+    "plan": _plan,
+    "doctor": _doctor,
+    "status": _status,
+    "verify": _verify,
+    "upload": _upload,
+    "segment nothing": _describe,
+}
+
+# -- tasks with a folder of their run: they return an exit status ------------------------------------------------------
+
+
+def _preview(settings: Settings, layout: Layout, folder: Path) -> int:
+    from pipeline.preview import preview
+
+    return preview(settings, layout)
+
+
+def _batch(settings: Settings, layout: Layout, folder: Path) -> int:
+    from pipeline.batch import batch
+
+    return batch(settings, layout, folder)
+
+
+def _way_to_segment(settings: Settings) -> str:
+    """task=segment by what is given of objects: "segment", what the tracker proposes, or nothing to follow."""
+    if settings.segment.given:
+        return "segment"
+    return "segment proposals" if getattr(settings.tracker, "names_objects", False) else "segment nothing"
+
+
+def _segment(settings: Settings, layout: Layout, folder: Path) -> int:
+    from pipeline.segment import segment
+
+    return segment(settings, layout)
+
+
+def _segment_proposals(settings: Settings, layout: Layout, folder: Path) -> int:
+    from pipeline.segment_auto import segment_auto
+
+    return segment_auto(settings, layout)
+
+
+def _label(settings: Settings, layout: Layout, folder: Path) -> int:
+    from pipeline.label_import import label
+
+    return label(settings, layout)
+
+
+def _outputs(settings: Settings, layout: Layout, folder: Path) -> int:
+    from pipeline.outputs import outputs
+
+    return outputs(settings, layout)
+
+
+def _export(settings: Settings, layout: Layout, folder: Path) -> int:
+    from pipeline.derive import checksums, export
+
+    written = export(settings, layout)
+    checksums(layout)
+    for name in settings.exports:
+        log.info("%s %s", layout.exports / name, "written" if name in written else "is up to date")
+    return 0
+
+
+def _report(settings: Settings, layout: Layout, folder: Path) -> int:
+    from pipeline.derive import report
+
+    report(settings, layout, {})
+    log.info("report: %s", layout.report)
+    return 0
+
+
+MAKES: dict[str, Callable[[Settings, Layout, Path], int]] = {
+    "preview": _preview,
+    "batch": _batch,
+    "segment": _segment,
+    "segment proposals": _segment_proposals,
+    "label": _label,
+    "outputs": _outputs,
+    "export": _export,
+    "report": _report,
+}
+
+# -- tasks that work through chunks: they return a summary -------------------------------------------------------------
+
+
+def _demo(settings: Settings, layout: Layout, folder: Path) -> Summary:
+    from pipeline.demo import demo
+
+    return demo(settings)
+
+
+def _build(settings: Settings, layout: Layout, folder: Path) -> Summary:
+    from pipeline.build import Build
+
+    summary = Build(settings, folder).run()
+    _announce(settings, summary, layout)
+    return summary
+
+
+BUILDS: dict[str, Callable[[Settings, Layout, Path], Summary]] = {
+    "build": _build,
+    "track": _build,
+    "crop": _build,
+    "clip": _build,
+    "demo": _demo,
+}
 
 
 def _announce(settings: Settings, summary: Summary, layout: Layout) -> None:

@@ -29,13 +29,11 @@ GB = 10**9
 SPLITS = ("train", "val", "test")
 PICTURES = ("png", "jpeg", "webp")
 STYLES = ("binary", "highlighted", "greenscreen")
-FROM_DATASET = frozenset(
-    {"crop", "export", "report", "label", "outputs", "upload"}
-)  # tasks that start from out/dataset.yaml
 UNDECISIVE = frozenset(
     {"task", "executor", "shard", "retry_failed", "out", "tracks", "demo", "labels", "segment", "outputs", "studio"}
     | {"release", "hub", "plan", "cache"}
 )
+UNDECISIVE_OF_TRACKERS = frozenset({"device", "memory_gb", "state_on_cpu", "release"})
 
 
 @dataclass
@@ -336,8 +334,11 @@ class Settings:
 
     @property
     def digest(self) -> str:
-        """Changes with anything that decides the dataset; not with shards, executors or the task."""
+        """Changes with anything that decides the dataset; not with shards, executors, memory or the task."""
         kept = {key: value for key, value in self.values.items() if key not in UNDECISIVE}
+        if isinstance(self.values.get("tracker"), Mapping):
+            options = self.values["tracker"].items()
+            kept["tracker"] = {key: value for key, value in options if key not in UNDECISIVE_OF_TRACKERS}
         kept["link"] = {key: value for key, value in self.values["link"].items() if key != "device"}
         if self.prompts_file is not None:
             kept["prompts_file"] = [(line.video, line.prompts) for line in self.prompts_file.lines]

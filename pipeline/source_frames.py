@@ -60,6 +60,11 @@ class SourceFrames(Sequence[NDArray[np.uint8]]):
         self._stack.close()
         self._blocks.clear()
 
+    @property
+    def block(self) -> int:
+        """How many frames are decoded together: those from a multiple of it on."""
+        return self._block
+
     def rest(self) -> None:
         """Drop the decoded frames and close the file; what is asked for next is decoded again."""
         self._stack.close()

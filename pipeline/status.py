@@ -15,7 +15,7 @@ import orjson
 
 from pipeline.errors import DatasetError, DiskError
 from pipeline.layout import Layout, write_bytes
-from pipeline.trial import Trial
+from pipeline.promised import compared
 
 if TYPE_CHECKING:
     from pipeline.job import Job, Outcome
@@ -32,7 +32,9 @@ class Status:
     threads and workers.
 
     state: running, finished or stopped. clips: of this run's share that were not done before. video_s: seconds of
-    footage that are done. chunks: of the whole dataset, all shards together. workers: that have finished a chunk.
+    footage that are done. chunks: of the whole dataset, all shards together. tracked: windows x prompts. objects: of
+    the clips done, kept or not. size: bytes of crops and tracks. memory: the peak of its largest worker, in bytes.
+    workers: that have finished a chunk.
     """
 
     task: str
@@ -49,6 +51,10 @@ class Status:
     failures: int = 0
     video_s: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
+    tracked: int = 0
+    objects: int = 0
+    size: int = 0
+    memory: int = 0
     workers: int = 1
 
     @classmethod
@@ -98,8 +104,8 @@ class Status:
             "remaining_s": self.remaining_s,
             "video_hours_per_day": self.video_hours_per_day,
             "video_hours_per_day_per_gpu": self.video_hours_per_day_per_gpu,
-            "tracker_share": self.tracker_share,
-            "idle_share": self.idle_share,
+            "tracker_share": self.tracker_share if self.tracked else None,
+            "idle_share": self.idle_share if self.tracked else None,
         }
 
     @property
@@ -107,7 +113,7 @@ class Status:
         """How fast it is, and what the trackers wait for, in words."""
         each = f" ({self.video_hours_per_day_per_gpu:.0f} for each of {self.workers} workers)" * (self.workers > 1)
         rate = f"{self.video_hours_per_day:.0f} hours of video a day{each}"
-        if not self.seconds.get("track"):
+        if not self.tracked:
             return f"{rate}, nothing tracked"
         waits = {"frames": "wait_for_frames", "crops": "wait_for_crops", "the model": "load"}
         shares = ", ".join(f"{self.share(stage):.0%} for {name}" for name, stage in waits.items())
@@ -118,6 +124,10 @@ class Status:
         self.clips_done += outcome.clips
         self.crops += outcome.crops
         self.failures += outcome.failures
+        self.tracked += outcome.tracked
+        self.objects += outcome.objects
+        self.size += outcome.size
+        self.memory = max(self.memory, outcome.memory)
         self.video_s += chunk.seconds
         self.workers = max(self.workers, outcome.worker + 1)
         for stage, seconds in outcome.seconds.items():
@@ -163,10 +173,15 @@ def status(settings: Settings, now: float | None = None) -> str:
     Raises DatasetError where there is nothing to say anything about.
     """
     layout = Layout.of(settings)
-    runs = [(path, found) for path in sorted(layout.runs.glob("*/status.json")) if (found := Status.read(path))]
+    runs = runs_of(layout)
     if not runs:
         raise DatasetError(f"no run has worked on {layout.named} yet: build it first, with task=build")
     return "\n".join([*_runs(runs, time.time() if now is None else now), *_dataset(layout, [run for _, run in runs])])
+
+
+def runs_of(layout: Layout) -> list[tuple[Path, Status]]:
+    """Every run that says something about itself, the oldest first, with the place where it does."""
+    return [(path, found) for path in sorted(layout.runs.glob("*/status.json")) if (found := Status.read(path))]
 
 
 def _runs(runs: list[tuple[Path, Status]], now: float) -> Iterator[str]:
@@ -182,16 +197,10 @@ def _runs(runs: list[tuple[Path, Status]], now: float) -> Iterator[str]:
 
 def _dataset(layout: Layout, runs: list[Status]) -> Iterator[str]:
     yield f"chunks done: {len(layout.record_files())} of {runs[-1].chunks}"
-    crops = None
     if layout.samples.is_file():
         import pyarrow.parquet as pq
 
         files = {"crops": layout.samples, "refused": layout.rejected, "failures": layout.failures}
         counts = {name: pq.read_metadata(path).num_rows for name, path in files.items() if path.is_file()}
         yield f"indexed: {', '.join(f'{name} {count}' for name, count in counts.items())}"
-        crops = counts["crops"]
-    promised = Trial.read(layout.plan)
-    if promised is not None:
-        took = clock(sum(run.seconds.get("track", 0.0) for run in runs))
-        so_far = took if crops is None else f"{crops:,} crops, {took}"
-        yield f"planned: {promised.crops.text()} crops, {promised.duration} of tracking; so far {so_far}"
+    yield from map(str, compared(layout, runs))

@@ -19,7 +19,6 @@ STAGES = (
     "wait_for_crops",
     "commit",
 )
-WAITS = ("wait_for_frames", "load", "wait_for_crops")  # of the thread that tracks
 
 Item = TypeVar("Item")
 

@@ -70,7 +70,7 @@ def track_key(chunk: Chunk, prompt: str, tracker: str, identity: Mapping[str, An
         "fingerprint": chunk.video.fingerprint,
         "rotation": chunk.video.rotation,
         "grid": str(chunk.grid),
-        "windows": [(w.id, w.start, w.stop) for w in chunk.windows],
+        "windows": [(name, span.start, span.stop) for name, span in zip(chunk.window_ids, chunk.spans, strict=True)],
         "reader": reader,
         "prompt": prompt,
         "tracker": tracker,
@@ -192,6 +192,11 @@ class TrackStore:
             )
             for w, found, began in zip(head["windows"], tracks, detected, strict=True)
         }
+
+    def size(self, keys: Sequence[str]) -> int:
+        """Bytes of what is stored for these keys."""
+        paths = [self._layout.track_file(each) for key in keys for each in (key, degraded_key(key))]
+        return sum(path.stat().st_size for path in paths if path.is_file())
 
     def remove(self, key: str) -> None:
         for each in (key, degraded_key(key)):

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,8 +18,8 @@ import orjson
 
 from pipeline.executors.local import cores
 from pipeline.job import Job
-from pipeline.layout import Layout, write_bytes
-from pipeline.ledger import Ledger
+from pipeline.layout import write_bytes
+from pipeline.peak_memory import peak_memory, reset
 from pipeline.settings import Settings
 from video.types import Chunk, Window, digest
 
@@ -41,6 +40,11 @@ class Estimate:
         spread = statistics.stdev(each) if len(each) > 1 else 0.0
         return cls(times * statistics.fmean(each), times * 2 * spread / math.sqrt(len(each)))
 
+    @classmethod
+    def peak(cls, each: Sequence[float]) -> Estimate:
+        """The most that any takes, give or take twice their spread."""
+        return cls(max(each), 2 * statistics.stdev(each) if len(each) > 1 else 0.0)
+
     def times(self, factor: float) -> Estimate:
         return Estimate(self.mean * factor, self.error * factor)
 
@@ -51,11 +55,17 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a build will take, from the windows tried. crops, gib (crops and tracks), hours (of tracking, one worker).
+    """What a build will take, from the windows tried.
 
-    objects: tracked in a clip. load_s: until the model was ready. memory_gib: the peak of the GPU, else of the process.
+    settings: their digest. made: seconds since 1970. clips, to_track: clips of the whole, and windows x prompts without
+    tracks. objects: tracked in a clip. crops, gib (crops and tracks), hours (of tracking, one worker): of the whole.
+    memory: the peak in GiB, of the GPU, else of the process. load_s: until the model was ready. price: of an hour.
     """
 
+    settings: str
+    made: float
+    clips: int
+    to_track: int
     windows: int
     videos: int
     failed: int
@@ -63,33 +73,28 @@ class Trial:
     crops: Estimate
     gib: Estimate
     hours: Estimate
+    memory: Estimate
     load_s: float
-    memory_gib: float
     gpu: bool
+    price: float | None = None
 
     @property
-    def duration(self) -> str:
-        """Of tracking, in hours or minutes."""
-        return f"{self.hours.text(1)} hours" if self.hours.mean >= 1 else f"{self.hours.times(60).text(1)} minutes"
+    def memory_of(self) -> str:
+        return "of the GPU" if self.gpu else "of the process"
 
-    @property
-    def disk(self) -> str:
-        """Of crops and tracks, in GiB or MiB."""
-        return f"{self.gib.text(1)} GiB" if self.gib.mean >= 1 else f"{self.gib.times(1024).text(1)} MiB"
-
-    def rows(self, price: float | None) -> list[tuple[str, str]]:
-        """As lines of the plan. price: of an hour of the machine."""
+    def rows(self) -> list[tuple[str, str]]:
+        """As lines of the plan."""
         failed = f", {self.failed} failed" if self.failed else ""
         rows = [
             ("tried", f"{self.windows} windows of {self.videos} videos{failed}; ready after {self.load_s:.0f} s"),
             ("objects", f"{self.objects.text(1)} a clip"),
             ("crops", self.crops.text()),
-            ("tracking", f"{self.duration} with one worker"),
-            ("disk", f"{self.disk} of crops and tracks"),
-            ("memory", f"{self.memory_gib:.1f} GiB at most, of the {'GPU' if self.gpu else 'process'}"),
+            ("tracking", f"{spent(self.hours)} with one worker"),
+            ("disk", f"{room(self.gib)} of crops and tracks"),
+            ("memory", f"{room(self.memory)} at most, {self.memory_of}"),
         ]
-        if price is not None:
-            rows.append(("price", f"{self.hours.times(price).text(2)} at {price:g} an hour"))
+        if self.price is not None:
+            rows.append(("price", f"{self.hours.times(self.price).text(2)} at {self.price:g} an hour"))
         return rows
 
     def write(self, path: Path) -> None:
@@ -101,15 +106,27 @@ class Trial:
         """None where there is none, or none that can be read."""
         try:
             raw = orjson.loads(path.read_bytes())
-            sums = {name: Estimate(**raw[name]) for name in ("objects", "crops", "gib", "hours")}
+            sums = {name: Estimate(**raw[name]) for name in ("objects", "crops", "gib", "hours", "memory")}
             return cls(**raw | sums)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
 
+def spent(hours: Estimate) -> str:
+    """A time, in hours, minutes or seconds."""
+    if hours.mean >= 1:
+        return f"{hours.text(1)} hours"
+    return f"{hours.times(60).text(1)} minutes" if hours.mean >= 1 / 60 else f"{hours.times(3600).text(1)} seconds"
+
+
+def room(gib: Estimate) -> str:
+    """A size, in GiB or MiB."""
+    return f"{gib.text(1)} GiB" if gib.mean >= 1 else f"{gib.times(1024).text(1)} MiB"
+
+
 @dataclass(frozen=True, slots=True)
 class _Tried:
-    """One window. clips: in it. seconds: of tracking."""
+    """One window. clips: in it. seconds: of tracking. memory: GiB at most."""
 
     clips: int
     objects: int
@@ -117,6 +134,7 @@ class _Tried:
     size: int
     seconds: float
     failed: bool
+    memory: float
 
 
 def trial(settings: Settings, jobs: Sequence[Job], to_track: int, count: int) -> Trial:
@@ -137,11 +155,15 @@ def trial(settings: Settings, jobs: Sequence[Job], to_track: int, count: int) ->
             found = [_try(worker, tried, *chosen[0])]
             load_s = time.perf_counter() - began - found[0].seconds
             found += [_try(worker, tried, job, window) for job, window in chosen[1:]]
-        gpu, peak = _peak_bytes()
+        gpu = peak_memory().gpu
     timed = [each for each in found[1:] or found if not each.failed] or found
     clips = sum(len(window.clips) for _, window in every)
     per_clip = [each.clips for each in timed]
     return Trial(
+        settings=settings.digest,
+        made=time.time(),
+        clips=clips,
+        to_track=to_track,
         windows=len(found),
         videos=len({job.chunk.video.fingerprint for job, _ in chosen}),
         failed=sum(each.failed for each in found),
@@ -149,39 +171,27 @@ def trial(settings: Settings, jobs: Sequence[Job], to_track: int, count: int) ->
         crops=Estimate.of([each.crops / n for each, n in zip(timed, per_clip, strict=True)], clips),
         gib=Estimate.of([each.size / n / 2**30 for each, n in zip(timed, per_clip, strict=True)], clips),
         hours=Estimate.of([each.seconds / 3600 / len(chosen[0][0].track_keys) for each in timed], to_track),
+        memory=Estimate.peak([each.memory for each in found]),
         load_s=load_s,
-        memory_gib=peak / 2**30,
         gpu=gpu,
+        price=settings.plan.price,
     )
 
 
 def _try(worker: Worker, settings: Settings, job: Job, window: Window) -> _Tried:
     """One window as a chunk of its own, under names of its own."""
     keys = tuple(digest("trial", key, window.id) for key in job.track_keys)
-    chunk = Chunk(job.chunk.video, job.chunk.grid, (window,))
+    chunk = Chunk.of(window)
     record_id = digest("trial", job.record_id, window.id)
     own = replace(job, chunk=chunk, track_keys=keys, base_keys=keys, record_id=record_id)
+    reset()
     outcome = worker.process(own)
-    layout = Layout(settings.out, settings.tracks)
-    record = Ledger(layout).read(record_id)
-    samples = record.samples if record else ()
-    tracks = [layout.track_file(key) for key in keys]
-    size = sum(file.size for sample in samples for file in sample.files)
     return _Tried(
         clips=len(window.clips),
-        objects=len(samples),
+        objects=outcome.objects,
         crops=outcome.crops,
-        size=size + sum(path.stat().st_size for path in tracks if path.is_file()),
+        size=outcome.size,
         seconds=outcome.seconds.get("track", 0.0),
         failed=bool(outcome.failed),
+        memory=outcome.memory / 2**30,
     )
-
-
-def _peak_bytes() -> tuple[bool, int]:
-    """Whether a GPU was used, and the most memory that was taken: of the GPU, else of this process."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return True, int(torch.cuda.max_memory_allocated())
-    import resource
-
-    return False, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -67,7 +67,7 @@ class Worker:
 
         jobs: asked for in another thread, which may wait for the next one; it is asked for a few chunks ahead. Raises
         DiskError, TrackerUnavailable or DatasetError: chunks before the one that fails are committed then, if they can
-        be. Closing the iterator stops it where it is.
+        be. Closing the iterator stops it where it is, and `Abandoned` from the jobs after the window that is tracked.
         """
         with ExitStack() as stack:
             stack.enter_context(_turns_of(TURN_S))

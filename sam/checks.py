@@ -37,6 +37,15 @@ class Preflight(Protocol):
         ...
 
 
+@runtime_checkable
+class Budgeted(Protocol):
+    """A tracker's config that can say what tracking takes of the device's memory."""
+
+    def memory(self, frames: int) -> Iterator[Check]:
+        """What a window of so many frames takes, and what would be done about it."""
+        ...
+
+
 def look(name: str, see: Callable[[], str]) -> Check:
     """What `see` found, or the message of the TrackerError it raised."""
     try:

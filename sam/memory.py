@@ -28,7 +28,7 @@ class ModelTracker(Protocol):
     """What a tracker with a large model offers besides `sam.tracker.Tracker`.
 
     release: "window" gives cached device memory back after every window, "never" leaves it to the allocator.
-    degraded: whether the last window was tracked with fewer objects than there were, because memory ran out.
+    degraded: whether the last window was tracked with fewer objects than there were, for want of memory.
     found_by: object id -> the text that found it, of the last window.
     """
 
@@ -37,7 +37,7 @@ class ModelTracker(Protocol):
     found_by: Mapping[int, str]
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
-        """Like `track`, after it raised `OutOfMemory`: state kept in main memory and half the objects at most."""
+        """Like `track`, after it raised `OutOfMemory`: in less memory, if need be with fewer objects."""
         ...
 
     def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:

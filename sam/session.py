@@ -193,7 +193,9 @@ class SAMSession:
         """
         self.degraded = False
         try:
-            return self._gather(self.propagate())
+            tracks = self._gather(self.propagate())
+            self.degraded = isinstance(self._tracker, ModelTracker) and self._tracker.degraded
+            return tracks
         except OutOfMemory as error:
             reason = str(error)
         return self._tracks_smaller(reason)  # outside the handler: the error's traceback holds device memory

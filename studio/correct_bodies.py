@@ -92,10 +92,19 @@ class WindowLine(BaseModel):
     why: list[str]
 
 
+class MissingVideo(BaseModel):
+    """A video of the dataset that is not at hand, so that its windows cannot be shown."""
+
+    video: str
+    why: str
+
+
 class WindowList(BaseModel):
+    """total: of the windows that can be shown. videos: those that are at hand."""
+
     total: int
     videos: list[str]
-    missing: list[str]  # videos of the dataset that are not at hand
+    missing: list[MissingVideo]
     windows: list[WindowLine]
 
 

@@ -19,8 +19,9 @@ from sam.types import Mask, Track
 from studio import correct_bodies as bodies
 from studio.apply import Applying
 from studio.edits import Edits, key_of
-from studio.errors import StudioError
+from studio.errors import SourcesMissing, StudioError
 from studio.jobs import ModelThread
+from studio.missing import missing_videos
 from studio.shown import Shown
 from studio.window_order import Doubts
 from studio.window_pictures import WindowPictures
@@ -35,7 +36,7 @@ class Correcting:
         self.windows = Windows(out)
         self.edits = Edits(self.windows)
         self.shown = Shown()
-        self.pictures = WindowPictures(self.windows, options.jpeg_quality)
+        self.pictures = WindowPictures(self.windows, options.jpeg_quality, Path(options.folder))
         self.applying = Applying(out, Path(options.folder), model.rest, self.windows.refresh)
         self._tracker = model.tracker
 
@@ -46,15 +47,17 @@ class Correcting:
 
     def listed(self, order: str, video: str | None, offset: int, limit: int) -> bodies.WindowList:
         """A page of the list. order: doubt, what to look at first; or time."""
-        seen, doubts = self.windows.seen(), self.windows.doubts()
+        try:
+            seen, doubts = self.windows.seen(), self.windows.doubts()
+        except SourcesMissing as error:
+            gone = missing_videos(self.windows.layout, self.windows.settings.videos, None, error.message)
+            lines = [bodies.MissingVideo(video=name, why=why) for name, why in gone.items()]
+            return bodies.WindowList(total=0, videos=[], missing=lines, windows=[])
         none = Doubts()
         ids = [name for name, place in seen.places.items() if video in (None, place.video.name)]
         if order == "doubt":
             ids.sort(key=lambda name: doubts.get(name, none).order)  # stable: by time within
-        here = {each.name for each in seen.footage.videos}
-        known: set[str] = set()
-        if self.windows.layout.samples.is_file():
-            known = set(pc.unique(read_table(self.windows.layout.samples, ["video"])["video"]).to_pylist())
+        gone = missing_videos(self.windows.layout, seen.settings.videos, seen.footage)
         shown = ids[offset : offset + limit]
         firsts = {seen.places[name].video.name: seen.places[name] for name in shown}
         edits: Counter[str] = Counter()
@@ -62,8 +65,8 @@ class Correcting:
             edits += self.edits.counts(place)
         return bodies.WindowList(
             total=len(ids),
-            videos=sorted(here),
-            missing=sorted(known - here),
+            videos=sorted(each.name for each in seen.footage.videos),
+            missing=[bodies.MissingVideo(video=name, why=why) for name, why in gone.items()],
             windows=[self._line(seen.places[name], doubts.get(name, none), edits[name]) for name in shown],
         )
 

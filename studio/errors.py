@@ -17,3 +17,10 @@ class StudioError(Exception):
 
 class Cancelled(Exception):
     """A job was stopped by the user, or because its session ended."""
+
+
+class SourcesMissing(StudioError):
+    """None of a dataset's videos is at hand (404)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(404, message)

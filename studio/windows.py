@@ -22,7 +22,7 @@ from pipeline.ledger import Ledger
 from pipeline.settings import Settings
 from pipeline.stored import Stored
 from pipeline.track_store import TrackStore, WindowTracks
-from studio.errors import StudioError
+from studio.errors import SourcesMissing, StudioError
 from studio.window_order import Doubts, doubts_of
 from video.errors import VideoError
 from video.types import Chunk, Video, Window
@@ -103,7 +103,7 @@ class Windows:
             self._stored.clear()
 
     def seen(self) -> Seen:
-        """The dataset as it is. Raises StudioError where its videos are not at hand."""
+        """The dataset as it is. Raises SourcesMissing where none of its videos is at hand."""
         with self._lock:
             if self._seen is None:
                 self._seen = self._look()
@@ -113,7 +113,7 @@ class Windows:
         try:
             footage = survey(self.settings, Ledger(self.layout))
         except (VideoError, ConfigError, OSError) as error:
-            raise StudioError(404, f"the source videos of {self.out} are not at hand: {error}") from error
+            raise SourcesMissing(f"the source videos of {self.out} are not at hand: {error}") from error
         places = {
             window.id: Place(chunk.video, chunk, window, tuple(footage.prompts[chunk.video.name]))
             for chunk in footage.chunks

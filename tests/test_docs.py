@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import TASKS, Config
+from pipeline.config import Config
 from pipeline.executors.executor import executors
 from pipeline.exports.export import exports
 from pipeline.filters.filter import filters
 from pipeline.index import SAMPLES
+from pipeline.tasks import TASKS
 from sam.tracker import trackers
 
 ROOT = Path(__file__).parents[1]

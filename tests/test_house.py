@@ -22,7 +22,13 @@ HEAVY = {"torch", "torchvision", "transformers", "sam3", "ray", "fastapi", "ligh
 SERVER = {"fastapi"}  # what the studio is made of; what starts it imports that later
 STARTS = {"studio/__init__.py", "studio/serve.py", "studio/errors.py"}
 CONFIG = {"hydra", "omegaconf"}
-CONFIG_ROOMS = {"main.py", "pipeline/config.py", "pipeline/cli.py", "hydra_plugins/lightning.py"}
+CONFIG_ROOMS = {
+    "main.py",
+    "pipeline/config.py",
+    "pipeline/config_tree.py",
+    "pipeline/cli.py",
+    "hydra_plugins/lightning.py",
+}
 
 
 def modules() -> list[Path]:

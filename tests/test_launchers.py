@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +16,13 @@ import pytest
 
 from hydra_plugins.lightning import LightningLauncher
 from pipeline.lightning import LightningConfig
-from tests.running import Done, rows, run, run_process
+from tests.running import ROOT, Done, contents, rows, run, run_process
 
 Run = Callable[..., Done]
 SMALL = ("prompt=cow", "tracker=motion", "filters.size.min_side=8")
 LIGHTNING = ("-m", "hydra/launcher=lightning", "videos=/teamspace/shared/barn", "tracker=motion", "prompt=cow,calf")
 OUT = "out=/teamspace/shared/cows"
+STABLE = ("crops", "samples.parquet", "rejected.parquet", "failures.parquet", "splits.parquet")
 
 
 @pytest.fixture
@@ -65,6 +69,26 @@ def test_a_job_in_another_process_hands_its_status_back(footage: Path, tmp_path:
     assert done.status == 3, done.text
     assert "a job of the sweep ended with status 3" in done.text
     assert len(rows(tmp_path / "out" / "crop.size=64" / "failures.parquet")) == 1, "the other jobs were done"
+
+
+@pytest.mark.slow
+def test_the_tasks_of_a_slurm_array_make_one_dataset(footage: Path, tmp_path: Path) -> None:
+    """The script of docs/scale.md, by a shell that says what SLURM says to each task of an array."""
+    (script,) = re.findall(r"```\n(#SBATCH .*?)```", (ROOT / "docs" / "scale.md").read_text(), re.DOTALL)
+    words = {"python main.py": f"{sys.executable} main.py", "/data/barn": str(footage), "/data/cows": f"{tmp_path}/out"}
+    for written, here in words.items():
+        assert written in script
+        script = script.replace(written, here)
+    (tmp_path / "job.sh").write_text(f"{script.rstrip()} {shlex.join(SMALL[1:])}\n")
+    for task in range(2):
+        array = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": "2"}
+        done = subprocess.run(
+            ["bash", "-eu", str(tmp_path / "job.sh")], cwd=ROOT, env=os.environ | array, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert run_process(f"videos={footage}", f"out={tmp_path}/alone", *SMALL).status == 0
+    assert contents(tmp_path / "out", *STABLE) == contents(tmp_path / "alone", *STABLE)
+    assert rows(tmp_path / "out" / "samples.parquet")
 
 
 def test_every_job_of_a_sweep_is_submitted_once_per_shard(go: Run, studio: list[dict[str, Any]]) -> None:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from fractions import Fraction
 
 from video.errors import UnreadableVideo
-from video.types import MAX_WINDOWS_PER_CHUNK, Chunk, Clip, Grid, Video, Window
+from video.types import MAX_WINDOWS_PER_CHUNK, Chunk, Grid, Video
 
 SAMPLINGS = ("all", "random", "spread")
 
@@ -73,6 +73,13 @@ class ClipConfig:
             )
 
     @property
+    def window_frames(self) -> int:
+        """Frames of a window that is tracked, unless the video is shorter; with `whole` that is not known: 1."""
+        if self.whole:
+            return 1
+        return self.num_frames + (self.per_window - 1) * (self.hop or self.num_frames) + 2 * self.lead
+
+    @property
     def grid(self) -> Grid:
         if self.fps is not None:
             return Grid(fps=Fraction(self.fps).limit_denominator(1001))
@@ -88,7 +95,7 @@ def plan(
     """The chunks of one video, in order.
 
     hours: keep clips that start within [first, second) o'clock; may wrap midnight. spans: only the clips of these
-    seconds [start, end), see `clips_of_span`. With clip.sampling=spread there are all clips that could be taken: which
+    seconds [start, end), see `starts_of_span`. With clip.sampling=spread there are all clips that could be taken: which
     of them are is decided over all videos (`video.spread`, `keep_clips`). Raises UnreadableVideo when the video cannot
     give such clips: a rate above its own, no recording time for `hours`, or too short for one clip.
     """
@@ -98,19 +105,20 @@ def plan(
             f"{video.name}: clip.fps={config.fps:g} is more than its own {float(video.fps):g} frames a second"
         )
     if spans is None:
-        numbered = list(enumerate(_all_clips(video, grid, config)))
+        numbered = list(enumerate(_all_starts(video, grid, config)))
     else:
-        starts = sorted({clip.start for span in spans for clip in clips_of_span(video, config, span)})
-        numbered = [(start, Clip(video, grid, start, config.num_frames)) for start in starts]
+        starts = sorted({start for span in spans for start in starts_of_span(video, config, span)})
+        numbered = [(start, start) for start in starts]
     if hours is not None:
-        numbered = [(k, clip) for k, clip in numbered if _in_hours(clip, hours)]
+        numbered = [(k, start) for k, start in numbered if _in_hours(video, grid, start, hours)]
     if config.sampling == "random" and len(numbered) > config.per_video:
         draw = random.Random(f"{config.seed}/{video.fingerprint}")
-        numbered = sorted(draw.sample(numbered, config.per_video), key=lambda pair: pair[0])
+        numbered = sorted(draw.sample(numbered, config.per_video))
     windows = _windows(numbered, config)
     if spans is not None:  # numbered by where they lie, so that one more span moves no other clip to another chunk
         windows = [(start // config.num_frames, window) for start, window in windows]
-    return _chunks(video, grid, windows, config)
+    length = grid.positions(video) if config.whole else config.num_frames
+    return [Chunk(video, grid, length, starts, config.lead) for starts in _chunks(windows, config)]
 
 
 def keep_clips(chunks: Sequence[Chunk], chosen: Container[str]) -> list[Chunk]:
@@ -118,13 +126,14 @@ def keep_clips(chunks: Sequence[Chunk], chosen: Container[str]) -> list[Chunk]:
 
     chunks: with one clip per window.
     """
-    kept = ((chunk, tuple(w for w in chunk.windows if w.clips[0].id in chosen)) for chunk in chunks)
-    return [Chunk(chunk.video, chunk.grid, windows) for chunk, windows in kept if windows]
+    kept = ((c, tuple(s for s, name in zip(c.starts, c.clip_ids, strict=True) if name in chosen)) for c in chunks)
+    return [replace(chunk, starts=starts) for chunk, starts in kept if starts]
 
 
-def clips_of_span(video: Video, config: ClipConfig, span: tuple[float, float]) -> list[Clip]:
-    """The clips of the seconds [start, end): one after the other, `hop` apart, all frames in the span; or a single one
-    around the middle of a span too short for that, if at least half of its frames lie in it. None beyond the video."""
+def starts_of_span(video: Video, config: ClipConfig, span: tuple[float, float]) -> list[int]:
+    """Where the clips of the seconds [start, end) start on the grid: one after the other, `hop` apart, all frames in
+    the span; or a single one around the middle of a span too short for that, if at least half of its frames lie in it.
+    None beyond the video."""
     grid, length = config.grid, config.num_frames
     rate = float(grid.fps or video.fps / grid.stride)
     first, stop = math.ceil(span[0] * rate - 1e-6), math.ceil(span[1] * rate - 1e-6)
@@ -132,45 +141,46 @@ def clips_of_span(video: Video, config: ClipConfig, span: tuple[float, float]) -
     if not starts and 2 * (stop - first) >= length:
         starts = [max(0, (first + stop - length) // 2)]
     available = grid.positions(video)
-    return [Clip(video, grid, start, length) for start in starts if start + length <= available]
+    return [start for start in starts if start + length <= available]
 
 
-def _all_clips(video: Video, grid: Grid, config: ClipConfig) -> list[Clip]:
+def _all_starts(video: Video, grid: Grid, config: ClipConfig) -> range:
     available = grid.positions(video)
     if config.whole:
-        return [Clip(video, grid, 0, available)]
+        return range(1)
     if available < config.num_frames:
         raise UnreadableVideo(
             f"{video.name}: shorter than one clip: {available} sampled frames of the {config.num_frames} "
             f"that clip.num_frames asks for ({video.duration:.1f} s)"
         )
-    hop = config.hop or config.num_frames
-    return [Clip(video, grid, start, config.num_frames) for start in range(0, available - config.num_frames + 1, hop)]
+    return range(0, available - config.num_frames + 1, config.hop or config.num_frames)
 
 
-def _in_hours(clip: Clip, hours: tuple[float, float]) -> bool:
-    if clip.video.recorded_at is None:
+def _in_hours(video: Video, grid: Grid, start: int, hours: tuple[float, float]) -> bool:
+    if video.recorded_at is None:
         raise UnreadableVideo(
-            f"{clip.video.name}: select.hours needs its recording time, and select.time_pattern finds none in its name"
+            f"{video.name}: select.hours needs its recording time, and select.time_pattern finds none in its name"
         )
-    moment = clip.video.recorded_at + timedelta(seconds=clip.grid.seconds(clip.start, clip.video))
+    moment = video.recorded_at + timedelta(seconds=grid.seconds(start, video))
     hour = moment.hour + moment.minute / 60 + moment.second / 3600
     first, second = hours
     return first <= hour < second if first <= second else hour >= first or hour < second
 
 
-def _windows(numbered: Sequence[tuple[int, Clip]], config: ClipConfig) -> list[tuple[int, Window]]:
+def _windows(numbered: Sequence[tuple[int, int]], config: ClipConfig) -> list[tuple[int, tuple[int, ...]]]:
     """Windows of consecutive clips. A window is numbered by its place on the grid, not in the list."""
-    groups: dict[int, list[Clip]] = {}
-    for number, clip in numbered:
-        groups.setdefault(number // config.per_window, []).append(clip)
-    return [(number, Window(tuple(clips), config.lead)) for number, clips in groups.items()]
+    if config.per_window == 1:
+        return [(number, (start,)) for number, start in numbered]
+    groups: dict[int, list[int]] = {}
+    for number, start in numbered:
+        groups.setdefault(number // config.per_window, []).append(start)
+    return [(number, tuple(starts)) for number, starts in groups.items()]
 
 
-def _chunks(video: Video, grid: Grid, windows: Sequence[tuple[int, Window]], config: ClipConfig) -> list[Chunk]:
+def _chunks(windows: Sequence[tuple[int, tuple[int, ...]]], config: ClipConfig) -> list[tuple[tuple[int, ...], ...]]:
     """Chunks with fixed boundaries on the grid; randomly drawn clips lie far apart and share chunks in order."""
-    groups: dict[int, list[Window]] = {}
-    for place, (number, window) in enumerate(windows):
+    groups: dict[int, list[tuple[int, ...]]] = {}
+    for place, (number, starts) in enumerate(windows):
         at = place if config.sampling == "random" else number
-        groups.setdefault(at // MAX_WINDOWS_PER_CHUNK, []).append(window)
-    return [Chunk(video, grid, tuple(group)) for group in groups.values()]
+        groups.setdefault(at // MAX_WINDOWS_PER_CHUNK, []).append(starts)
+    return [tuple(group) for group in groups.values()]

@@ -7,6 +7,7 @@ counts displayed frames from 0, and sizes are pixels as displayed (the rotation 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -82,13 +83,31 @@ class Grid:
 
     def seconds(self, position: int, video: Video) -> float:
         """Estimated time of a grid position, in seconds from the first frame."""
-        return float(position / self.fps if self.fps is not None else position * self.stride / video.fps)
+        rate, steps = (video.fps, position * self.stride) if self.fps is None else (self.fps, position)
+        return steps * rate.denominator / rate.numerator  # what the float of the Fraction is, ten times as fast
 
     def positions(self, video: Video) -> int:
         """How many grid positions the header promises."""
         if self.fps is not None:
             return int(video.frames / video.fps * self.fps)
         return -(-video.frames // self.stride)
+
+
+def clip_names(video: Video, grid: Grid, num_frames: int) -> Callable[[int], str]:
+    """What makes the id of such a clip from its start."""
+    place, length = f"{video.fingerprint[:12]}-{grid}-", f"-n{num_frames}"
+    return lambda start: f"{place}{start:07d}{length}"
+
+
+def window_name(lead: int, clips: Iterable[str]) -> str:
+    """The id of a window of these clips (ids)."""
+    return digest("window", lead, *clips)
+
+
+def reach(starts: Sequence[int], num_frames: int, lead: int) -> range:
+    """The grid positions of a window whose clips start at `starts`, ascending; those beyond the end of the video are
+    simply not there."""
+    return range(max(0, starts[0] - lead), starts[-1] + num_frames + lead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,58 +130,104 @@ class Clip:
 
     @property
     def id(self) -> str:
-        return f"{self.video.fingerprint[:12]}-{self.grid}-{self.start:07d}-n{self.num_frames}"
+        return clip_names(self.video, self.grid, self.num_frames)(self.start)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What one tracking session sees: consecutive clips of one video, with `lead` more positions on either side."""
+    """What one tracking session sees: clips of one video and length, in order, with `lead` more positions on either
+    side."""
 
     clips: tuple[Clip, ...]
     lead: int = 0
-    id: str = field(init=False, repr=False, compare=False)  # made once: planning asks for it again and again
+    id: str = field(init=False, repr=False, compare=False)  # made once: it is asked for again and again
 
     def __post_init__(self) -> None:
-        if len(self.clips) != 1 and len({(c.video.fingerprint, c.grid) for c in self.clips}) != 1:
-            raise ValueError(f"a window holds one or more clips of one video and grid, got {len(self.clips)} clips")
-        object.__setattr__(self, "id", digest("window", self.lead, *(c.id for c in self.clips)))
-
-    @property
-    def start(self) -> int:
-        return max(0, self.clips[0].start - self.lead)
-
-    @property
-    def stop(self) -> int:
-        """One past the last grid position; lead positions beyond the end of the video are simply not there."""
-        return max(c.stop for c in self.clips) + self.lead
+        if len(self.clips) != 1 and len({(c.video.fingerprint, c.grid, c.num_frames) for c in self.clips}) != 1:
+            raise ValueError(f"a window holds clips of one video, grid and length, got {len(self.clips)} clips")
+        object.__setattr__(self, "id", window_name(self.lead, (c.id for c in self.clips)))
 
     @property
     def positions(self) -> range:
-        return range(self.start, self.stop)
+        return reach([c.start for c in self.clips], self.clips[0].num_frames, self.lead)
+
+    @property
+    def start(self) -> int:
+        return self.positions.start
+
+    @property
+    def stop(self) -> int:
+        """One past the last grid position."""
+        return self.positions.stop
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The unit of work: up to `MAX_WINDOWS_PER_CHUNK` windows of one video, decoded in one pass."""
+    """The unit of work: up to `MAX_WINDOWS_PER_CHUNK` windows of one video, decoded in one pass.
+
+    It knows where its clips start and makes windows and clips when they are asked for: a plan of a million windows is
+    30,000 of these. starts: per window, the grid positions at which its clips start, ascending.
+    """
 
     video: Video
     grid: Grid
-    windows: tuple[Window, ...]
+    num_frames: int
+    starts: tuple[tuple[int, ...], ...]
+    lead: int = 0
+    window_ids: tuple[str, ...] = field(init=False, repr=False, compare=False)
     id: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.windows) <= MAX_WINDOWS_PER_CHUNK:
-            raise ValueError(f"a chunk holds 1 to {MAX_WINDOWS_PER_CHUNK} windows, got {len(self.windows)}")
-        object.__setattr__(self, "id", digest("chunk", *(w.id for w in self.windows)))
+        if not 1 <= len(self.starts) <= MAX_WINDOWS_PER_CHUNK or not all(self.starts):
+            raise ValueError(
+                f"a chunk holds 1 to {MAX_WINDOWS_PER_CHUNK} windows of one or more clips, "
+                f"got {len(self.starts)} with {[len(starts) for starts in self.starts]} clips"
+            )
+        name = clip_names(self.video, self.grid, self.num_frames)
+        ids = tuple(window_name(self.lead, map(name, starts)) for starts in self.starts)
+        object.__setattr__(self, "window_ids", ids)
+        object.__setattr__(self, "id", digest("chunk", *ids))
+
+    @classmethod
+    def of(cls, *windows: Window) -> Chunk:
+        """The chunk of these windows. Raises ValueError where they are not of one video, grid, length and lead."""
+        if len({(w.clips[0].video.fingerprint, w.clips[0].grid, w.clips[0].num_frames, w.lead) for w in windows}) != 1:
+            raise ValueError(f"a chunk holds windows of one video, grid, length and lead, got {len(windows)} windows")
+        clip = windows[0].clips[0]
+        starts = tuple(tuple(c.start for c in w.clips) for w in windows)
+        return cls(clip.video, clip.grid, clip.num_frames, starts, windows[0].lead)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        return tuple(
+            Window(tuple(Clip(self.video, self.grid, start, self.num_frames) for start in starts), self.lead)
+            for starts in self.starts
+        )
+
+    @property
+    def spans(self) -> list[range]:
+        """The grid positions of every window."""
+        return [reach(starts, self.num_frames, self.lead) for starts in self.starts]
 
     @property
     def clips(self) -> int:
-        return sum(len(w.clips) for w in self.windows)
+        return sum(map(len, self.starts))
+
+    @property
+    def clip_ids(self) -> Iterator[str]:
+        """Of all clips, in order."""
+        name = clip_names(self.video, self.grid, self.num_frames)
+        return (name(start) for starts in self.starts for start in starts)
+
+    @property
+    def frames(self) -> int:
+        """Frames in its windows; one that lies in two is counted twice."""
+        return sum(map(len, self.spans))
 
     @property
     def seconds(self) -> float:
         """Seconds of footage in its windows."""
-        return sum(len(w.positions) for w in self.windows) / self.windows[0].clips[0].rate
+        return self.frames / float(self.grid.fps or self.video.fps / self.grid.stride)
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,7 +185,7 @@ class Crew(Generic[Kind]):
 
 def given_up(settings: Settings, job: Job, reason: str) -> Outcome:
     """Record a chunk that takes its workers down, so that the other chunks are done and a rerun tries it again."""
-    video, clips = job.chunk.video.name, tuple(clip.id for window in job.chunk.windows for clip in window.clips)
+    video, clips = job.chunk.video.name, tuple(job.chunk.clip_ids)
     failures = tuple(Failure(video, clip, "worker", reason) for clip in clips)
     if settings.task not in ("track", "clip"):
         record = ChunkRecord(job.record_id, job.chunk.id, video, clips, (), (), failures)

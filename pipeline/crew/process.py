@@ -97,6 +97,7 @@ def _serve(pipe: Connection, settings: Settings, threads: int, device: str | Non
     import cv2
 
     from pipeline import tracking
+    from pipeline.ahead import Abandoned
     from pipeline.worker import Worker
 
     cv2.setNumThreads(threads)
@@ -105,22 +106,29 @@ def _serve(pipe: Connection, settings: Settings, threads: int, device: str | Non
             while True:
                 try:
                     answer: Outcome | Exception | None = next(outcomes, None)
+                except Abandoned:  # the other end is closed: there is nothing more to do, or nobody to do it for
+                    return
                 except Exception as error:
                     answer = error
                 if answer is None:
                     return
                 outbox.put_nowait(answer)
-    except OSError:  # the other end is closed: there is nobody to do it for
+    except OSError:  # the other end is closed
         pass
     finally:
         tracking.leave()
 
 
 def _jobs(pipe: Connection) -> Iterator[Job]:
-    """What comes through the pipe until it closes."""
-    with suppress(EOFError, OSError):
-        while True:
-            yield pipe.recv()
+    """What comes through the pipe. Raises Abandoned when it closes."""
+    from pipeline.ahead import Abandoned
+
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, OSError):
+            raise Abandoned from None
+        yield job
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -1,7 +1,7 @@
 """The processes executor: several workers on this machine, each a process with its own tracker, one per GPU.
 
 A worker's process that ends (killed, out of memory, a crash in a library) is replaced, and its chunks are done again.
-When the process that started the run ends, however it ends, its workers end at their next chunk.
+When the process that started the run ends, however it ends, its workers end after the window they are at.
 """
 
 from __future__ import annotations

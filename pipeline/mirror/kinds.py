@@ -25,11 +25,11 @@ class Kinds:
         self._labels = frozenset(map(own.relative, (own.labels, own.label_classes)))
         self._corrections = own.relative(own.corrections)
         self._plan = own.relative(own.plan)
-        self._lock = own.relative(own.lock)
+        self._stays = frozenset(map(own.relative, (own.lock, own.done)))
 
     def travels(self, path: str) -> bool:
-        """Whether it is a file of the dataset and not one half-written, or a lock."""
-        return path != self._lock and not any(part.startswith(".") for part in PurePosixPath(path).parts)
+        """Whether it is a file of the dataset and not one half-written, a lock, or what is noted of the files here."""
+        return path not in self._stays and not any(part.startswith(".") for part in PurePosixPath(path).parts)
 
     def heavy(self, path: str) -> bool:
         """Whether it is brought here only when it is asked for."""

@@ -17,6 +17,8 @@ from pipeline.settings import GB, CacheConfig, Settings
 from pipeline.track_store import degraded_key
 from video.errors import FetchError, NotThere, SourceError
 
+TO_COME = 2**63  # nanoseconds since 1970
+
 
 @dataclass(frozen=True, slots=True)
 class MirroredLayout(Layout):
@@ -121,6 +123,9 @@ class MirroredLayout(Layout):
 
     def crop_paths(self) -> Iterator[str]:
         return iter(self.crop_sizes())
+
+    def crop_times(self, clip_ids: Iterable[str]) -> list[int]:
+        return [TO_COME for _ in clip_ids]  # a server's folders have no times: what it has is looked into each time
 
     def crop_sizes(self) -> dict[str, int]:
         return self.mirror.sizes(self.crops) | super(MirroredLayout, self).crop_sizes()

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import jinja2
@@ -24,6 +24,9 @@ from pipeline.prompt_scores import HEAD, agreements, read, rows
 from pipeline.report import histogram
 from pipeline.report.contact import encoded, most_telling, spread_frames, strip
 from pipeline.report.stats import Pick, Statistics, read_statistics
+
+if TYPE_CHECKING:
+    from pipeline.promised import Compared
 
 SHOWN = 48  # samples with pictures
 OPEN = 12  # of them, so many are visible before "show more"
@@ -58,12 +61,14 @@ def write_report(
     timings: Mapping[str, float] | None,
     score: Mapping[str, float] | None = None,
     speed: str = "",
+    planned: Sequence[Compared] = (),
     bring: Callable[[Sequence[Path]], None] = lambda paths: None,
 ) -> None:
     """Write the page for the dataset at `root` to `target_html`, and its pictures to `sheets/` beside it.
 
     settings: the config tree, printed as YAML. timings: seconds by stage. score: figures against known truth. speed:
-    how fast the run was, in words. bring: told of the crops before they are read.
+    how fast the run was, in words. planned: what a trial promised, and what happened. bring: told of the crops before
+    they are read.
     Raises DatasetError when the index is missing or damaged, DiskError when the folder cannot be written.
     """
     facts = read_statistics(root, settings, SHOWN)
@@ -97,6 +102,7 @@ def write_report(
         stages=_stages(timings or {}),
         speed=speed,
         score={key: f"{value:.3f}".rstrip("0").rstrip(".") for key, value in (score or {}).items()},
+        planned=planned,
         settings=_yaml(settings),
     )
     write_bytes(target_html, page.encode())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from typing import Any
@@ -20,6 +20,7 @@ from sam.backends.found import at_source, nothing
 from sam.backends.grounding import Detection, Grounder, Thresholds, choose, phrases_of
 from sam.backends.hf_window import Engine
 from sam.backends.limits import Limits
+from sam.backends.need import Need
 from sam.backends.promptable import PromptableTracker, explained, no_bars, preflight_of
 from sam.backends.promptable_image import segment
 from sam.backends.sam2 import FAMILY, Sam2Options
@@ -48,8 +49,8 @@ GROUNDED = replace(FAMILY, name="grounded_sam2")
 class GroundedSam2Config(Sam2Options):
     """GroundingDINO finds by text, SAM2 follows: open weights; CUDA, or the CPU (slow).
 
-    device, dtype, weights, max_side, fill_holes, state_on_cpu, release: as of tracker=sam2. grounding: the detector, a
-    Hugging Face repository (IDEA-Research/grounding-dino-tiny or -base) or local folder; it runs in float32.
+    device, dtype, weights, max_side, fill_holes, state_on_cpu, memory_gb, release: as of tracker=sam2. grounding: the
+    detector, a Hugging Face repository (IDEA-Research/grounding-dino-tiny or -base) or local folder, in float32.
     box_threshold: what a phrase's strongest word must exceed in a box. text_threshold: what its words must exceed there
     on average. overlap_threshold: of two boxes with a higher IoU one is an object. prompt_type: what SAM2 is given: the
     box, points inside the mask it makes of the box, or that mask. detect_on: look on so many frames spread over the
@@ -139,8 +140,8 @@ class GroundedSam2Tracker(PromptableTracker):
             "max_objects": options.max_objects,
         }
 
-    def _load(self) -> Engine:
-        engine = super()._load()
+    def _load(self, stack: ExitStack) -> Engine:
+        engine = super()._load(stack)
         with no_bars():
             self._grounder = grounding.load(self._options.grounding, self.name, self._family.extra, engine.device)
         return engine
@@ -148,6 +149,11 @@ class GroundedSam2Tracker(PromptableTracker):
     def _drop(self) -> None:
         super()._drop()
         self._grounder = None
+
+    def _need(self, careful: bool) -> Need:
+        """SAM2's, beside the detector's weights. What the detector takes while it looks is not counted."""
+        need = super()._need(careful)
+        return replace(need, weights=need.weights + (self._grounder.weights if self._grounder is not None else 0))
 
     def find(self, frames: SessionFrames, text: str) -> Found:
         """What a text names, on the frame of those looked at where the total of the scores is the greatest."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sam.assign import assign, box_iou
 from sam.backends import access, preflight, weights
+from sam.backends.counting import parameter_bytes
 from sam.backends.limits import quiet
 from sam.checks import Check
 from sam.errors import TrackerUnavailable, WrongPrompt
@@ -119,6 +120,7 @@ class Grounder:
         self._model = model
         self._processor = processor
         self._device = device
+        self.weights = parameter_bytes(model)
 
     def detect(self, image: NDArray[np.uint8], phrases: Sequence[str]) -> Candidates:
         """The model's boxes in a picture (h, w, 3) uint8 RGB. phrases: as `phrases_of` gives them; equal ones are asked

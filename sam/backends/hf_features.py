@@ -26,13 +26,14 @@ TEXTS = 64  # texts whose features are kept: 32 tokens of 1024 and of 256 channe
 class Features:
     """The backbone's outputs by frame; what is kept stays until other frames are tracked or `keep(None)` drops it.
 
-    limit: bytes that may be kept; frames beyond it are computed by every pass.
-    compiled: the backbone as torch.compile makes it, prepared when it first runs.
+    limit: bytes that may be kept; frames beyond it are computed by every pass. room: fewer, while memory is short; None
+    for all of them. compiled: the backbone as torch.compile makes it, prepared when it first runs.
     """
 
     def __init__(self, backbone: Any, limit: int = LIMIT, compiled: bool = False) -> None:
         self._backbone = backbone
         self._limit = limit
+        self.room: int | None = None
         self._compiled = compiled
         self._compute = _compile(backbone) if compiled else backbone.forward
         self._frames: SessionFrames | None = None
@@ -40,6 +41,16 @@ class Features:
         self._kept: dict[int, Any] = {}
         self._images: dict[int, NDArray[np.uint8]] = {}  # of what is kept, where pictures are held in memory
         self._ahead: dict[int, Any] = {}  # encoded together with an earlier frame, used once
+
+    @property
+    def allowed(self) -> int:
+        """Bytes that may be kept now."""
+        return self._limit if self.room is None else min(self._limit, self.room)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be kept for other passes."""
+        return bool(self._wanted)
 
     def __len__(self) -> int:
         return len(self._kept) + len(self._ahead)
@@ -121,7 +132,7 @@ class Features:
 
     def _store(self, frame: int, made: Any) -> None:
         held = sum(each.last_hidden_state.nbytes for each in self._kept.values())
-        if frame not in self._wanted or held + made.last_hidden_state.nbytes > self._limit:
+        if frame not in self._wanted or held + made.last_hidden_state.nbytes > self.allowed:
             return
         self._kept[frame] = made
         assert self._frames is not None

@@ -2,15 +2,17 @@
 
 transformers takes non-maximum suppression, hole filling and speck removal from a kernel that it downloads, and leaves
 them out, with one line in the log, where it cannot: results would depend on the network. `Local` has the two functions
-of that kernel (kernels-community/cv-utils) with the same meaning, and `installed` puts it in the kernel's place.
-`OnDevice` measures regions without taking the masks off the device, as far as the library asks: it only wants to know
-which ones are small.
+of that kernel (kernels-community/cv-utils) with the same meaning, and `installed` puts it in the kernel's place. Where
+a kernel fails, the library leaves clean-up out in the same way; `check` raises what it failed with instead. `OnDevice`
+measures regions without taking the masks off the device, as far as the library asks: which ones are small.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import cv2
@@ -18,11 +20,35 @@ import numpy as np
 
 from sam.errors import TrackerUnavailable
 
+_wrong = threading.local()  # error: what the kernel of this thread failed with, until somebody looks
+
+
+def check() -> None:
+    """Raise what a kernel of this thread failed with since this was last asked."""
+    error, _wrong.error = getattr(_wrong, "error", None), None
+    if error is not None:
+        raise error
+
+
+def _kept(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of a kernel whose errors `check` raises too."""
+
+    @wraps(kernel)
+    def kept(*given: Any, **options: Any) -> Any:
+        try:
+            return kernel(*given, **options)
+        except Exception as error:
+            _wrong.error = error
+            raise
+
+    return kept
+
 
 class Local:
     """Stands where transformers expects its kernel."""
 
     @staticmethod
+    @_kept
     def generic_nms(ious: Any, scores: Any, threshold: float, use_iou_matrix: bool = True) -> Any:
         """Greedy non-maximum suppression: (n, n) IoU, (n,) scores -> kept indices, best first, int64."""
         if not use_iou_matrix:
@@ -36,6 +62,7 @@ class Local:
         return ious.new_tensor(kept).long()
 
     @staticmethod
+    @_kept
     def cc_2d(mask: Any, get_counts: bool = True) -> Any:
         """8-connected regions of (n, 1, h, w) uint8: labels from 1, and each pixel's region area, both int32."""
         import torch
@@ -58,6 +85,7 @@ class OnDevice(Local):
     def __init__(self, small: int) -> None:
         self._small = small
 
+    @_kept
     def cc_2d(self, mask: Any, get_counts: bool = True) -> Any:  # type: ignore[override]
         """See `Local.cc_2d`. A region of more than `small` pixels is given the area of the whole picture, and may have
         several labels.

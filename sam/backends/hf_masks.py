@@ -63,7 +63,7 @@ def leave_device(frame: int, ids: Sequence[int], scores: Sequence[float], masks:
     pinned = torch.empty(flat.shape, dtype=torch.bool, pin_memory=True)
     pinned.copy_(flat, non_blocking=True)
     copied = torch.cuda.Event()
-    copied.record()
+    copied.record(torch.cuda.current_stream(flat.device))  # which need not be the process's current device
     return Found(frame, size, ids, scores, places, pinned, copied.synchronize)
 
 

@@ -8,13 +8,14 @@ It never touches the model's weights and holds the session alone: drop it, and e
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sam.backends import hf_kernel
 from sam.backends.hf_features import Features, Texts
 from sam.backends.hf_masks import Found, leave_device
 from sam.errors import TrackingFailed
@@ -41,10 +42,15 @@ class Pictures(Mapping[int, Any]):
         self._engine = engine
 
     def __getitem__(self, frame: int) -> Any:
+        import torch
+
         engine = self._engine
-        video = np.ascontiguousarray(self._images[frame])[None]
-        done = engine.processor.video_processor(
-            videos=video, device=engine.device, return_tensors="pt", input_data_format="channels_last"
+        image = torch.from_numpy(np.require(self._images[frame], requirements=["C", "W"])).to(engine.device)
+        done = engine.processor.video_processor(  # bytes go to the device, all arithmetic is done there
+            videos=image.permute(2, 0, 1)[None],
+            device=engine.device,
+            return_tensors="pt",
+            input_data_format="channels_first",
         )
         return done.pixel_values_videos[0][0].to(engine.dtype)
 
@@ -109,12 +115,17 @@ class Window:
         """
         model, session = self._engine.model, self._session
         held: list[Any] = []
+        with suppress(Exception):  # of a window that ended otherwise
+            hf_kernel.check()
         for frame in range(len(session.processed_frames)):
-            with self._encoded(frame):
-                held.append(model(inference_session=session, frame_idx=frame))
+            try:
+                with self._encoded(frame):
+                    held.append(model(inference_session=session, frame_idx=frame))
+            finally:  # also where memory runs out, and they are why
+                self.most_objects = max(self.most_objects, len(session.obj_ids))
+            hf_kernel.check()
             if frame == 0:
                 self._engine.texts.take(session)
-            self.most_objects = max(self.most_objects, len(session.obj_ids))
             if model.hotstart_delay > 0:
                 session.hotstart_removed_obj_ids.update(held[-1].removed_obj_ids)
             self._forget(frame)

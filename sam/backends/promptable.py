@@ -23,11 +23,15 @@ from numpy.typing import NDArray
 from sam.backends import access, device, preflight, promptable_image, weights
 from sam.backends.boxes import BoxFile
 from sam.backends.found import nothing
+from sam.backends.hf_need import promptable_need
 from sam.backends.hf_window import Engine
 from sam.backends.limits import Limits, check_limits, failure, quiet
+from sam.backends.need import Need
+from sam.backends.outlook import outlook
 from sam.backends.promptable_window import PromptableWindow
+from sam.backends.room import Fit, Room, check_memory
 from sam.checks import Check, look
-from sam.errors import WrongPrompt
+from sam.errors import TrackerError, WrongPrompt
 from sam.image import ImageMask
 from sam.memory import release_cuda
 from sam.tracker import Dialogue
@@ -50,10 +54,12 @@ class PromptableConfig:
     max_side: int | None = 1280
     fill_holes: int = 8
     state_on_cpu: bool = False
+    memory_gb: float | None = None
     release: str = "window"
 
     def __post_init__(self) -> None:
         device.check_options(self.device, self.dtype)
+        check_memory(self.memory_gb)
         check_limits(self.max_side, self.limits, self.release)
         if self.fill_holes < 0:
             raise ValueError(f"tracker.fill_holes is a number of cells from 0, got {self.fill_holes}")
@@ -66,13 +72,25 @@ class PromptableConfig:
 @dataclass(frozen=True, slots=True)
 class Family:
     """One kind of model. kinds: model types of its config.json, in words. read: the model and its processor from a
-    folder, given torch's number format. importable: the name of the model's class, imported."""
+    folder, given torch's number format. importable: the name of the model's class, imported. shape: the config in a
+    folder, and the class that is made from it."""
 
     name: str
     extra: str
     kinds: Mapping[str, str]
     read: Callable[[Path, Any], tuple[Any, Any]]
     importable: Callable[[], str]
+    shape: Callable[[Path], tuple[Any, Any]]
+
+
+def memory_of(config: PromptableConfig, family: Family, frames: int) -> Iterator[Check]:
+    """See `sam.checks.Budgeted`; makes the model's shape from its config, without weights."""
+
+    def need(folder: Path, dtype: Any) -> Need:
+        shape, made_by = family.shape(folder)
+        return promptable_need(shape, dtype, made_by)
+
+    yield from outlook(family.name, config, frames, need)
 
 
 def preflight_of(config: PromptableConfig, family: Family) -> Iterator[Check]:
@@ -111,6 +129,7 @@ class PromptableTracker:
         self._stack = ExitStack()
         self._engine: Engine | None = None
         self._weights = ""
+        self._room = Room(self.name, config.memory_gb, self._device, config.state_on_cpu, caps=False)
         self.max_side = config.max_side
         self.release = config.release
         self.degraded = False
@@ -136,11 +155,12 @@ class PromptableTracker:
         with ExitStack() as stack:
             stack.callback(release_cuda)
             stack.callback(self._drop)
-            self._engine = self._load()
+            self._engine = self._load(stack)
+            self._room.admit(self._need)
             self._stack = stack.pop_all()
         return self
 
-    def _load(self) -> Engine:
+    def _load(self, stack: ExitStack) -> Engine:
         extra = self._family.extra
         for package in ("transformers", "torch", "torchvision"):
             access.installed(self.name, package, extra)
@@ -150,6 +170,8 @@ class PromptableTracker:
         folder = weights.locate(self._config.weights, self.name, extra, FILES)
         weights.check_transformers_folder(folder, self.name, self._family.kinds, tokenizer=False)
         dtype = getattr(torch, self._dtype)
+        stack.callback(self._room.release, torch)
+        self._room.reserve(torch)
         with quiet("transformers"), no_bars():
             try:
                 model, processor = self._family.read(folder, dtype)
@@ -194,14 +216,31 @@ class PromptableTracker:
 
         Raises OutOfMemory when memory ran out, TrackingFailed when this window cannot be tracked.
         """
-        yield from self._run(frames, prompts, self._config.state_on_cpu)
+        yield from self._fitted(frames, prompts, self._room.fit(self._room.window(frames), frames.video))
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
         """The same with state in main memory; no object is left out."""
-        yield from self._run(frames, prompts, True)
+        yield from self._fitted(frames, prompts, self._room.smaller(self._room.window(frames), frames.video))
 
     def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:
         """Every frame is looked at once, whatever the prompts: there is nothing to keep."""
+
+    def _need(self, careful: bool) -> Need:
+        """What the loaded model takes; it goes from object to object anyway."""
+        return promptable_need(self.engine.model.config, self.engine.dtype, type(self.engine.model))
+
+    def _fitted(self, frames: SessionFrames, prompts: Sequence[Prompt], fit: Fit) -> Iterator[FrameMasks]:
+        """Track a window in the way chosen for it, and remember how that went."""
+        objects = 0
+        try:
+            for seen in self._run(frames, prompts, fit.state_on_cpu):
+                objects = max(objects, len(seen.object_ids))
+                self._room.check(fit, objects, frames.video)
+                yield seen
+        except TrackerError as error:
+            self._room.failed(objects, error)
+            raise
+        self._room.done(fit, objects)
 
     def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool) -> Iterator[FrameMasks]:
         given = [prompt for prompt in prompts if prompt.text is None]

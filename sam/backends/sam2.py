@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sam.backends.boxes import BoxFile, check_boxes
-from sam.backends.promptable import Family, PromptableConfig, PromptableTracker, preflight_of
+from sam.backends.promptable import Family, PromptableConfig, PromptableTracker, memory_of, preflight_of
 from sam.checks import Check
 from sam.tracker import tracker
 
@@ -37,7 +37,8 @@ class Sam2Config(Sam2Options):
     CPU), float32, bfloat16, float16 (CUDA only). weights: Hugging Face repository (facebook/sam2.1-hiera-tiny, -small,
     -base-plus, -large, or EdgeTAM's, which needs timm) or local folder. max_side: frames are scaled down to this longer
     side; null for full size. fill_holes: fill holes of up to so many of the model's mask cells; 0 for none.
-    state_on_cpu: keep the objects' memory in main memory, slower. release: window | never. boxes: a file of boxes, or a
+    state_on_cpu: keep the objects' memory in main memory, slower. memory_gb: GiB that the model and a window may take
+    together; null for what the GPU has, on the CPU for any. release: window | never. boxes: a file of boxes, or a
     folder of them, as tracker=file takes it, that names the objects of every window; the prompt is then only the label.
     boxes_min_score: leave out boxes that score less.
     """
@@ -55,6 +56,10 @@ class Sam2Config(Sam2Options):
     def preflight(self) -> Iterator[Check]:
         """See `sam.checks.Preflight`."""
         return preflight_of(self, FAMILY)
+
+    def memory(self, frames: int) -> Iterator[Check]:
+        """See `sam.checks.Budgeted`."""
+        return memory_of(self, FAMILY, frames)
 
 
 def check_weights(weights: str) -> None:
@@ -81,4 +86,14 @@ def _importable() -> str:
 
 
 EDGETAM = "edgetam_video"
-FAMILY = Family("sam2", "sam2", {"sam2_video": "SAM2 video", EDGETAM: "EdgeTAM video"}, _read, _importable)
+
+
+def _shape(folder: Path) -> tuple[Any, Any]:
+    from transformers import EdgeTamVideoConfig, EdgeTamVideoModel, Sam2VideoConfig, Sam2VideoModel
+
+    edge = json.loads((folder / "config.json").read_text())["model_type"] == EDGETAM
+    config, model = (EdgeTamVideoConfig, EdgeTamVideoModel) if edge else (Sam2VideoConfig, Sam2VideoModel)
+    return config.from_pretrained(folder), model
+
+
+FAMILY = Family("sam2", "sam2", {"sam2_video": "SAM2 video", EDGETAM: "EdgeTAM video"}, _read, _importable, _shape)

@@ -38,7 +38,7 @@ AUTO = replace(FAMILY, name="sam2_auto")
 class Sam2AutoConfig(Sam2Options):
     """SAM2 without prompts: follows the largest things of a window's first frame; the prompt is only the label.
 
-    device, dtype, weights, max_side, fill_holes, state_on_cpu, release: as of tracker=sam2, but at full size.
+    device, dtype, weights, max_side, fill_holes, state_on_cpu, memory_gb, release: as of tracker=sam2, at full size.
     points_per_side: the picture is asked at so many points squared. pred_iou: the model's own estimate of a mask's
     quality that it must exceed. stability: how little a mask may change with its threshold, 1 for not at all. refine:
     give each mask back to the model once. min_area: smaller connected pieces are taken out, in pixels of the frames the

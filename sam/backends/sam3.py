@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 
 from sam.backends import access, device, official, preflight, weights
 from sam.backends.found import gather, nothing
-from sam.backends.limits import Limits, check_limits, failure, fewer
+from sam.backends.limits import Limits, check_limits, failure
+from sam.backends.official_need import official_need
+from sam.backends.room import Fit, Room, check_memory
 from sam.checks import Check, look
 from sam.errors import TrackerUnavailable, TrackingFailed
 from sam.memory import release_cuda
@@ -52,7 +54,8 @@ class Sam3Config:
     max_objects: at most so many objects at once, the surest first. detection_threshold: score from which the detector
     confirms an object. new_object_threshold: score from which an object that appears after the first frame is tracked.
     hotstart_delay: frames within which a new object must be confirmed; 0 keeps all. state_on_cpu: keep the objects'
-    memory in main memory, slower. release: window | never. A null threshold, delay or limit is the model's own.
+    memory in main memory, slower. memory_gb: GiB that the model and a window may take together; null for what the GPU
+    has. release: window | never. A null threshold, delay or limit is the model's own.
     """
 
     version: str = "3.0"
@@ -65,9 +68,11 @@ class Sam3Config:
     new_object_threshold: float | None = None
     hotstart_delay: int | None = None
     state_on_cpu: bool = False
+    memory_gb: float | None = None
     release: str = "window"
 
     def __post_init__(self) -> None:
+        check_memory(self.memory_gb)
         if self.version not in REPOSITORIES:
             raise ValueError(f"tracker.version must be one of {', '.join(REPOSITORIES)}, got {self.version!r}")
         device.check_options(self.device, "auto")
@@ -126,6 +131,7 @@ class Sam3Tracker:
         self._thread = 0
         self._weights = ""
         self._most = 0  # objects tracked at once in the last window
+        self._room = Room(self.name, config.memory_gb, self._device, config.state_on_cpu, config.max_objects)
         self.max_side = config.max_side
         self.release = config.release
         self.degraded = False
@@ -165,6 +171,8 @@ class Sam3Tracker:
         file = self._config.checkpoint_in(weights.locate(self._config.where, self.name, official.EXTRA, FILES))
         package.load()
         stack.callback(self._leave)
+        stack.callback(self._room.release, torch)
+        self._room.reserve(torch)
         try:
             predictor = self._build(torch, str(file), str(words))
         except TrackerUnavailable:
@@ -176,6 +184,8 @@ class Sam3Tracker:
             raise TrackerUnavailable(
                 f"sam3 {package.label} cannot keep its state in main memory: leave tracker.state_on_cpu=false"
             )
+        if self._config.version == "3.0":
+            self._room.admit(lambda careful: official_need(predictor.model))
         stack.callback(official.hush())
         log.info("tracker=sam3 %s runs on %s, weights from %s", self._config.version, self._device, file)
         return predictor
@@ -215,16 +225,16 @@ class Sam3Tracker:
         With several prompts nothing is yielded before the last one's pass. Raises OutOfMemory when memory ran out,
         TrackingFailed when this window cannot be tracked.
         """
-        yield from self._run(frames, prompts, None)
+        yield from self._run(frames, prompts, self._room.fit(self._room.window(frames), frames.video))
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
-        """The same with half the objects that memory ran out with and, where the package can, state in main memory."""
-        yield from self._run(frames, prompts, fewer(self._most, self._config.max_objects))
+        """The same with as many objects as should fit and, where the package can, state in main memory."""
+        yield from self._run(frames, prompts, self._room.smaller(self._room.window(frames), frames.video))
 
     def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:
         """The package keeps nothing between prompts: a text starts its session anew."""
 
-    def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], most: int | None) -> Iterator[FrameMasks]:
+    def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], fit: Fit) -> Iterator[FrameMasks]:
         if self._predictor is None:
             raise RuntimeError("enter the tracker before tracking")
         if threading.get_ident() != self._thread:
@@ -232,16 +242,20 @@ class Sam3Tracker:
         model = self._predictor.model
         before, self.degraded, self._most, self.found_by = model.max_num_objects, False, 0, {}
         try:
-            model.max_num_objects = before if most is None else most
-            spare = most is not None or self._config.state_on_cpu
+            model.max_num_objects = before if fit.most is None else fit.most
+            spare = fit.state_on_cpu or self._config.state_on_cpu
             texts = [p.text or "" for p in prompts]
             with ExitStack() as stack:
                 if spare:
                     stack.enter_context(official.state_in_main_memory(model))
-                yield from stack.enter_context(closing(self._passes(frames, texts, spare)))
-            self.degraded = most is not None and self._most >= most
+                for found in stack.enter_context(closing(self._passes(frames, texts, spare))):
+                    self._room.check(fit, self._most, frames.video)
+                    yield found
+            self.degraded = self._room.done(fit, self._most)
         except Exception as error:
-            raise failure(error, self.name, frames.video) from None
+            failed = failure(error, self.name, frames.video)
+            self._room.failed(self._most, failed)
+            raise failed from None
         finally:
             model.max_num_objects = before
 

@@ -1,8 +1,9 @@
 """SAM3 through transformers: any number of text prompts in one pass, on CUDA or on the CPU.
 
 The model is loaded once, when the tracker is entered, and stays until it is left; every window gets a session of its
-own, of which nothing survives the window. Frames come from memory, results depend on no download at run time, and
-masks of one prompt are disjoint in each frame. It never chooses another device, number format or model than it says.
+own, of which nothing survives the window but what the encoders made of frames and texts that come again. Frames come
+from memory, results depend on no download at run time, and masks of one prompt are disjoint in each frame. It never
+chooses another device, number format or model than it says.
 
 Source of the behaviour described here: transformers `Sam3VideoModel` 5.23.
 """
@@ -26,9 +27,13 @@ from sam.backends.hf_features import Features
 from sam.backends.hf_kernel import OnDevice
 from sam.backends.hf_kernel import installed as local_kernel
 from sam.backends.hf_masks import Encoder
+from sam.backends.hf_need import sam3_need
 from sam.backends.hf_objects import Together
 from sam.backends.hf_window import Engine, Window
-from sam.backends.limits import Limits, check_limits, failure, fewer, quiet
+from sam.backends.limits import Limits, check_limits, failure, quiet
+from sam.backends.need import Need
+from sam.backends.outlook import outlook
+from sam.backends.room import Fit, Room, check_memory
 from sam.checks import Check
 from sam.memory import release_cuda
 from sam.tracker import tracker
@@ -55,7 +60,8 @@ class Sam3HfConfig:
     confirmed; 0 keeps all. state_on_cpu: keep the objects' memory in main memory, slower. encode_batch: frames that
     the image encoder sees at a time. object_batch: objects that the tracker follows in one step. clean_on_device: find
     holes and specks in masks without taking them off the device. compile: the image encoder by torch.compile, which
-    takes a minute or more when it first runs. release: window | never.
+    takes a minute or more when it first runs. memory_gb: GiB that the model and a window may take together; null for
+    what the GPU has, on the CPU for any. release: window | never.
     A null threshold, delay or limit is the model's own.
     """
 
@@ -72,10 +78,12 @@ class Sam3HfConfig:
     object_batch: int = 1
     clean_on_device: bool = False
     compile: bool = False
+    memory_gb: float | None = None
     release: str = "window"
 
     def __post_init__(self) -> None:
         device.check_options(self.device, self.dtype)
+        check_memory(self.memory_gb)
         if self.encode_batch < 1:
             raise ValueError(f"tracker.encode_batch is at least 1 frame, got {self.encode_batch}")
         if self.object_batch < 1:
@@ -93,6 +101,18 @@ class Sam3HfConfig:
         """See `sam.checks.Preflight`; imports torch and transformers where they are installed."""
         yield from preflight.transformers_model(Sam3HfTracker.name, EXTRA, self, _importable, _fits)
 
+    def memory(self, frames: int) -> Iterator[Check]:
+        """See `sam.checks.Budgeted`; makes the model's shape from its config, without weights."""
+
+        def need(folder: Path, dtype: Any) -> Need:
+            from transformers import Sam3VideoConfig
+
+            config = Sam3VideoConfig.from_pretrained(folder)
+            delay = config.hotstart_delay if self.hotstart_delay is None else self.hotstart_delay
+            return sam3_need(config, dtype, delay, self.encode_batch, self.object_batch)
+
+        yield from outlook(Sam3HfTracker.name, self, frames, need, self.max_objects)
+
 
 class Sam3HfTracker:
     """See the module docstring; implements `sam.tracker.Tracker` and `sam.memory.ModelTracker`."""
@@ -108,6 +128,7 @@ class Sam3HfTracker:
         self._engine: Engine | None = None
         self._weights = ""
         self._most = 0  # objects tracked at once in the last window
+        self._room = Room(self.name, config.memory_gb, self._device, config.state_on_cpu, config.max_objects)
         self._features: Features | None = None
         self._encoder: Encoder | None = None
         self._together: Together | None = None
@@ -137,6 +158,7 @@ class Sam3HfTracker:
             backbone = self._engine.model.detector_model.vision_encoder.backbone
             self._features, self._encoder = Features(backbone, compiled=self._config.compile), Encoder()
             self._together = Together(self._engine.model.tracker_model, self._config.object_batch)
+            self._room.admit(self._need)
             self._stack = stack.pop_all()
         return self
 
@@ -150,6 +172,8 @@ class Sam3HfTracker:
             stack.callback(torch.compiler.reset)
         folder = _fits(weights.locate(self._config.weights, self.name, EXTRA, FILES))
         dtype = getattr(torch, self._dtype)
+        stack.callback(self._room.release, torch)
+        self._room.reserve(torch)
         with quiet("transformers"):
             from transformers.models.sam3_video import modeling_sam3_video
 
@@ -182,11 +206,14 @@ class Sam3HfTracker:
         A frame comes when the model has done the next one, with which its masks are encoded at the same time. Raises
         OutOfMemory when memory ran out, TrackingFailed when this window cannot be tracked.
         """
-        yield from self._run(frames, prompts, self._config.state_on_cpu, None)
+        features = self._loaded[1]
+        features.room = None
+        keeps = features.allowed if features.wanted else 0
+        yield from self._run(frames, prompts, self._room.fit(self._room.window(frames), frames.video, keeps))
 
     def track_smaller(self, frames: SessionFrames, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
-        """The same with state in main memory, frame by frame, and half the objects that memory ran out with."""
-        yield from self._run(frames, prompts, True, fewer(self._most, self._config.max_objects))
+        """The same with state in main memory, frame by frame, and as many objects as should fit then."""
+        yield from self._run(frames, prompts, self._room.smaller(self._room.window(frames), frames.video))
 
     def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:
         """Keep what the image backbone makes of these frames, for passes and windows that follow."""
@@ -198,18 +225,24 @@ class Sam3HfTracker:
             raise RuntimeError("enter the tracker before tracking")
         return self._engine, self._features, self._encoder
 
-    def _run(
-        self, frames: SessionFrames, prompts: Sequence[Prompt], state_on_cpu: bool, most: int | None
-    ) -> Iterator[FrameMasks]:
+    def _need(self, careful: bool) -> Need:
+        """What the loaded model takes. careful: frame by frame and object by object."""
+        engine = self._loaded[0]
+        batches = (1, 1) if careful else (self._config.encode_batch, self._config.object_batch)
+        return sam3_need(engine.model.config, engine.dtype, engine.model.hotstart_delay, *batches)
+
+    def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], fit: Fit) -> Iterator[FrameMasks]:
         engine, features, encoder = self._loaded
         found_by = dict[int, str]()
         self.degraded, self.found_by, self._most = False, found_by, 0
         window: Window | None = None
         encoded: Future[FrameMasks] | None = None
         try:
-            with self._prepared(frames, most) as batch:
-                window = Window(engine, frames.images, [p.text or "" for p in prompts], state_on_cpu, features, batch)
+            with self._prepared(frames, fit) as batch:
+                texts = [p.text or "" for p in prompts]
+                window = Window(engine, frames.images, texts, fit.state_on_cpu, features, batch)
                 for result in window.results():
+                    self._room.check(fit, window.most_objects, frames.video)
                     found_by.update(result.texts)
                     previous, encoded = encoded, encoder.encode(result.found, frames)
                     del result
@@ -217,30 +250,32 @@ class Sam3HfTracker:
                         yield previous.result()
                 if encoded is not None:
                     yield encoded.result()
-            self.degraded = most is not None and window.most_objects >= most
+            self.degraded = self._room.done(fit, window.most_objects)
         except Exception as error:
-            raise failure(error, self.name, frames.video) from None
+            failed = failure(error, self.name, frames.video)
+            self._room.failed(window.most_objects if window is not None else 0, failed)
+            raise failed from None
         finally:
             self._most = window.most_objects if window is not None else 0
             del engine, window, features, encoder, encoded
 
     @contextmanager
-    def _prepared(self, frames: SessionFrames, most: int | None) -> Iterator[int]:
-        """While entered, the model is set up for these frames; gives how many of them to encode at a time.
-
-        most: objects at most, after memory ran out: then frame by frame and object by object too. None: as configured.
-        """
+    def _prepared(self, frames: SessionFrames, fit: Fit) -> Iterator[int]:
+        """While entered, the model is set up for these frames; gives how many of them to encode at a time."""
         engine, features, _ = self._loaded
         before = engine.model.max_num_objects
         with ExitStack() as stack:
             stack.callback(setattr, engine.model, "max_num_objects", before)
             stack.callback(features.close)
+            features.room = fit.kept
+            if fit.kept == 0:
+                features.keep(None)
             features.open(frames)
-            if most is not None:
-                engine.model.max_num_objects = most
-            elif self._together is not None and self._together.batch > 1:
+            if fit.most is not None:
+                engine.model.max_num_objects = fit.most
+            if not fit.careful and self._together is not None and self._together.batch > 1:
                 stack.enter_context(self._together.installed())
-            yield self._config.encode_batch if most is None else 1
+            yield 1 if fit.careful else self._config.encode_batch
 
 
 def _fits(folder: Path) -> Path:

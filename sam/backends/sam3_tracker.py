@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sam.backends.boxes import BoxFile, check_boxes
-from sam.backends.promptable import Family, PromptableConfig, PromptableTracker, preflight_of
+from sam.backends.promptable import Family, PromptableConfig, PromptableTracker, memory_of, preflight_of
 from sam.checks import Check
 from sam.tracker import tracker
 
@@ -36,6 +36,10 @@ class Sam3TrackerConfig(PromptableConfig):
         """See `sam.checks.Preflight`."""
         return preflight_of(self, FAMILY)
 
+    def memory(self, frames: int) -> Iterator[Check]:
+        """See `sam.checks.Budgeted`."""
+        return memory_of(self, FAMILY, frames)
+
 
 def _read(folder: Path, dtype: Any) -> tuple[Any, Any]:
     from transformers import Sam3TrackerVideoModel, Sam3TrackerVideoProcessor
@@ -50,10 +54,17 @@ def _importable() -> str:
     return str(Sam3TrackerVideoModel.__name__)
 
 
+def _shape(folder: Path) -> tuple[Any, Any]:
+    from transformers import Sam3TrackerVideoConfig, Sam3TrackerVideoModel
+
+    return Sam3TrackerVideoConfig.from_pretrained(folder), Sam3TrackerVideoModel
+
+
 FAMILY = Family(
     "sam3_tracker",
     "sam3-hf",
     {"sam3_video": "SAM3 video", "sam3_tracker_video": "SAM3 tracker video"},
     _read,
     _importable,
+    _shape,
 )

@@ -253,7 +253,8 @@ try {
   await list.load(false);
   const [window, frame] = location.hash.slice(1).split("/");
   const first = window || list.windows[0]?.window;
-  if (first) await open(first, Number(frame) || 0);
+  if (first && list.total) await open(first, Number(frame) || 0);
+  else $("#why").textContent = list.missing.length ? "Nothing can be shown: put the source videos back where they were, or mount their drive, and reload." : "This dataset has no windows.";
   building.look();
 } catch (error) {
   $("#why").textContent = error.message;

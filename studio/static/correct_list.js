@@ -6,7 +6,7 @@ const PAGE = 200;
 export class List {
   /** open: called with the window that is pressed. */
   constructor(open) {
-    Object.assign(this, { open, windows: [], total: 0, current: null });
+    Object.assign(this, { open, windows: [], missing: [], total: 0, current: null });
     $("#more").addEventListener("click", () => this.load(true).catch(complain));
     for (const choice of ["#order", "#video"]) $(choice).addEventListener("change", (event) => { event.target.blur(); this.load(false).catch(complain); });
   }
@@ -22,8 +22,8 @@ export class List {
       $("#video").replaceChildren(el("option", { value: "", text: "All videos" }), ...found.videos.map((name) => el("option", { value: name, text: name })));
       $("#video").value = video;
     }
-    $("#total").textContent = `${count(found.total)}${found.missing.length ? `, ${found.missing.length} videos not at hand` : ""}`;
-    $("#total").title = found.missing.join("\n");
+    $("#total").textContent = count(found.total);
+    this.missing = found.missing;
     this.show();
   }
 
@@ -33,6 +33,10 @@ export class List {
     }, el("span", { class: "ellipsis", text: each.video, title: each.video }),
     el("span", { class: "small soft", text: `${clock(each.start_s)}–${clock(each.stop_s)} · ${each.crops} crops${each.corrections ? ` · ${each.corrections} edits` : ""}` }),
     each.why.map((why) => el("span", { class: `small ellipsis ${why.startsWith("failed") ? "failed" : "doubt"}`, text: why, title: why }))))));
+    $("#missing").hidden = !this.missing.length;
+    $("#missing-title").textContent = `${count(this.missing.length)} video${this.missing.length === 1 ? "" : "s"} not at hand`;
+    $("#gone").replaceChildren(...this.missing.map((each) => el("li", { class: "small" }, el("b", { text: each.video }), el("div", { class: "soft", text: each.why }))));
+    $("#missing").open = !this.windows.length;
     $("#more").hidden = this.windows.length >= this.total;
   }
 

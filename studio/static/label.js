@@ -1,23 +1,22 @@
 // The label page: crops in a loop, a key per class, everything said is on disk before the next thing is.
-import { $, ask, bar, clock, complain, count, el, help, kept, keys, short, toast } from "/static/common.js";
+import { $, ask, bar, clock, complain, el, help, kept, keys, toast } from "/static/common.js";
 import { editor } from "/static/classes.js";
 import { fromAddress, orderNames, panel, toAddress } from "/static/filters.js";
-import { History } from "/static/label_history.js";
-import { Marks } from "/static/label_marks.js";
+import { saidOf, showAbout, showClasses, showCounts, showProgress } from "/static/label_about.js";
+import { Scope } from "/static/label_scope.js";
 import { Trail, spoken } from "/static/label_trail.js";
+import { Words } from "/static/label_words.js";
 import { Outbox } from "/static/outbox.js";
 import { Reel, frameAt, secondAt } from "/static/player.js";
 
 const AHEAD = 12;  // crops that are loaded before they are shown
-const FACTS = ["side", "visible_share", "truncated", "sharpness", "motion", "first_score"];
 
-const reel = new Reel(), trail = new Trail(), marks = new Marks();
-const outbox = new Outbox(said);
-let facts, classes, filter = fromAddress({ state: "open" });
-let order = kept.get("studio-order", "time"), many = kept.get("studio-many", 1), scope = "crop";
-let history, chosen = new Set(), times = [], playing = true;
-let turn = 0;  // of what is said, counted up
-const latest = new Map();  // by sample id, the turn of what was said last
+const reel = new Reel(), trail = new Trail(), outbox = new Outbox(said);
+const scope = new Scope(() => ({ sample: current(), second: () => secondAt(video(), current()), chosen: chosen.size }));
+const { outcome: _, reason: __, ...wanted } = fromAddress({ state: "open" });  // only crops can be labelled
+let facts, classes, words, filter = wanted;
+let order = kept.get("studio-order", "time"), many = kept.get("studio-many", 1);
+let chosen = new Set(), times = [], playing = true;
 
 const top = bar("/label");
 const state = el("div", { class: "state" }, el("span", { id: "saved", text: "" }),
@@ -38,10 +37,6 @@ help(top, () => [
 const page = () => trail.page;
 const current = () => trail.current;
 const video = () => current() && reel.videos.get(current().sample_id);
-
-function saidOf(sample) {
-  return sample.label ?? (sample.unsure ? "not sure" : "");
-}
 
 function show() {
   const samples = page(), one = many === 1;
@@ -78,32 +73,19 @@ function mark() {
   });
   for (const button of $("#classes").children) button.setAttribute("aria-pressed", String(sample !== null && button.dataset.name === sample.label));
   $("#unsure").setAttribute("aria-pressed", String(Boolean(sample?.unsure)));
-  $("#about").textContent = sample ? `${sample.prompt} · ${sample.individual_id ? `${sample.individual_id.slice(0, 8)} · ` : ""}${sample.video}` : "";
-  $("#about").title = sample?.video ?? "";
-  if (document.activeElement !== $("#comment")) $("#comment").value = sample?.comment ?? "";
-  $("#facts").replaceChildren(...(sample ? facts.figures.filter((each) => FACTS.includes(each.figure)).map((each) => el("div", {},
-    el("dt", { text: each.title }), el("dd", { text: `${short(sample.figures[each.figure] * each.scale)} ${each.unit}`.trim() }))) : []),
-  ...(sample?.predicted ? [el("div", {}, el("dt", { text: "Predicted" }), el("dd", { text: sample.predicted }))] : []));
-  marked();
+  showAbout(sample, facts.figures);
+  scope.show();
   if (sample) fill();
 }
 
 function progress(labelled) {
   facts.labelled = labelled;
-  const meter = $("#meter"), now = performance.now();
-  times = times.filter((time) => now - time < 60_000);
-  $("i", meter).style.width = `${100 * labelled / Math.max(1, facts.samples)}%`;
-  meter.setAttribute("aria-valuemax", facts.samples);
-  meter.setAttribute("aria-valuenow", labelled);
-  $("#progress").textContent = `${count(labelled)} of ${count(facts.samples)}${times.length > 1 ? ` · ${times.length} a minute` : ""}`;
+  times = times.filter((time) => performance.now() - time < 60_000);
+  showProgress(labelled, facts.samples, times.length);
 }
 
 function listClasses() {
-  $("#classes").replaceChildren(...classes.classes.map((each) => el("button", {
-    "data-name": each.name, "aria-pressed": "false", onclick: (event) => { if (event.detail) event.currentTarget.blur(); say({ label: each.name }, {}, event); },
-  }, each.key ? el("kbd", { text: each.key.toUpperCase() }) : el("span", { class: "nokey" }), el("span", { class: "ellipsis", text: each.name }),
-  el("span", { class: "n", text: count(classes.counts[each.name] ?? 0) }))));
-  if (!classes.classes.length) $("#classes").replaceChildren(el("p", { class: "soft", text: "No classes yet: press Edit." }));
+  showClasses(classes, (name, event) => say({ label: name }, {}, event));
 }
 
 function said(waiting, error) {
@@ -154,68 +136,31 @@ function back() {
 
 // ---------------------------------------------------------------- saying
 
-const wordOf = ({ sample_id, label, unsure, comment }) => ({ sample_id, label, unsure, comment });
-
-function everywhere(words) {
-  const by = new Map(words.map((word) => [word.sample_id, word]));
-  for (const sample of trail.all) {
-    const word = by.get(sample.sample_id);
-    if (word) Object.assign(sample, { label: word.label, unsure: word.unsure, comment: word.comment });
-  }
-}
-
-/** Note that something newer is said of these crops; returns its turn, which its answer is compared with. */
-function newer(names) {
-  turn += 1;
-  for (const name of names) latest.set(name, turn);
-  return turn;
-}
-
-/** Take in what the studio answers, but for crops of which something newer has been said since. */
-function counted(answer, own) {
-  if (!answer) return;
-  for (const [words, by] of [[answer.before, -1], [answer.now, 1]]) {
-    for (const { label } of words) if (label !== null) classes.counts[label] = (classes.counts[label] ?? 0) + by;
-  }
-  everywhere(answer.now.filter((word) => (latest.get(word.sample_id) ?? 0) <= own));
-  for (const button of $("#classes").children) if (button.dataset.name) $(".n", button).textContent = count(classes.counts[button.dataset.name] ?? 0);
-  progress(answer.labelled);
+/** Classes have gained (by 1) or lost (by -1) these words. */
+function counts(words, by) {
+  for (const { label } of words) if (label !== null) classes.counts[label] = (classes.counts[label] ?? 0) + by;
+  showCounts(classes);
 }
 
 /** Say a label or "not sure" of what a key labels, and go on. */
 function say({ label = null, unsure = false }, { all = false } = {}, event = null) {
   const sample = current();
   if (!sample) return;
-  const what = all ? "individual" : scope;
-  const author = $("#author").value.trim(), started = event?.timeStamp ?? performance.now();
-  if (what !== "crop") return sayMany(what, sample, { label, unsure }, author, started);
+  const what = all ? "individual" : scope.what, started = event?.timeStamp ?? performance.now();
+  if (what !== "crop") return sayMany(what, sample, { label, unsure }, started);
   const targets = chosen.size ? page().filter((each) => chosen.has(each.sample_id)) : [sample];
-  const before = targets.map(wordOf);
-  const words = before.map((word) => ({ ...word, label, unsure }));
-  history.push({ ids: before.map((word) => word.sample_id), before });
-  const own = newer(before.map((word) => word.sample_id));
-  outbox.send("/dataset/labels", { words, author }, (answer) => counted(answer, own));
+  words.say(targets, { label, unsure });
   times.push(...targets.map(() => performance.now()));
-  everywhere(words);
   flash(label, unsure, started);
 }
 
-function sayMany(what, sample, word, author, started) {
-  const span = marks.span(sample);
+function sayMany(what, sample, word, started) {
+  const span = scope.span(sample);
   if (what === "everything" && !span) return toast("Everything in view needs a span: set in (I) and out (O) first.", true);
   if (what === "individual" && !sample.individual_id) return toast("Nobody knows which individual this is: label the crop by itself.", true);
-  const entry = { ids: [sample.sample_id], before: null }, own = newer(entry.ids);
-  history.push(entry);
-  outbox.send("/dataset/labels/many", { of: what, sample_id: sample.sample_id, ...word, author, ...(span && { start_s: span[0], end_s: span[1] }) }, (answer) => {
-    entry.before = answer ? answer.before : [];
-    counted(answer, own);
-    if (answer) toast(answer.now.length ? `${count(answer.now.length)} crops: ${word.label ?? "not sure"}` : "Kept. No crop lies in this span with half of its time.");
-    mark();
-  });
+  words.many(what, sample, word, span);
   times.push(performance.now());
-  everywhere([{ ...wordOf(sample), ...word }]);
-  marks.clear();
-  setScope("crop");
+  scope.reset();
   flash(word.label, word.unsure, started);
 }
 
@@ -248,34 +193,13 @@ function timed(film, started) {
   else film.requestVideoFrameCallback?.(seen);
 }
 
-/** Say again what was there before, so many crops at a time. What the studio has not answered yet is waited for; then
- *  not of crops of which something newer has been said. */
-function takeBack(entry, author, own) {
-  const done = (answer) => { counted(answer, own); mark(); };
-  const parts = (words) => Array.from({ length: Math.ceil(words.length / 1000) }, (_, n) => ({ words: words.slice(1000 * n, 1000 * (n + 1)), author }));
-  if (entry.before) return parts(entry.before).forEach((part) => outbox.send("/dataset/labels", part, done));
-  outbox.send("/dataset/labels", () => {
-    const [first, ...more] = parts((entry.before ?? []).filter((word) => (latest.get(word.sample_id) ?? 0) <= own));
-    more.forEach((part) => outbox.send("/dataset/labels", part, done));
-    return first ?? null;
-  }, done);
-}
-
 async function undo() {
-  const entry = history.pop();
-  if (!entry) return toast("Nothing to undo.");
-  const author = $("#author").value.trim(), own = newer(entry.before?.map((word) => word.sample_id) ?? entry.ids);
-  takeBack(entry, author, own);
-  if (entry.before) everywhere(entry.before);
-  times.pop();
-  if (!trail.find(entry.ids[0])) {
-    try {
-      const sample = await ask("GET", `/dataset/samples/${encodeURIComponent(entry.ids[0])}`);
-      trail.insert({ ...sample, ...entry.before?.find((word) => word.sample_id === sample.sample_id) });
-    } catch (error) {
-      return complain(error);
-    }
+  try {
+    if (!(await words.undo())) return toast("Nothing to undo.");
+  } catch (error) {
+    return complain(error);
   }
+  times.pop();
   chosen.clear();
   show();
   $("#said").textContent = "undone";
@@ -285,43 +209,8 @@ function comment() {
   const sample = current(), text = $("#comment").value.trim();
   $("#comment").blur();
   if (!sample || text === sample.comment) return;
-  const before = [wordOf(sample)], own = newer([sample.sample_id]);
-  history.push({ ids: [sample.sample_id], before });
-  everywhere([{ ...before[0], comment: text }]);
-  outbox.send("/dataset/labels", { words: [{ ...before[0], comment: text }], author: $("#author").value.trim() }, (answer) => counted(answer, own));
+  words.comment(sample, text);
   mark();
-}
-
-// ---------------------------------------------------------------- spans and what a key labels
-
-function setScope(what) {
-  scope = what;
-  for (const button of $("#scope").children) button.setAttribute("aria-pressed", String(button.dataset.scope === what));
-  marked();
-}
-
-function point(which) {
-  const sample = current();
-  if (!sample) return;
-  marks.set(which, sample, secondAt(video(), sample));
-  const span = marks.span(sample);
-  if (span && scope === "crop") setScope(sample.individual_id ? "individual" : "everything");
-  marked();
-}
-
-function marked() {
-  const sample = current(), span = sample && marks.span(sample);
-  $("#marks").textContent = marks.text;
-  $("#clear").hidden = !marks.any;
-  const when = span ? ` from ${clock(span[0])} to ${clock(span[1])}` : "";
-  $("#scope-note").textContent = {
-    crop: chosen.size ? `The ${chosen.size} chosen crops.` : "The crop in view. Shift and a class key: the whole individual.",
-    individual: sample?.individual_id ? `Every crop of ${sample.individual_id.slice(0, 8)}${when || " in this video"}.` : "Nobody knows which individual this is.",
-    everything: span ? `All that is seen${when}.` : "All that is seen in a span: set in and out.",
-  }[scope];
-  const bar = $("#span"), [a, b] = marks.within(sample);
-  bar.style.left = `${100 * a}%`;
-  bar.style.width = `${100 * (b - a)}%`;
 }
 
 // ---------------------------------------------------------------- filters
@@ -392,14 +281,14 @@ const ACTS = {
   ArrowLeft: () => move(-1), ArrowRight: () => move(1),
   ArrowUp: () => many > 1 && move(-Math.ceil(Math.sqrt(many))), ArrowDown: () => many > 1 && move(Math.ceil(Math.sqrt(many))),
   Enter: () => next(), PageDown: () => next(), PageUp: back, ",": () => step(-1), ".": () => step(1),
-  Space: () => (many === 1 ? pause() : pressed(trail.at, {})), i: () => point("in"), o: () => point("out"),
-  x: () => setScope({ crop: "individual", individual: "everything", everything: "crop" }[scope]),
+  Space: () => (many === 1 ? pause() : pressed(trail.at, {})), i: () => scope.point("in"), o: () => scope.point("out"), x: () => scope.turn(),
   c: () => $("#comment").focus(), g: () => regrid(many === 1 ? 9 : 1),
   f: () => { const box = $("#filters"); box.open = !box.open; box.scrollIntoView({ block: "nearest" }); },
   a: () => { if (many > 1) { page().forEach((sample) => chosen.add(sample.sample_id)); mark(); } },
 };
 
 keys((key, event) => {
+  if (!words) return false;
   const plain = key.replace("shift+", "");
   const own = classes?.classes.find((each) => each.key === plain);
   if (event.repeat && (own || ["n", "s", "z", "Backspace"].includes(key))) return true;
@@ -415,9 +304,6 @@ keys((key, event) => {
 $("#unsure").onclick = (event) => { event.currentTarget.blur(); say({ unsure: true }, {}, event); };
 $("#skip").onclick = (event) => { event.currentTarget.blur(); move(1); };
 $("#undo").onclick = (event) => { event.currentTarget.blur(); undo(); };
-$("#in").onclick = () => point("in");
-$("#out").onclick = () => point("out");
-$("#clear").onclick = () => { marks.clear(); setScope("crop"); };
 $("#comment").addEventListener("keydown", (event) => {
   if (event.key === "Enter") comment();
   if (event.key === "Escape") { event.currentTarget.value = current()?.comment ?? ""; event.currentTarget.blur(); }
@@ -426,7 +312,6 @@ $("#line").addEventListener("click", (event) => {
   const film = video(), box = event.currentTarget.getBoundingClientRect();
   if (film?.duration > 0) film.currentTime = (event.clientX - box.left) / box.width * film.duration;
 });
-for (const button of $("#scope").children) button.onclick = () => setScope(button.dataset.scope);
 for (const button of $("#many").children) button.onclick = () => { button.blur(); regrid(Number(button.dataset.many)); };
 for (const button of $("#speed").children) {
   button.onclick = () => {
@@ -449,7 +334,7 @@ function tick() {
 try {
   [facts, classes] = await Promise.all([ask("GET", "/dataset"), ask("GET", "/dataset/classes")]);
   document.title = `Label ${facts.name} – studio`;
-  history = new History(facts.name);
+  words = new Words(facts.name, trail, outbox, { author: () => $("#author").value.trim(), counts, labelled: progress, changed: mark });
   const names = orderNames(facts);
   if (!names[order]) order = "time";
   $("#order").append(...Object.entries(names).map(([value, text]) => el("option", { value, text, selected: value === order })));
@@ -460,7 +345,7 @@ try {
   listClasses();
   setMany([1, 4, 9, 16].includes(many) ? many : 1);
   $("#speed").children[1].setAttribute("aria-pressed", "true");
-  setScope("crop");
+  scope.set("crop");
   progress(facts.labelled);
   said(outbox.waiting, null);
   await begin();

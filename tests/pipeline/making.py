@@ -57,8 +57,7 @@ def a_clip(start: int = 0, num_frames: int = 4, stride: int = 4, video: Video | 
 
 def a_chunk(*windows: Window) -> Chunk:
     windows = windows or (Window((a_clip(),)), Window((a_clip(4),)))
-    clip = windows[0].clips[0]
-    return Chunk(clip.video, clip.grid, windows)
+    return Chunk.of(*windows)
 
 
 def block(x: int, y: int, width: int, height: int) -> Mask:

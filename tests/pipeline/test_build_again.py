@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from pipeline.build import Build, Summary
 from pipeline.errors import DatasetError
+from pipeline.ledger import Ledger
 from tests.pipeline.composing import loaded
 from tests.pipeline.dataset_fixture import write_crop
 from tests.running import rows
@@ -77,7 +79,8 @@ def test_nothing_to_do_writes_no_crop_index_or_report(build: Again, videos: Path
     out = videos.parent / "out"
 
     def written() -> dict[Path, int]:
-        kept = [p for p in out.rglob("*") if p.is_file() and p.name not in ("settings", "index.lock")]
+        notes = ("settings", "index.lock", "done.json")
+        kept = [p for p in out.rglob("*") if p.is_file() and p.name not in notes]
         return {p: p.stat().st_mtime_ns for p in kept if "trackers" not in p.parts}
 
     build()
@@ -106,6 +109,89 @@ def test_what_a_killed_run_left_to_remove_is_removed_by_the_next(
     assert len(list((out / "crops").rglob("*.mp4"))) == 4
     build()
     assert len(list((out / "crops").rglob("*.mp4"))) == 2
+
+
+# -- what a rerun looks into ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The records that were read."""
+    names: list[str] = []
+    one = Ledger.read
+    monkeypatch.setattr(Ledger, "read", lambda self, name: (names.append(name), one(self, name))[1])
+    return names
+
+
+def aged(out: Path, seconds: float = 60) -> None:
+    """Let everything under records/ and crops/ have happened earlier, but what was noted of it now."""
+    for path in [*(out / "crops").rglob("*"), *(out / "records").rglob("*")]:
+        if path.name != "done.json":
+            stat = path.stat()
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns - round(seconds * 1e9)))
+
+
+def test_a_rerun_looks_into_no_record_that_was_found_finished(build: Again, videos: Path, read: list[str]) -> None:
+    out = videos.parent / "out"
+    build()
+    aged(out)
+    build()
+    assert len(set(read)) == 1, "its marks are those of other times"
+    build()
+    read.clear()
+    assert build().crops == 2 and read == []
+
+
+@pytest.mark.parametrize("change", ["gone", "another", "record"])
+def test_what_changed_since_is_looked_into(change: str, build: Again, videos: Path, read: list[str]) -> None:
+    out = videos.parent / "out"
+    build()
+    aged(out)
+    build()
+    read.clear()
+    crop, *_ = (out / "crops").rglob("*.mp4")
+    (record,) = (out / "records").glob("??/*.json")
+    before = crop.read_bytes()
+    match change:
+        case "gone":
+            crop.unlink()
+        case "another":
+            crop.unlink()
+            crop.write_bytes(b"another")
+        case "record":
+            record.write_bytes(record.read_bytes()[:100])
+    build()
+    assert read and crop.read_bytes() == before
+
+
+def test_a_filter_that_admits_more_is_not_taken_for_what_was_judged_before(build: Again, videos: Path) -> None:
+    strict, out = "filters.size.min_side=60", videos.parent / "out"
+    assert build(strict).crops == 0
+    aged(out)
+    assert build(strict).crops == 0
+    assert build().crops == 2
+
+
+def test_what_was_only_just_made_is_looked_into(build: Again, videos: Path, read: list[str]) -> None:
+    """Its folder could change within the same tick of the file system's clock."""
+    build()
+    noted = videos.parent / "out" / "records" / "done.json"
+    made = [*(videos.parent / "out" / "crops").iterdir(), *(videos.parent / "out" / "records").glob("??/*.json")]
+    newest = max(path.stat().st_mtime_ns for path in made)
+    for apart, looks in ((1.9, True), (2.1, False)):
+        os.utime(noted, ns=(newest, newest + round(apart * 1e9)))
+        read.clear()
+        marks = noted.read_bytes()
+        build()
+        assert bool(read) == looks
+        noted.write_bytes(marks)
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b'{"judged": 1}'])
+def test_damaged_notes_cost_a_look_and_no_more(damage: bytes, build: Again, videos: Path) -> None:
+    build()
+    (videos.parent / "out" / "records" / "done.json").write_bytes(damage)
+    assert build().crops == 2
 
 
 # -- filters of pixels ------------------------------------------------------------------------------------------------

@@ -8,11 +8,13 @@ import pytest
 from hydra.errors import HydraException
 
 from pipeline.cli import explain
-from pipeline.config import TASKS, keys_under
+from pipeline.config import keys_under
 from pipeline.errors import ConfigError
 from pipeline.exports.export import exports
 from pipeline.filters.filter import filters
 from pipeline.help import help_text
+from pipeline.run import BUILDS, MAKES, TELLS
+from pipeline.tasks import TASKS
 from sam.tracker import trackers
 from tests.pipeline.composing import BASE, CONF, changed, loaded
 
@@ -245,3 +247,9 @@ def test_keys_of_a_section(section: str, some: str) -> None:
 @pytest.mark.parametrize("section", ["tracker", "nothing", "crop.size"])
 def test_what_is_no_section_has_no_keys(section: str) -> None:
     assert keys_under(section) == []
+
+
+def test_every_task_has_one_way_to_start() -> None:
+    ways = [*TELLS, *MAKES, *BUILDS]
+    assert len(ways) == len(set(ways))
+    assert {way.split()[0] for way in ways} | {"studio"} == set(TASKS), "the studio is started by main.py"

@@ -197,7 +197,7 @@ def test_an_entry_touches_the_window_of_its_frame_and_no_other_key_changes() -> 
     first, second = CHUNK.windows
     touched = resolved(Correction("remove", 20, 1), Correction("remove", 16, 2))["cow"]
     assert {window: [e.frame for _, e in entries] for window, entries in touched.items()} == {second.id: [20, 16]}
-    assert touching(touched, Chunk(CHUNK.video, CHUNK.grid, (first,))) is None
+    assert touching(touched, Chunk.of(first)) is None
     key = touching(touched, CHUNK)
     assert key and key != touching(resolved(Correction("remove", 20, 1))["cow"], CHUNK)
     signed = resolved(Correction("remove", 20, 1, author="ann"), Correction("remove", 16, 2, note="post"))["cow"]
@@ -233,7 +233,7 @@ def test_a_frame_in_several_windows_needs_the_windows_name() -> None:
     lead = a_chunk(Window((a_clip(),), lead=2), Window((a_clip(4),), lead=2))
     assert set(resolved(Correction("remove", 16, 1), chunks=(lead,))["cow"]) == {lead.windows[1].id}
     clip = Clip(a_video(), Grid(fps=Fraction(5)), 0, 4)
-    timed = Chunk(clip.video, clip.grid, (Window((clip,)),))
+    timed = Chunk.of(Window((clip,)))
     with pytest.raises(ConfigError, match=r"with clip.fps it must name its window"):
         resolved(Correction("remove", 8, 1), chunks=(timed,))
     assert resolved(Correction("remove", 8, 1, window=clip.id), chunks=(timed,))["cow"]

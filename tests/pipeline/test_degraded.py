@@ -177,3 +177,12 @@ def test_a_failed_window_is_not_tried_without_the_tracker_either(go: Go, tmp_pat
     assert samples(tmp_path) == WHOLE[2:]
     assert go().status == 0
     assert samples(tmp_path) == WHOLE
+
+
+def test_shards_may_have_budgets_of_their_own() -> None:
+    """A run stops where another one with other settings has taken its folder over; memory is no such setting."""
+    one, other = (
+        loaded("videos=v", "prompt=cow", "tracker=sam3_hf", *words) for words in ((), ("tracker.memory_gb=3",))
+    )
+    assert one.tracker != other.tracker and one.digest == other.digest
+    assert one.digest != loaded("videos=v", "prompt=cow", "tracker=sam3_hf", "tracker.max_side=640").digest

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,20 @@ from typing import Any
 import pytest
 
 from pipeline import ahead, cropping
+from pipeline.ahead import Abandoned
 from pipeline.build import Build
 from pipeline.crop_writer import CropWriter
 from pipeline.errors import DiskError
 from pipeline.feed import Budget, Fed
+from pipeline.footage import survey
+from pipeline.job import Job
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.measure import Draft
 from pipeline.open_video import OpenVideo
 from pipeline.records import ChunkRecord
 from pipeline.settings import Settings
+from pipeline.worker import Worker
 from sam.errors import TrackerUnavailable
 from tests.pipeline.by_hook import Hooked, HookedConfig
 from tests.pipeline.composing import loaded
@@ -301,6 +305,30 @@ def test_a_video_that_ends_in_noise_fails_alone(
     assert {s["video"] for s in rows(settings.out / "samples.parquet")} == {FIRST, THIRD}
     assert Build(settings).run().status == 0
     assert made(settings.out) == undisturbed
+
+
+def test_a_worker_that_nobody_waits_for_ends_after_its_window(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, windows, build = threading.Event(), list[str](), Build(settings)
+    jobs = build.jobs(survey(settings, build.ledger))
+
+    def given() -> Iterator[Job]:
+        yield jobs[0]
+        assert begun.wait(SOON)
+        raise Abandoned
+
+    def look(video: str) -> None:
+        windows.append(video)
+        begun.set()
+        deadline = time.monotonic() + SOON
+        while len(windows) == 2 and "decode" in _threads() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    at_window(monkeypatch, look)
+    with Worker(settings, threads=2) as worker, pytest.raises(Abandoned):
+        list(worker.run(given()))
+    assert len(windows) in (1, 2) and not records(settings), "of ten windows"
 
 
 KILLED = """

@@ -34,7 +34,7 @@ def an_outcome(clips: int = 10) -> Outcome:
 
 def test_the_figures_follow_from_what_was_counted() -> None:
     spent = {"track": 90.0, "wait_for_frames": 5.0, "wait_for_crops": 1.0, "load": 2.0, "crop": 150.0}
-    half = a_status(clips_done=20, video_s=50.0, seconds=spent)
+    half = a_status(clips_done=20, video_s=50.0, seconds=spent, tracked=20)
     assert half.remaining_s == pytest.approx(100)
     assert half.video_hours_per_day == half.video_hours_per_day_per_gpu == pytest.approx(12), "50 s in 100 s"
     assert half.tracker_share == pytest.approx(0.9) and half.idle_share == pytest.approx(0.1)
@@ -56,7 +56,8 @@ def test_each_worker_has_its_share() -> None:
     assert both.tracker_share == pytest.approx(0.45), "90 s of two times 100"
     assert both.video_hours_per_day_per_gpu == pytest.approx(both.video_hours_per_day / 2)
     assert "for each of 2 workers" in both.speed
-    assert "nothing tracked" in a_status(clips_done=3, seconds={"crop": 5.0}).speed
+    again = a_status(clips_done=3, seconds={"crop": 5.0})
+    assert "nothing tracked" in again.speed and again.figures["tracker_share"] is again.figures["idle_share"] is None
 
 
 def test_a_chunk_knows_its_seconds() -> None:

@@ -92,6 +92,15 @@ def loaded(checkpoint: Path) -> Iterator[Sam3HfTracker]:
         yield tracker
 
 
+@pytest.fixture(autouse=True)
+def unlearned(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test teaches the loaded tracker about memory is forgotten after it."""
+    if "loaded" in request.fixturenames:
+        from sam.backends.room import Experience
+
+        monkeypatch.setattr(request.getfixturevalue("loaded")._room, "_learned", Experience())
+
+
 @pytest.fixture(scope="session")
 def footage() -> Footage:
     """Twelve frames: red goes right, green goes left, blue appears in frame 6."""

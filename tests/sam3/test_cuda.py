@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,7 @@ from sam.types import Prompt
 from tests.sam3.conformance import run
 from tests.sam3.footage import COLOURS, Footage, blobs
 from tests.sam3.test_hf_tracking import GOOD, find, masks
+from tests.sam3.test_speed import alike
 
 if TYPE_CHECKING:
     from sam.backends.sam3_hf import Sam3HfTracker
@@ -46,6 +47,38 @@ def test_state_in_main_memory_changes_nothing(on_gpu: Sam3HfTracker, checkpoint:
     frames = blobs(8).session()
     with Sam3HfConfig(device=cuda, weights=str(checkpoint), state_on_cpu=True).build() as tracker:
         assert masks(find(tracker, frames, "cow")) == masks(find(on_gpu, frames, "cow"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"encode_batch": 4},
+        {"object_batch": 8},
+        {"clean_on_device": True},
+        pytest.param({"compile": True, "encode_batch": 4}, marks=pytest.mark.slow),
+    ],
+    ids=lambda options: ",".join(options),
+)
+def test_what_is_to_be_faster_leaves_the_masks_as_they_are(
+    on_gpu: Sam3HfTracker, checkpoint: Path, cuda: str, footage: Footage, options: dict[str, Any]
+) -> None:
+    from sam.backends.sam3_hf import Sam3HfConfig
+
+    with Sam3HfConfig(device=cuda, weights=str(checkpoint), **options).build() as tracker:
+        found = find(tracker, footage.session(), "cow")
+    assert alike(found, find(on_gpu, footage.session(), "cow")) >= 0.99
+
+
+def test_regions_are_measured_on_the_gpu_as_on_the_processor(cuda: str) -> None:
+    import torch
+
+    from sam.backends.hf_kernel import Local, OnDevice
+
+    masks = (torch.rand(8, 1, 288, 288, generator=torch.Generator().manual_seed(0)) < 0.3).to(torch.uint8)
+    expected = Local.cc_2d(masks)[1]
+    measured = OnDevice(16).cc_2d(masks.to(cuda))[1]
+    assert measured.is_cuda
+    assert torch.equal(measured.cpu(), torch.where(expected > 16, 288 * 288, expected))
 
 
 def test_memory_that_runs_out_is_noticed_and_comes_back(on_gpu: Sam3HfTracker) -> None:

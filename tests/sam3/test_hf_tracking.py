@@ -191,6 +191,21 @@ def test_small_holes_and_specks_are_cleaned_without_a_download(loaded: Sam3HfTra
     assert kept.tolist() == [False, True, True]
 
 
+def test_a_clean_up_that_fails_is_never_left_out(loaded: Sam3HfTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library would log it once and go on with other masks."""
+    from sam.backends import hf_kernel
+
+    def broken(*given: object, **options: object) -> None:
+        raise ValueError("no regions today")
+
+    frames = blobs(2).session()
+    with monkeypatch.context() as patch:
+        patch.setattr(hf_kernel.cv2, "connectedComponentsWithStats", broken)
+        with pytest.raises(TrackingFailed, match="sam3_hf failed: ValueError: no regions today"):
+            find(loaded, frames, "cow")
+    assert len(find(loaded, frames, "cow")) == 2
+
+
 def test_frames_far_back_do_not_stay(loaded: Sam3HfTracker) -> None:
     """The state of a long window stops growing: memory of 7 frames, pointers of 16, whatever the length."""
     from sam.backends.hf_window import Window

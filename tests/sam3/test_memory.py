@@ -142,7 +142,7 @@ def test_a_second_attempt_that_lost_nothing_is_not_degraded(
     loaded: Sam3HfTracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail(loaded, monkeypatch, [2], no_memory)
-    monkeypatch.setattr("sam.backends.sam3_hf.fewer", lambda tracked, limit: 3)
+    monkeypatch.setattr("sam.backends.room.fewer", lambda tracked, limit: 3)
     with session(loaded, 4) as opened:
         assert len(opened.tracks()) == 2
         assert not opened.degraded

@@ -54,6 +54,15 @@ class TestRealPackage:
         assert seen[0].object_ids
         assert real._predictor._ALL_INFERENCE_STATES == {}
 
+    def test_objects_can_be_forced_on_it_for_measuring(self, real: Sam3Tracker) -> None:
+        """As `benchmarks/sam3_gpu.py` does, which runs this package on a GPU only."""
+        from benchmarks.sam3_forced import forced
+
+        with forced(real._predictor.model, 2):
+            seen = run(real, blobs(3).session(), "cow")
+        assert [len(each.object_ids) for each in seen] == [2, 2, 2]
+        assert real._most == 2
+
     def test_state_can_be_kept_in_main_memory(self, real: Sam3Tracker) -> None:
         """The package then stores what it remembers of the objects where it is told to; the tracks are the same."""
         frames, model = blobs(2).session(), real._predictor.model
@@ -85,6 +94,33 @@ class TestRealPackage:
         gc.collect()
         assert pictures() is None
         assert real._predictor._ALL_INFERENCE_STATES == {}
+
+    def test_what_it_keeps_is_what_its_need_says(self, real: Sam3Tracker) -> None:
+        """Counted in values, since the shim makes all of them float32."""
+        from sam.backends import official_need
+
+        frames, model = blobs(3).session(), real._predictor.model
+        need = official_need.official_need(model)
+        with SAMSession(real, frames) as opened:
+            opened.add_prompt(Prompt(text="cow"))
+            results = opened.propagate()
+            next(results)
+            (state,) = [each["state"] for each in real._predictor._ALL_INFERENCE_STATES.values()]
+            assert state["input_batch"].img_batch.numel() * official_need.FRAME == 3 * need.frame
+            shown = [mask for frame in state["cached_frame_outputs"].values() for mask in frame.values()]
+            assert shown and {mask.nbytes for mask in shown} == {need.shown * frames.width * frames.height}
+            moments = 0
+            for tracked in state["tracker_inference_states"]:
+                for kind in tracked["output_dict"].values():
+                    for kept in kind.values():
+                        objects = len(kept["obj_ptr"])
+                        moments += objects
+                        size = kept["maskmem_features"].numel() * official_need.MEMORY
+                        size += kept["pred_masks"].numel() * official_need.LOGITS
+                        size += kept["obj_ptr"].numel() * official_need.POINTER
+                        assert size == objects * need.moment
+            assert moments
+            del state, tracked, kept, kind, shown
 
 
 def test_it_runs_unshimmed_on_cuda(cuda: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,27 +38,37 @@ def test_it_measures_every_case_with_the_same_masks() -> None:
     assert result.values["a window that shares half its frames, of one that shares none"] > 0
 
 
-def test_so_many_objects_as_are_asked_for_are_found_followed_and_shown() -> None:
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     require(*HF)
-    import tempfile
-    from pathlib import Path
+    return sam3_setup.small_model(tmp_path_factory.mktemp("small"), PLAN)
 
+
+def test_each_case_cleans_masks_in_its_own_way(monkeypatch: pytest.MonkeyPatch, small: tuple[Any, Any]) -> None:
+    """All trackers are entered at once, and the library has one place for what cleans masks."""
+    from sam.backends.hf_kernel import OnDevice
+
+    calls, real = list[int](), OnDevice.cc_2d
+    monkeypatch.setattr(OnDevice, "cc_2d", lambda *given, **options: calls.append(1) or real(*given, **options))  # type: ignore[func-returns-value]
+    with sam3_gpu.cases(replace(PLAN, cases=("clean_on_device", "sam3_hf")), small) as each:
+        each["sam3_hf"](1)
+        assert not calls
+        each["clean_on_device"](1)
+        assert calls
+
+
+def test_so_many_objects_as_are_asked_for_are_found_followed_and_shown(
+    monkeypatch: pytest.MonkeyPatch, small: tuple[Any, Any]
+) -> None:
     import torch
 
-    with tempfile.TemporaryDirectory() as folder:
-        network, processor = sam3_setup.small_model(Path(folder), PLAN)
-    with sam3_setup.entered(PLAN, (network, processor), {}) as tracker:
-        with pytest.raises(SystemExit, match="were forced on every frame, sam3_hf gave"):
-            broken = sam3_gpu.shown(PLAN)
-            mask = sam3_forced.ellipses
-            try:
-                sam3_forced.ellipses = lambda like, count: torch.full_like(mask(like, count), -10)
-                sam3_gpu.window(PLAN, tracker, broken, network, 2)
-            finally:
-                sam3_forced.ellipses = mask
-        sam3_gpu.window(PLAN, tracker, sam3_gpu.shown(PLAN), network, 5)
+    with sam3_setup.entered(PLAN, small, {}) as tracker:
+        sam3_gpu.window(PLAN, tracker, sam3_gpu.shown(PLAN), small[0], 5)
         assert tracker._most == 5
-    assert not {"run_detection", "run_tracker_propagation", "_run_single_frame_inference"} & vars(network).keys()
+        monkeypatch.setattr(sam3_forced, "ellipses", lambda like, count: torch.full((count, *like.shape[-2:]), -10.0))
+        with pytest.raises(SystemExit, match="were forced on every frame, sam3_hf gave"):
+            sam3_gpu.window(PLAN, tracker, sam3_gpu.shown(PLAN), small[0], 2)
+    assert not {"run_detection", "run_tracker_propagation", "_run_single_frame_inference"} & vars(small[0]).keys()
 
 
 def test_ellipses_do_not_overlap() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -355,6 +356,23 @@ def test_a_compiled_encoder_gives_the_same_masks(checkpoint: Path, loaded: Sam3H
     with Sam3HfConfig(device="cpu", weights=str(checkpoint), compile=True, encode_batch=4).build() as tracker:
         assert alike(tracks(tracker, frames, "cow"), tracks(loaded, frames, "cow")) >= 0.99
         assert alike(tracks(tracker, frames, "red"), tracks(loaded, frames, "red")) >= 0.99
+
+
+def test_a_picture_goes_to_the_device_as_it_lies_in_memory(loaded: Sam3HfTracker) -> None:
+    """The same numbers as from the library's own way in, also of pictures that are views, or must not be written to."""
+    import torch
+
+    from sam.backends.hf_window import Pictures
+
+    assert loaded._engine is not None
+    image = np.random.default_rng(0).integers(0, 256, (100, 90, 3), np.uint8)
+    locked = image.copy()
+    locked.flags.writeable = False
+    theirs = loaded._engine.processor.video_processor(videos=image[None], return_tensors="pt").pixel_values_videos[0][0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for each in (image, locked, np.asfortranarray(image), image[::-1].copy()[::-1]):
+            assert torch.equal(Pictures([each], loaded._engine)[0], theirs)
 
 
 def test_speed_is_no_part_of_what_tracks_are_stored_under(checkpoint: Path) -> None:

@@ -257,8 +257,30 @@ def test_without_the_video_masks_are_there_and_frames_say_what_is_missing(built:
         (tmp_path / "moved" / "footage" / "barn.mp4").unlink()
         said = served.ask("GET", f"/dataset/windows/{window}/frames/0", 404)["detail"]
         assert "barn.mp4 is not at hand" in said and len(objects(served, window)) == 2
-    with corrected(out) as served:
-        assert "not at hand" in served.ask("GET", "/dataset/windows", 404)["detail"]
+    with corrected(out) as served:  # started without any video: a list that says so, and labels as ever
+        listed = served.ask("GET", "/dataset/windows")
+        path = tmp_path / "moved" / "footage" / "barn.mp4"
+        assert listed["missing"] == [{"video": "barn.mp4", "why": f"source video not found: {path}"}]
+        assert (listed["total"], listed["videos"], listed["windows"]) == (0, [], [])
+        assert "not at hand" in served.ask("GET", f"/dataset/windows/{window}", 404)["detail"]
+        (crop, *_) = served.ask("POST", "/dataset/samples", json={})["samples"]
+        served.ask("POST", "/dataset/labels", json={"words": [{"sample_id": crop["sample_id"], "label": "lying"}]})
+        assert served.ask("GET", f"/dataset/samples/{crop['sample_id']}")["label"] == "lying"
+
+
+def test_of_several_videos_those_that_are_gone_are_named(tmp_path: Path) -> None:
+    (tmp_path / "footage").mkdir()
+    for name, x in (("barn", 40), ("yard", 60)):
+        film(tmp_path / "footage" / f"{name}.mp4", 16, SIZE, [((x, 50), (3, 0))])
+    small = ("clip.num_frames=8", "clip.stride=2", "crop.size=32", "filters.size.min_side=8", "exports=[]")
+    given = (f"videos={tmp_path / 'footage'}", f"out={tmp_path / 'cows'}", "prompt=cow", "tracker=motion", *small)
+    Build(loaded(*given, "encode.preset=ultrafast", "executor.workers=1")).run()
+    (tmp_path / "footage" / "yard.mp4").unlink()
+    with corrected(tmp_path / "cows") as served:
+        listed = served.ask("GET", "/dataset/windows")
+        why = f"source video not found: {tmp_path / 'footage' / 'yard.mp4'}"
+        assert listed["missing"] == [{"video": "yard.mp4", "why": why}]
+        assert listed["videos"] == ["barn.mp4"] and {each["video"] for each in listed["windows"]} == {"barn.mp4"}
 
 
 def test_a_click_is_shown_by_the_studios_tracker_and_a_crash_of_it_fails_only_that(out: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -233,3 +234,23 @@ def at_source(page: Any, x: float, y: float) -> None:
     box = page.locator("#canvas").bounding_box()
     scale = box["width"] / 320
     page.mouse.click(box["x"] + x * scale, box["y"] + y * scale)
+
+
+def test_without_any_source_video_the_page_says_which_is_gone_and_labelling_works(
+    page: Any, built: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(built, tmp_path / "moved")
+    out = tmp_path / "moved" / "cows"
+    (out / "dataset.yaml").write_text((out / "dataset.yaml").read_text().replace(str(built), str(tmp_path / "moved")))
+    gone = tmp_path / "moved" / "footage" / "barn.mp4"
+    gone.unlink()
+    with serving(tmp_path / "studio", dataset=out, classes=["lying"]) as studio:
+        page.goto(f"{studio.address}/correct")
+        until(page, lambda: "not at hand" in page.locator("#missing-title").inner_text())
+        assert f"source video not found: {gone}" in page.locator("#gone").inner_text()
+        assert "put the source videos back" in page.locator("#why").inner_text()
+        page.goto(f"{studio.address}/label")
+        page.wait_for_selector(".cell[aria-current=true]")
+        page.keyboard.press("1")
+        until(page, lambda: page.locator("#saved").inner_text() == "all saved")
+        assert (out / "labels.jsonl").read_text().count("\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,19 @@ def test_an_address_that_is_not_here_is_said(tmp_path: Path) -> None:
     words = ["task=studio", "studio.host=192.0.2.1", "studio.token=0123456789abcdef", f"studio.folder={tmp_path}"]
     with pytest.raises(ConfigError, match=r"studio\.host=192\.0\.2\.1 studio\.port=8000 cannot be used"):
         serve(loaded(*words), words)
+
+
+def test_every_page_has_its_frame_its_script_and_its_styles() -> None:
+    from studio.pages import FRAME, PAGES, STATIC
+
+    assert {f"{page.name}.html" for page in PAGES.values()} | {FRAME} == {path.name for path in STATIC.glob("*.html")}
+    for page in PAGES.values():
+        html = page.html()
+        assert (
+            html.startswith("<!doctype html>")
+            and html.count("<body>") == 1
+            and f"<title>{page.title} \N{EN DASH} studio</title>" in html
+        )
+        loaded = re.findall(r'(?:src|href)="/static/([^"]+)"', html)
+        assert {"style.css", f"{page.name}.js", "icon.svg"} <= set(loaded)
+        assert all((STATIC / name).is_file() for name in loaded) and 'id="main"' in html

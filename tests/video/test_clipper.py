@@ -8,12 +8,12 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video.clipper import ClipConfig, clips_of_span, plan
+from video.clipper import ClipConfig, plan, starts_of_span
 from video.errors import UnreadableVideo
-from video.types import MAX_WINDOWS_PER_CHUNK, Clip, Video
+from video.types import MAX_WINDOWS_PER_CHUNK, Chunk, Clip, Grid, Video, Window
 
 VIDEO = Video(
     path="/barn/cam1_0600.mp4",
@@ -47,6 +47,7 @@ def test_overlapping_clips_share_positions() -> None:
     assert found[0].stop > found[1].start
 
 
+@settings(deadline=None)
 @given(
     frames=st.integers(1, 5000),
     num_frames=st.integers(1, 50),
@@ -153,7 +154,7 @@ def test_wrong_values_name_key_and_value(options: dict[str, object], message: st
 def starts_of(span: tuple[float, float], **options: Any) -> list[int]:
     """25 frames a second, stride 5: five positions a second, clips of ten positions, two seconds."""
     video = replace(VIDEO, fps=Fraction(25), frames=500, duration=20.0)
-    return [clip.start for clip in clips_of_span(video, ClipConfig(num_frames=10, stride=5, **options), span)]
+    return starts_of_span(video, ClipConfig(num_frames=10, stride=5, **options), span)
 
 
 def test_clips_lie_one_after_the_other_within_a_span() -> None:
@@ -184,3 +185,40 @@ def test_one_more_span_moves_no_other_clip() -> None:
 def test_spans_go_with_single_clips_only(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"clip\.spans cuts single clips"):
         ClipConfig(spans="events.csv", **options)
+
+
+def test_a_chunk_makes_the_windows_it_was_planned_with() -> None:
+    for config in (ClipConfig(), ClipConfig(lead=3, per_window=2, hop=7), ClipConfig(fps=5), ClipConfig(whole=True)):
+        for chunk in plan(VIDEO, config):
+            again = Chunk.of(*chunk.windows)
+            assert again == chunk and again.id == chunk.id and again.window_ids == tuple(w.id for w in chunk.windows)
+            assert chunk.spans == [window.positions for window in chunk.windows]
+            assert list(chunk.clip_ids) == [clip.id for window in chunk.windows for clip in window.clips]
+            assert chunk.clips == sum(len(window.clips) for window in chunk.windows)
+
+
+def test_ids_are_those_of_the_datasets_there_are() -> None:
+    """Tracks and records are found by them."""
+    first, *_ = plan(VIDEO, ClipConfig(lead=3, per_window=2))
+    assert (first.id, first.window_ids[1]) == ("dbdd1a982a49959f", "19f859091023ee4f")
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        (),
+        (Window((Clip(VIDEO, Grid(4), 0, 4),)), Window((Clip(VIDEO, Grid(4), 4, 4),), lead=1)),
+        (Window((Clip(VIDEO, Grid(4), 0, 4),)), Window((Clip(VIDEO, Grid(5), 4, 4),))),
+        (Window((Clip(VIDEO, Grid(4), 0, 4),)), Window((Clip(VIDEO, Grid(4), 4, 5),))),
+    ],
+)
+def test_a_chunk_of_what_does_not_belong_together_is_refused(windows: tuple[Window, ...]) -> None:
+    with pytest.raises(ValueError, match="windows of one video, grid, length and lead"):
+        Chunk.of(*windows)
+
+
+@given(st.integers(0, 10**7), st.integers(1, 9), st.fractions(Fraction(1), Fraction(240)))
+def test_seconds_are_those_of_exact_arithmetic(position: int, stride: int, rate: Fraction) -> None:
+    video = replace(VIDEO, fps=rate)
+    assert Grid(stride).seconds(position, video) == float(position * stride / rate)
+    assert Grid(fps=rate).seconds(position, VIDEO) == float(position / rate)

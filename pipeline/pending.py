@@ -1,0 +1,61 @@
+"""Which chunks a run still has to do: those without a finished record, or whose record no longer serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Set
+from typing import TYPE_CHECKING
+
+from pipeline.done import Done, judged_by
+from pipeline.layout import Layout
+from pipeline.ledger import Ledger, unfinished
+from pipeline.track_store import TrackStore
+
+if TYPE_CHECKING:
+    from pipeline.job import Job
+    from pipeline.settings import Settings
+    from pipeline.split import Splits
+
+
+def still_to_do(
+    settings: Settings, layout: Layout, share: Sequence[Job], jobs: Sequence[Job], splits: Callable[[], Splits]
+) -> list[Job]:
+    """The jobs of this run's share that have something left to do. jobs: of all shards. splits: of all videos.
+
+    Looks into a record, and for its crops, only where it changed since it was last found finished.
+    """
+    again = settings.retry_failed
+    if settings.task == "clip":
+        return list(share)
+    if settings.task == "track":
+        store = TrackStore(layout)
+        return [job for job in share if not all(store.has(key, complete=again) for key in job.track_keys)]
+    files = layout.record_files()
+    done = Done.read(layout, judged_by(settings, layout))
+    unknown = [job for job in share if job.record_id not in files or not done.has(job, files[job.record_id])]
+    if not any(job.record_id in files for job in unknown):
+        return unknown
+    from pipeline.indexing import judge_of
+
+    ledger, sizes = Ledger(layout), layout.crop_sizes()
+    judge = judge_of(settings, splits(), ledger, jobs)
+    pending = []
+    for job in unknown:
+        if unfinished(ledger.read(job.record_id), judge, sizes, again):
+            pending.append(job)
+        else:
+            done.add(job, files[job.record_id])
+    done.write()
+    return pending
+
+
+def note_done(settings: Settings, layout: Layout, jobs: Sequence[Job], left: Set[str]) -> None:
+    """Note which chunks of this run's share are finished, now that they were done and all records were read.
+
+    left: records that leave something to do.
+    """
+    files = layout.record_files()
+    done = Done.read(layout, judged_by(settings, layout))
+    for job in jobs:
+        if job.record_id in files and job.record_id not in left and settings.shard.takes(job.chunk.id):
+            done.add(job, files[job.record_id])
+    done.write()
