@@ -133,7 +133,7 @@ def test_a_server_holds_what_a_folder_would(
     words = (f"videos={footage}", f"out={server.url}/farm/cows", *SMALL, "exports=[videofolder,webdataset]")
     build(*words, f"cache.path={tmp_path}/a")
     assert contents(shelf / "farm" / "cows", *STABLE) == contents(local, *STABLE)
-    names = {path for path in contents(local, ".") if not path.startswith(("runs/", "records/index.lock"))}
+    names = {path for path in contents(local, ".") if not path.startswith(("runs/", *OF_A_FOLDER))}
     assert {path for path in contents(shelf / "farm" / "cows", ".") if not path.startswith("runs/")} == names
     assert len(list((shelf / "farm" / "cows" / "runs").glob("*/log.txt"))) == 1
     assert not any(b"hay" in data for path, data in contents(shelf, ".").items() if not path.endswith(".mp4"))
@@ -250,7 +250,7 @@ def test_what_is_superseded_leaves_the_server(memory: Memory, footage: Path, loc
     assert build(*words, f"cache.path={tmp_path}/b").tracked_windows == 0
     assert memory.contents(*STABLE) == contents(local, *STABLE)
     assert {p for p in memory.contents("records/", "exports/")} == {
-        p for p in contents(local, "records", "exports") if not p.endswith("index.lock")
+        p for p in contents(local, "records", "exports") if p not in OF_A_FOLDER
     }
     assert other - set(memory.contents("crops/", "records/", "exports/")), "there was something to remove"
 
