@@ -48,6 +48,7 @@ def look(videos: Path) -> Survey:
             "prompts": ("cow",),
             "prompts_file": None,
             "out": videos.parent / "out",
+            "url": None,
             "cache": CacheConfig(),
             "clip": ClipConfig(num_frames=5, stride=2),
         }
