@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -16,11 +17,14 @@ import orjson
 import pytest
 
 from pipeline.build import Build, Summary
+from pipeline.crew.actor import Served
 from pipeline.errors import DatasetError, DiskError
+from pipeline.footage import survey
+from pipeline.mirror.layout import close
 from pipeline.run import run as run_task
 from tests.pipeline.composing import loaded
 from tests.running import ROOT, contents, rows, run
-from tests.serving import Served
+from tests.serving import Served as Server
 from tests.serving_sftp import serving_sftp
 from video import connection, store
 from video.scenes import render_scene
@@ -34,6 +38,7 @@ STABLE = (
     "splits.parquet",
     "links.parquet",
 )
+OF_A_FOLDER = ("records/index.lock", "records/done.json")  # what stays on a machine
 SMALL = ("prompt=cow", "tracker=motion", "crop.size=64", "filters.size.min_side=8", "clip.num_frames=5")
 LEAN = (*SMALL, "exports=[]")
 
@@ -72,7 +77,7 @@ def shelf(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(shelf: Path, tmp_path: Path) -> Iterator[Served]:
+def server(shelf: Path, tmp_path: Path) -> Iterator[Server]:
     with serving_sftp(shelf, tmp_path / "home") as served:
         yield served
 
@@ -124,13 +129,12 @@ def mirror_in(cache: Path) -> Path:
 
 
 def test_a_server_holds_what_a_folder_would(
-    server: Served, shelf: Path, footage: Path, local: Path, tmp_path: Path
+    server: Server, shelf: Path, footage: Path, local: Path, tmp_path: Path
 ) -> None:
     words = (f"videos={footage}", f"out={server.url}/farm/cows", *SMALL, "exports=[videofolder,webdataset]")
     build(*words, f"cache.path={tmp_path}/a")
     assert contents(shelf / "farm" / "cows", *STABLE) == contents(local, *STABLE)
-    stays = ("runs/", "records/index.lock", "records/done.json")
-    names = {path for path in contents(local, ".") if not path.startswith(stays)}
+    names = {path for path in contents(local, ".") if not path.startswith(("runs/", *OF_A_FOLDER))}
     assert {path for path in contents(shelf / "farm" / "cows", ".") if not path.startswith("runs/")} == names
     assert len(list((shelf / "farm" / "cows" / "runs").glob("*/log.txt"))) == 1
     assert not any(b"hay" in data for path, data in contents(shelf, ".").items() if not path.endswith(".mp4"))
@@ -146,7 +150,7 @@ def test_a_server_holds_what_a_folder_would(
 
 
 def test_bad_connections_give_the_same_bytes(
-    server: Served, shelf: Path, footage: Path, local: Path, tmp_path: Path
+    server: Server, shelf: Path, footage: Path, local: Path, tmp_path: Path
 ) -> None:
     files = [path for path in local.rglob("*") if path.suffix in (".mp4", ".json", ".parquet", ".yaml")]
     server.faults.cut_in.update({path.name: 1 for path in files})
@@ -171,7 +175,7 @@ def test_a_server_that_dies_costs_no_work(shelf: Path, footage: Path, local: Pat
 
 
 def test_a_killed_run_goes_on_from_another_machine(
-    server: Served, shelf: Path, footage: Path, local: Path, tmp_path: Path
+    server: Server, shelf: Path, footage: Path, local: Path, tmp_path: Path
 ) -> None:
     server.faults.kb_s = 40
     words = (f"videos={footage}", f"out={server.url}/cows", *LEAN)
@@ -247,7 +251,7 @@ def test_what_is_superseded_leaves_the_server(memory: Memory, footage: Path, loc
     assert build(*words, f"cache.path={tmp_path}/b").tracked_windows == 0
     assert memory.contents(*STABLE) == contents(local, *STABLE)
     assert {p for p in memory.contents("records/", "exports/")} == {
-        p for p in contents(local, "records", "exports") if not p.endswith(("index.lock", "done.json"))
+        p for p in contents(local, "records", "exports") if p not in OF_A_FOLDER
     }
     assert other - set(memory.contents("crops/", "records/", "exports/")), "there was something to remove"
 
@@ -270,11 +274,27 @@ def test_tracks_may_be_removed_from_the_server(memory: Memory, footage: Path, tm
 
 @pytest.mark.slow
 def test_workers_in_other_processes_send_what_they_make(
-    server: Served, shelf: Path, footage: Path, local: Path, tmp_path: Path
+    server: Server, shelf: Path, footage: Path, local: Path, tmp_path: Path
 ) -> None:
     words = (f"videos={footage}", f"out={server.url}/cows", *LEAN, f"cache.path={tmp_path}/a")
     build(*words, "executor=processes", "executor.workers=2")
     assert contents(shelf / "cows", *STABLE) == contents(local, *STABLE)
+
+
+def test_an_actor_answers_when_the_server_has_its_chunk(
+    memory: Memory, footage: Path, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
+    settings = loaded(f"videos={footage}", f"out={memory.url}", *LEAN, f"cache.path={tmp_path}/a")
+    job, other = Build(settings).jobs(survey(settings, None))
+    actor = Served(settings, 1)
+    outcome, _ = actor.process(job)
+    record = f"records/{job.record_id[:2]}/{job.record_id}.json"
+    assert memory.contents("records/") == {record: (local / record).read_bytes()}
+    assert outcome.tracked and memory.contents("crops/").items() < contents(local, "crops").items()
+    actor.process(other)
+    assert memory.contents("crops/") == contents(local, "crops")
+    close(memory.url, settings.out)
 
 
 # -- room, and the other tasks ----------------------------------------------------------------------------------------
@@ -391,7 +411,7 @@ def test_what_cannot_be_is_one_message_and_status_2(
 
 
 def test_a_server_that_takes_nothing_ends_the_run_before_it_begins(
-    server: Served, footage: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: Server, footage: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.faults.read_only = True
     words = (f"videos={footage}", f"out={server.url}/cows", f"cache.path={tmp_path}/cache", *LEAN)
