@@ -35,11 +35,17 @@ class SourceFrames(Sequence[NDArray[np.uint8]]):
     """Frames of a video at ascending positions of a grid, (h, w, 3) uint8 RGB, at most `max_side` on the longer side.
 
     A frame too damaged to come out of the decoder is the one before it (or, in front, behind it); the log says so.
-    Closed on leaving.
+    block: how many are decoded together, unless fewer fit into memory. Closed on leaving.
     """
 
     def __init__(
-        self, video: Video, reader: str, positions: Sequence[int], max_side: int | None, grid: Grid = EVERY
+        self,
+        video: Video,
+        reader: str,
+        positions: Sequence[int],
+        max_side: int | None,
+        grid: Grid = EVERY,
+        block: int | None = None,
     ) -> None:
         self._video = video
         self._how = reader
@@ -51,7 +57,7 @@ class SourceFrames(Sequence[NDArray[np.uint8]]):
         self._passed = -1  # the last position the open reader was asked for
         self._blocks: OrderedDict[int, list[NDArray[np.uint8]]] = OrderedDict()
         scale = min(1.0, (max_side or max(video.width, video.height)) / max(video.width, video.height))
-        self._block = max(1, min(BLOCK, BLOCK_BYTES // int(3 * video.width * video.height * scale**2 + 1)))
+        self._block = max(1, min(block or BLOCK, BLOCK_BYTES // int(3 * video.width * video.height * scale**2 + 1)))
 
     def __enter__(self) -> Self:
         return self

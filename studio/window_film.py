@@ -31,6 +31,7 @@ from video.errors import FetchError, VideoError
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 256 * 2**20  # of one window; beyond it begins anew with what is asked for
+BLOCK = 4  # frames decoded together; the first of them is shown when all are there
 AHEAD = 64  # frames that the pass goes through sooner than it jumps
 WAIT_S = 60.0
 
@@ -131,7 +132,7 @@ class Film:
             with ExitStack() as stack:
                 cache = stack.enter_context(Cache(self._settings.cache))
                 here = stack.enter_context(cache.hold(video))
-                images = SourceFrames(here, self._settings.reader, self._positions, self._side, grid)
+                images = SourceFrames(here, self._settings.reader, self._positions, self._side, grid, BLOCK)
                 frames = stack.enter_context(images)
                 self._block, self._at = frames.block, -1
                 while (n := self._next()) is not None:

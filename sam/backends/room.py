@@ -206,7 +206,7 @@ class Room:
         over = fit.holds is not None and objects > fit.holds
         if not fit.last and (over or (fit.most is not None and objects >= fit.most)):
             raise TooMany(
-                f"{video}: {objects} objects or more need more memory than is left to tracker={self._tracker}"
+                f"{video}: {objects} or more objects at once need more memory than is left to tracker={self._tracker}"
             )
         if over:
             raise TrackingFailed(

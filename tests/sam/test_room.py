@@ -103,7 +103,7 @@ def test_more_objects_than_fit_are_tried_in_the_roomiest_way(monkeypatch: pytest
     fit = tracker.fit(WINDOW, "a.mp4")
     assert fit.most is not None
     tracker.check(fit, fit.most - 1, "a.mp4")
-    with pytest.raises(TooMany, match=f"a.mp4: {fit.most} objects or more need more memory") as raised:
+    with pytest.raises(TooMany, match=f"a.mp4: {fit.most} or more objects at once need more memory") as raised:
         tracker.check(fit, fit.most, "a.mp4")
     tracker.failed(fit.most, raised.value)
     again = tracker.smaller(WINDOW, "a.mp4")

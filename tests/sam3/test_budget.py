@@ -71,7 +71,7 @@ def test_what_is_kept_for_other_passes_gives_way_before_objects_do(
     ):
         session.add_prompt(Prompt(text="cow"))
         assert (len(session.tracks()), session.degraded) == (2, False)
-    assert "blobs.mp4: 2 objects or more need more memory" in caplog.text
+    assert "blobs.mp4: 1 or more objects at once need more memory" in caplog.text
 
 
 def test_a_budget_below_the_model_is_refused(checkpoint: Path) -> None:

@@ -45,7 +45,7 @@ class Decoding(SourceFrames):
 @pytest.fixture
 def decoding(monkeypatch: pytest.MonkeyPatch) -> type[Decoding]:
     monkeypatch.setattr(window_film, "SourceFrames", Decoding)
-    monkeypatch.setattr("pipeline.source_frames.BLOCK", 2)
+    monkeypatch.setattr("studio.window_film.BLOCK", 2)
     Decoding.decoded, Decoding.broken = [], set()
     Decoding.gate.set()
     Decoding.begun.clear()
