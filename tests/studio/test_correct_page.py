@@ -219,6 +219,40 @@ def test_a_new_object_is_drawn_by_a_box_in_the_whole_window(page: Any, studio: S
     assert not page.locator("#clicking").is_visible() and not page.locator("#mode").is_visible()
 
 
+def test_a_picture_of_the_page(tmp_path: Path, out: Path, demo: Path | None, pictures: Path) -> None:
+    """Kept in docs/ when told where; made each time, so that what makes it works."""
+    if demo is not None:
+        out = Path(shutil.copytree(demo, tmp_path / "cows"))
+    picture = pictures / "studio_correct.jpg"
+    with (
+        serving(tmp_path / "studio", dataset=out) as served,
+        browser() as chromium,
+        tab(chromium, color_scheme="dark") as page,
+    ):
+        page.goto(f"{served.address}/correct")
+        page.wait_for_selector('#canvas[data-frame="0"]')
+        page.fill("#author", "Ann")
+        page.locator("#author").press("Enter")
+        count = page.locator("#objects li").count()
+        for key in (str(count), "Delete"):
+            page.keyboard.press(key)
+        until(page, lambda: page.locator("#objects li").count() == count - 1)
+        for key in ("1", *["ArrowRight"] * 4):
+            page.keyboard.press(key)
+        page.wait_for_selector('#canvas[data-frame="4"]')
+        page.keyboard.press("c")
+        until(page, lambda: page.locator("#entries li").count() == 2)
+        page.keyboard.press("Shift+Enter")
+        until(page, lambda: page.locator("#crops video").count() > 0 and not page.locator("#stale").is_visible())
+        until(
+            page, lambda: page.evaluate("[...document.querySelectorAll('#crops video')].every(v => v.readyState > 1)")
+        )
+        page.set_viewport_size({"width": 1280, "height": 1120})
+        page.wait_for_timeout(600)
+        page.screenshot(path=picture, type="jpeg", quality=80)
+    assert 20_000 < picture.stat().st_size < 300_000
+
+
 def drag(page: Any, x0: float, y0: float, x1: float, y1: float) -> None:
     """Draw a box on the source."""
     box = page.locator("#canvas").bounding_box()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -286,17 +285,3 @@ def test_pictures_of_the_pages(chromium: Any, tmp_path: Path, demo: Path | None,
             tab.wait_for_timeout(600)
             tab.screenshot(path=pictures / "studio_browse.png")
     assert all(10_000 < (pictures / f"studio_{name}.png").stat().st_size < 200_000 for name in ("label", "browse"))
-
-
-@pytest.fixture
-def demo() -> Path | None:
-    """A dataset to take pictures of: STUDIO_DATASET, or a synthetic one."""
-    named = os.environ.get("STUDIO_DATASET")
-    return Path(named) if named else None
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Where the pictures go: STUDIO_PICTURES, or nowhere that stays."""
-    named = os.environ.get("STUDIO_PICTURES")
-    return Path(named) if named else tmp_path
