@@ -222,7 +222,7 @@ def test_a_new_object_is_drawn_by_a_box_in_the_whole_window(page: Any, studio: S
 def test_a_picture_of_the_page(tmp_path: Path, out: Path, demo: Path | None, pictures: Path) -> None:
     """Kept in docs/ when told where; made each time, so that what makes it works."""
     if demo is not None:
-        out = Path(shutil.copytree(demo, tmp_path / "cows"))
+        out = Path(shutil.copytree(demo, tmp_path / "demo"))
     picture = pictures / "studio_correct.jpg"
     with (
         serving(tmp_path / "studio", dataset=out) as served,
