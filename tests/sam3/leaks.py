@@ -32,13 +32,14 @@ def tensor_bytes(thing: object) -> int:
 
 
 def alive_bytes() -> int:
-    """Bytes of all tensors that Python knows in this process."""
+    """Bytes of all tensors that Python knows in this process; of those that have a shape and no content, none."""
     import torch
+    from torch._subclasses.fake_tensor import FakeTensor
 
     gc.collect()
     storages: dict[int, int] = {}
     for each in gc.get_objects():
-        if isinstance(each, torch.Tensor):
+        if isinstance(each, torch.Tensor) and not isinstance(each, FakeTensor) and each.device.type != "meta":
             storages[each.untyped_storage().data_ptr()] = each.untyped_storage().nbytes()
     return sum(storages.values())
 
