@@ -15,6 +15,7 @@ import pytest
 from sam.backends.found import gather
 from sam.session import SAMSession
 from sam.types import Prompt, SessionFrames, Track, iou
+from tests.sam3.conftest import HF, require
 from tests.sam3.footage import LATE, blobs
 from tests.sam3.leaks import alive_bytes
 from tests.sam3.test_memory import CACHED, fail, no_memory
@@ -282,6 +283,7 @@ def test_objects_followed_in_one_step_have_the_same_masks(checkpoint: Path, load
 
 def test_a_step_for_several_objects_computes_what_a_step_for_each_does(tmp_path: Path) -> None:
     """With random weights, which leave nothing out: pointers, scores and masks of every object in every frame."""
+    require(*HF)
     import torch
     from transformers import Sam3VideoModel
 
@@ -318,6 +320,7 @@ def test_a_step_for_several_objects_computes_what_a_step_for_each_does(tmp_path:
 
 def test_regions_measured_on_the_device_are_those_of_opencv() -> None:
     """Noise of every density, and shapes as long as the limit and one pixel longer."""
+    require(*HF)
     import torch
 
     from sam.backends.hf_kernel import Local, OnDevice
