@@ -131,20 +131,20 @@ def mirror_in(cache: Path) -> Path:
 def test_a_server_holds_what_a_folder_would(
     server: Server, shelf: Path, footage: Path, local: Path, tmp_path: Path
 ) -> None:
-    words = (f"videos={footage}", f"out={server.url}/farm/cows", *SMALL, "exports=[videofolder,webdataset]")
+    words = (f"videos={footage}", f"out={server.url}/herds/cows", *SMALL, "exports=[videofolder,webdataset]")
     build(*words, f"cache.path={tmp_path}/a")
-    assert contents(shelf / "farm" / "cows", *STABLE) == contents(local, *STABLE)
+    assert contents(shelf / "herds" / "cows", *STABLE) == contents(local, *STABLE)
     names = {path for path in contents(local, ".") if not path.startswith(("runs/", *OF_A_FOLDER))}
-    assert {path for path in contents(shelf / "farm" / "cows", ".") if not path.startswith("runs/")} == names
-    assert len(list((shelf / "farm" / "cows" / "runs").glob("*/log.txt"))) == 1
+    assert {path for path in contents(shelf / "herds" / "cows", ".") if not path.startswith("runs/")} == names
+    assert len(list((shelf / "herds" / "cows" / "runs").glob("*/log.txt"))) == 1
     assert not any(b"hay" in data for path, data in contents(shelf, ".").items() if not path.endswith(".mp4"))
-    left = shelf / "farm" / "cows" / ".samples.parquet.0123abcd.part"
+    left = shelf / "herds" / "cows" / ".samples.parquet.0123abcd.part"
     left.touch()
     os.utime(left, (time.time() - 7200,) * 2)
     before = set(server.taken)
     again = build(*words, f"cache.path={tmp_path}/b")
     assert (again.tracked_windows, again.crops) == (0, len(rows(local / "samples.parquet")))
-    assert contents(shelf / "farm" / "cows", *STABLE) == contents(local, *STABLE)
+    assert contents(shelf / "herds" / "cows", *STABLE) == contents(local, *STABLE)
     assert not any(name.endswith(".mp4") and name not in before for name in server.taken)
     assert not left.exists(), "what a killed run left is removed"
 
@@ -385,7 +385,7 @@ def test_what_people_made_on_two_machines_is_not_overwritten(memory: Memory, foo
         (("out=https://farm.org/cows",), "out=https://farm.org/cows: a web server takes no files"),
         (("out=hf://datasets/me/cows",), "out=hf://datasets/me/cows: the Hub takes commits of whole folders"),
         (("out=file:///data/cows",), "named without file://, such as out=/data/cows"),
-        (("out=gopher://farm/cows",), "gopher:// is none of the kinds of URL"),
+        (("out=gopher://nas/cows",), "gopher:// is none of the kinds of URL"),
         (("out=memory://x/cows", "task=studio"), "task=studio works on a folder of this machine"),
         (("out=memory://x/cows", "task=outputs"), "task=outputs works on a folder of this machine"),
         (("out=memory://x/cows", "task=crop"), "there is no memory://x/cows/dataset.yaml"),
