@@ -93,7 +93,9 @@ def _serve(pipe: Connection, settings: Settings, threads: int, device: str | Non
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # else every worker's torch takes all cores
     outbox = _Outbox(pipe)
-    logging.basicConfig(level=logging.INFO, handlers=[QueueHandler(outbox)], force=True)  # type: ignore[arg-type]
+    teller = QueueHandler(outbox)  # type: ignore[arg-type]
+    teller.setFormatter(logging.Formatter("%(message)s"))  # the log that hears it adds time and level
+    logging.basicConfig(level=logging.INFO, handlers=[teller], force=True)
     import cv2
 
     from pipeline.stages import tracking

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,8 @@ from sam.backends.motion import MotionConfig, MotionTracker
 from sam.errors import TrackerUnavailable
 from sam.types import FrameMasks, Prompt, SessionFrames
 from tests.running import contents
+
+log = logging.getLogger(__name__)
 
 STABLE = ("crops", "tracks", "samples.parquet", "rejected.parquet", "failures.parquet", "splits.parquet")
 
@@ -58,4 +61,5 @@ class _MortalTracker(MotionTracker):
         if frames.video == self._mortal.victim and before < self._mortal.times:
             (folder / f"death-{before}").touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        log.warning("%s is tracked", frames.video)
         yield from super().track(frames, prompts)

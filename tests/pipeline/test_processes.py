@@ -67,6 +67,8 @@ def test_a_killed_worker_is_replaced_and_its_chunk_done_again(
     settings = chosen(Mortal, folder=str(_folder(chosen)), victim="farm1/cam2_20260601_1215.mp4")
     assert Build(settings).run().status == 0
     assert "farm1/cam2_20260601_1215.mp4: a worker was ended by SIGKILL" in caplog.text
+    said = {record.getMessage() for record in caplog.records if record.name == "tests.pipeline.mortal"}
+    assert "farm1/cam2_20260601_1215.mp4 is tracked" in said  # by another process, and heard as it was said
     assert made(settings.out) == alone
 
 
