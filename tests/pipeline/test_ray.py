@@ -107,6 +107,8 @@ def test_no_worker_has_more_chunks_than_it_may(tmp_path: Path) -> None:
 class Idle:
     """A worker that is done at once. most: the jobs it had at one time."""
 
+    ready = True
+
     def __init__(self) -> None:
         self.jobs: list[Job] = []
         self.most = 0
