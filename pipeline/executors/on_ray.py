@@ -7,6 +7,7 @@ and its chunks are done again; there are two chunks per actor under way, so noth
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -54,7 +55,7 @@ class OnRay:
         from pipeline.crew.actor import ActorMember, Served, Waiting
         from pipeline.crew.drive import AHEAD, drive
 
-        ray = _ray()
+        ray = _ray(self.address)
         ours = not ray.is_initialized()
         if ours:
             _connect(ray, self.address)
@@ -103,7 +104,9 @@ def _fitting(node: Mapping[str, float], cpus: float, gpus: float) -> int:
     return min(by_cores, int(there) * int(1 / gpus + ROUNDING) if gpus < 1 else int(there / gpus))
 
 
-def _ray() -> Any:
+def _ray(address: str | None) -> Any:
+    if address is not None:
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")  # of half a minute each; Ray's own 20 take 13 minutes
     try:
         import ray
     except ModuleNotFoundError:
@@ -115,9 +118,9 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
-    local = {"include_dashboard": False} if address is None else {"address": address}
+    where = {"address": "local", "include_dashboard": False} if address is None else {"address": address}
     try:
-        ray.init(**local, log_to_driver=False, logging_level="error")
+        ray.init(**where, log_to_driver=False, logging_level="error")
     except (ConnectionError, RuntimeError, ValueError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(

@@ -120,6 +120,19 @@ def test_workers_end_with_the_run_and_a_rerun_finishes(
     assert made(tmp_path) == alone
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_workers_start_is_the_runs_alone(footage: Path, tmp_path: Path) -> None:
+    """It reaches every process of the terminal; a worker would end with a traceback while it imports."""
+    command = [sys.executable, str(ROOT / "main.py"), f"videos={footage}", f"out={tmp_path}", *SMALL, *TWO]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    assert _until(lambda: len(_children(process.pid)) == 2)
+    os.killpg(process.pid, signal.SIGINT)
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Traceback" not in text, text
+
+
 def test_a_worker_stays_with_its_video() -> None:
     jobs = [_job(video, chunk) for video in "abc" for chunk in range(3)]
     waiting = Jobs(jobs)
