@@ -57,8 +57,8 @@ def main() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach `explain` instead of Hydra's own exit
     register()
     with Interrupt(), TemporaryDirectory(prefix="clipcrop-") as scratch:
-        sys.argv[1:] = prepare_arguments(sys.argv[1:], scratch)
         try:
+            sys.argv[1:] = prepare_arguments(sys.argv[1:], scratch)
             if addresses_hydra(sys.argv[1:]):
                 hydra.main(version_base=HYDRA, config_path="conf", config_name="config")(job)()
             else:

@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import keys_under
 from pipeline.config_tree import plain
-from pipeline.errors import DatasetError, DiskError, PipelineError
+from pipeline.errors import ConfigError, DatasetError, DiskError, PipelineError
 from pipeline.layout import Layout
 from pipeline.quoting import hydra_word
 from sam.errors import TrackerError
@@ -40,7 +40,8 @@ EXPECTED = (PipelineError, TrackerError, VideoError, HydraException, OmegaConfBa
 def prepare_arguments(arguments: Sequence[str], scratch: str) -> list[str]:
     """Under -m, name each job's folder after what is swept alone; elsewhere the arguments as they are.
 
-    scratch: a folder for what Hydra writes about a sweep by itself.
+    scratch: a folder for what Hydra writes about a sweep by itself. Raises ConfigError where that is asked of another
+    machine.
     """
     if not {"-m", "--multirun"} & set(arguments):
         return list(arguments)
@@ -56,8 +57,19 @@ def prepare_arguments(arguments: Sequence[str], scratch: str) -> list[str]:
                 constant.append(override.get_key_element().lstrip("+~"))
     names = ",".join(f'"{name}"' for name in constant)
     ours = [f"hydra.job.config.override_dirname.exclude_keys=[{names}]"]
-    if not any(word.startswith("hydra.sweep.dir=") for word in arguments):
+    given = dict(word.split("=", 1) for word in arguments if "=" in word)
+    launcher = given.get("hydra/launcher", "")
+    if "hydra.sweep.dir" not in given:
+        if launcher == "submitit_slurm":
+            raise ConfigError(
+                "hydra/launcher=submitit_slurm hands its jobs over in files: say hydra.sweep.dir=..., a folder that "
+                "this machine and the nodes share"
+            )
         ours.append(f"hydra.sweep.dir={scratch}")
+    if launcher.startswith("submitit_") and "hydra.launcher.submitit_folder" not in given:
+        # By default each job has a folder of its own, which submitit makes after it has started the job that writes
+        # there. One for all jobs is there before.
+        ours.append("hydra.launcher.submitit_folder=${hydra.sweep.dir}/.submitit")
     return [*arguments, *ours]
 
 

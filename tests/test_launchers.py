@@ -16,6 +16,7 @@ import pytest
 
 from hydra_plugins.lightning import LightningLauncher
 from pipeline.lightning import LightningConfig
+from tests import fake_slurm
 from tests.running import ROOT, Done, contents, rows, run, run_process
 
 Run = Callable[..., Done]
@@ -46,12 +47,18 @@ def studio(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return submitted
 
 
-@pytest.mark.slow
-def test_jobs_in_other_processes_make_datasets(footage: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def one_video(footage: Path, tmp_path: Path) -> Path:
+    """A folder with one of the videos."""
     videos = tmp_path / "videos"
     videos.mkdir()
     (videos / "good.mp4").symlink_to(next(footage.rglob("*.mp4")))
-    command = ("-m", f"videos={videos}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64", "hydra/launcher=joblib")
+    return videos
+
+
+@pytest.mark.slow
+def test_jobs_in_other_processes_make_datasets(one_video: Path, tmp_path: Path) -> None:
+    command = ("-m", f"videos={one_video}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64", "hydra/launcher=joblib")
     done = run_process(*command, timeout=400)
     assert done.status == 0, done.text
     sizes = {rows(tmp_path / "out" / f"crop.size={n}" / "samples.parquet")[0]["size"] for n in (32, 64)}
@@ -59,16 +66,54 @@ def test_jobs_in_other_processes_make_datasets(footage: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_job_in_another_process_hands_its_status_back(footage: Path, tmp_path: Path) -> None:
-    videos = tmp_path / "videos"
-    videos.mkdir()
-    (videos / "good.mp4").symlink_to(next(footage.rglob("*.mp4")))
-    (videos / "bad.mp4").write_text("not a video")
-    command = ("-m", f"videos={videos}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64", "hydra/launcher=joblib")
+def test_a_job_in_another_process_hands_its_status_back(one_video: Path, tmp_path: Path) -> None:
+    (one_video / "bad.mp4").write_text("not a video")
+    command = ("-m", f"videos={one_video}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64", "hydra/launcher=joblib")
     done = run_process(*command, timeout=400)
     assert done.status == 3, done.text
     assert "a job of the sweep ended with status 3" in done.text
     assert len(rows(tmp_path / "out" / "crop.size=64" / "failures.parquet")) == 1, "the other jobs were done"
+
+
+SLOW = """
+import time
+from submitit.core.utils import JobPaths
+make = JobPaths.move_temporary_file
+JobPaths.move_temporary_file = lambda *given, **options: (time.sleep(2), make(*given, **options))[1]
+"""
+
+
+@pytest.mark.slow
+def test_submitit_starts_jobs_here_however_late_it_makes_their_folders(one_video: Path, tmp_path: Path) -> None:
+    """It makes a job's folder after it has started the job, which writes there at once."""
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "sitecustomize.py").write_text(SLOW)
+    words = ("-m", f"videos={one_video}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64")
+    done = run_process(*words, "hydra/launcher=submitit_local", timeout=280, PYTHONPATH=str(tmp_path / "slow"))
+    assert done.status == 0, done.text
+    sizes = {rows(tmp_path / "out" / f"crop.size={n}" / "samples.parquet")[0]["size"] for n in (32, 64)}
+    assert sizes == {32, 64}
+
+
+@pytest.mark.slow
+def test_submitit_makes_a_slurm_array_of_a_sweep(one_video: Path, tmp_path: Path) -> None:
+    (one_video / "bad.mp4").write_text("not a video")
+    words = ("-m", f"videos={one_video}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64")
+    chosen = ("hydra/launcher=submitit_slurm", "hydra.launcher.gres=gpu:1", "hydra.launcher.timeout_min=1440")
+    path = fake_slurm.install(tmp_path / "bin")
+    done = run_process(*words, *chosen, f"hydra.sweep.dir={tmp_path}/sweep", timeout=280, PATH=path)
+    assert done.status == 3 and "a job of the sweep ended with status 3" in done.text, done.text
+    for size in (32, 64):
+        assert rows(tmp_path / "out" / f"crop.size={size}" / "samples.parquet")[0]["size"] == size
+        assert len(rows(tmp_path / "out" / f"crop.size={size}" / "failures.parquet")) == 1
+    (script,) = (tmp_path / "sweep" / ".submitit").glob("*_submission.sh")
+    asked = {"--gres=gpu:1", "--time=1440", "--array=0-1%2", "--ntasks-per-node=1", "--nodes=1"}
+    assert asked <= {line.removeprefix("#SBATCH ") for line in script.read_text().splitlines()}
+
+
+def test_slurm_needs_a_folder_that_its_nodes_share(go: Run) -> None:
+    done = go("-m", "videos=/data/barn", *SMALL, "crop.size=32,64", "hydra/launcher=submitit_slurm")
+    assert done.status == 2 and "say hydra.sweep.dir=" in done.text and "Traceback" not in done.text
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ machine, each with a raylet of its own, and with GPUs that only Ray knows of."""
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -170,7 +169,7 @@ def test_a_full_cluster_is_waited_for_or_ends_with_one_message(
 
 def test_what_keeps_a_worker_from_starting_is_said_once(cluster: Any, placed: Callable[..., Settings]) -> None:
     cluster.add_node(**_node(num_cpus=1))
-    with pytest.raises(ConfigError, match="a Ray worker cannot start: .*no module named sam3 on this node"):
+    with pytest.raises(ConfigError, match=r"a Ray worker cannot start: .*no module named sam3 on this node"):
         Build(placed(missing=True)).run()
 
 
