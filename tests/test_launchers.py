@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
@@ -149,6 +150,36 @@ def test_every_job_of_a_sweep_is_submitted_once_per_shard(go: Run, studio: list[
     assert studio[0]["env"] == {"HF_TOKEN": "secret"} and "secret" not in call
     assert (studio[0]["interruptible"], studio[0]["max_run_attempts"]) == (False, 3)
     assert "submitted clipcrop-" in done.text and "secret" not in done.text
+
+
+def test_a_job_goes_to_the_folder_that_it_was_submitted_from(
+    go: Run, studio: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A job begins in the home of its studio; there is no Makefile there."""
+    folder = tmp_path / "my checkout"
+    folder.mkdir()
+    (folder / "Makefile").write_text("setup:\n\ttouch was_set_up\n")
+    monkeypatch.chdir(folder)
+    words = (*LIGHTNING[:-1], "prompt=cow", OUT, "hydra.launcher.setup=make setup", "hydra.launcher.python=echo")
+    assert go(*words).status == 0
+    monkeypatch.setenv("LIGHTNING_CLOUD_SPACE_ID", "here")
+    assert go(*words).status == 0
+    assert go(*words, "hydra.launcher.studio=another").status == 0
+    outside, inside, another = (job["command"] for job in studio)
+    assert outside == another == inside.partition(" && ")[2]
+    said = subprocess.run(["bash", "-ec", inside], cwd=tmp_path, capture_output=True, text=True)
+    assert said.stdout.splitlines()[-1] == " ".join(shlex.split(outside)[4:]), said
+    assert (folder / "was_set_up").exists()
+
+
+def test_the_real_sdk_takes_the_calls(go: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    sdk = pytest.importorskip("lightning_sdk")
+    signature, bound = inspect.signature(sdk.Job.run), list[inspect.BoundArguments]()
+    monkeypatch.setattr(sdk.Job, "run", lambda **job: bound.append(signature.bind(**job)))
+    done = go(*LIGHTNING, OUT, "hydra.launcher.machine=L40S", "hydra.launcher.interruptible=true")
+    assert done.status == 0 and len(bound) == 2, done.text
+    assert bound[0].arguments["machine"] == sdk.Machine.L40S
+    assert "hydra.launcher.machine must be one of" in go(*LIGHTNING, OUT, "hydra.launcher.machine=from_str").text
 
 
 def test_a_dry_run_prints_the_folders_a_sweep_has_anywhere(go: Run, studio: list[dict[str, Any]]) -> None:
