@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from pipeline.build import Build
 from pipeline.crew.drive import Jobs, WorkerDied, drive
+from pipeline.crew.process import STOP_S, ProcessMember, stop, wait_for
 from pipeline.executors.processes import Processes, devices_of
 from pipeline.job import Job, Outcome
 from pipeline.settings import Settings
@@ -131,6 +132,44 @@ def test_ctrl_c_while_workers_start_is_the_runs_alone(footage: Path, tmp_path: P
     os.killpg(process.pid, signal.SIGINT)
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 130 and "Traceback" not in text, text
+
+
+def test_workers_are_told_to_end_before_any_is_waited_for() -> None:
+    """Each may need seconds to leave its window: eight of them in turn would need a minute."""
+    said: list[str] = []
+
+    class Ending:
+        def stop(self) -> None:
+            said.append("stop")
+
+        def join(self, seconds: float) -> None:
+            said.append("join" if 0 < seconds <= STOP_S else f"join {seconds}")
+
+    stop([Ending(), Ending()])  # type: ignore[list-item]
+    assert said == ["stop", "stop", "join", "join"]
+
+
+def test_a_worker_that_was_killed_while_it_had_nothing_to_do(chosen: Callable[..., Settings]) -> None:
+    member = ProcessMember(chosen(Missing), 1, None)
+    try:
+        (worker,) = _children(os.getpid())
+        os.kill(worker, signal.SIGKILL)
+        assert _until(lambda: not _runs(worker))
+        member.give(_job("a", 0))
+        assert wait_for([member]) == [member]
+        with pytest.raises(WorkerDied, match="SIGKILL") as death:
+            member.result()
+        assert death.value.idle, "no chunk is to blame"
+        member.replace()
+        member.give(_job("a", 0))
+        (worker,) = _children(os.getpid())
+        os.kill(worker, signal.SIGKILL)
+        assert wait_for([member]) == [member]
+        with pytest.raises(WorkerDied, match="SIGKILL") as death:
+            member.result()
+        assert not death.value.idle
+    finally:
+        stop([member])
 
 
 def test_a_worker_stays_with_its_video() -> None:
