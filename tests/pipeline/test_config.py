@@ -8,12 +8,12 @@ import pytest
 from hydra.errors import HydraException
 
 from pipeline.cli import explain
-from pipeline.config import keys_under
 from pipeline.errors import ConfigError
 from pipeline.exports.export import exports
 from pipeline.filters.filter import filters
 from pipeline.help import help_text
 from pipeline.run import BUILDS, MAKES, TELLS
+from pipeline.schema import keys_under
 from pipeline.task_table import TASKS
 from sam.tracker import trackers
 from tests.pipeline.composing import BASE, CONF, changed, loaded
