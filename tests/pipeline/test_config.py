@@ -56,7 +56,7 @@ def test_defaults_are_those_of_the_documentation() -> None:
     assert (settings.clip.num_frames, settings.clip.stride, settings.clip.hop, settings.clip.fps) == (20, 4, None, None)
     assert (settings.crop.size, settings.crop.margin, settings.crop.background) == (224, 0.1, "black")
     assert (settings.encode.crf, settings.encode.preset, settings.encode.lossless) == (18, "veryfast", False)
-    assert {n for n, f in settings.filters.items() if f.enabled} == {"roi", "size", "visible"}
+    assert {n for n, f in settings.filters.items() if f.enabled} == {"gap", "roi", "size", "visible"}
     assert (settings.split.by, list(settings.split.fractions)) == ("video", [0.8, 0.1, 0.1])
     assert list(settings.exports) == ["videofolder"]
     assert settings.out == Path.cwd() / "dataset" and settings.tracks == settings.out / "tracks"
