@@ -29,8 +29,8 @@ class LightningConfig:
 
     machine: a name of lightning_sdk.Machine. shards: jobs that share the work of each dataset. interruptible: cheaper
     machines that may be taken away. attempts: how often an interrupted or failed job is started in all. env: variables
-    of this process that the jobs get. setup: what a job runs first, in the folder this runs in; with a `studio`, in that
-    one's home. studio, teamspace: null for the ones this runs in. dry_run: print what would be submitted.
+    of this process that the jobs get. setup: what a job runs first, in the folder this runs in; with `studio`, in its
+    home. studio, teamspace: null for the ones this runs in. dry_run: print what would be submitted.
     """
 
     _target_: str = "hydra_plugins.lightning.LightningLauncher"
