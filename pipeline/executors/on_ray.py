@@ -86,7 +86,7 @@ class OnRay:
         """How many workers the cluster has room for; each is on one node. nodes: what each has, free or not."""
         fit = sum(_fitting(node, self.cpus, gpus) for node in nodes)
         if fit < 1:
-            has = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
+            has = ", ".join(sorted({f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes}))
             raise ConfigError(
                 f"no node of the Ray cluster is large enough for a worker with executor.cpus={self.cpus:g} and "
                 f"executor.gpus={gpus:g} (they have {has}): lower these, or say executor.workers=N to wait for more "
