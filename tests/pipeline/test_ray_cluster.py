@@ -37,11 +37,12 @@ pytestmark = pytest.mark.slow
 def head() -> Iterator[Any]:
     """A cluster whose only node has no room for workers."""
     pytest.importorskip("ray")
+    from ray._private import services
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("RAY_gcs_server_port_wait_time_s", f"{LONGEST_S:.0f}")  # for machines with other work
-        patched.setenv("RAY_raylet_start_wait_time_s", f"{LONGEST_S:.0f}")
+        patched.setattr(services, "get_node", _patient(services.get_node))
         patched.setenv("PYTHONPATH", str(ROOT))  # for the tests' tracker
         made = Cluster(initialize_head=True, head_node_args=_node(num_cpus=0))
         yield made
@@ -54,6 +55,22 @@ def cluster(head: Any) -> Iterator[Any]:
     yield head
     for node in list(head.worker_nodes):
         head.remove_node(node, allow_graceful=False)
+
+
+def _patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
+    """Ray gives a node half a minute to say that it is there; a machine with other work may need longer."""
+
+    def waiting(*given: Any) -> Any:
+        deadline = time.monotonic() + LONGEST_S
+        while True:
+            try:
+                return get_node(*given)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+
+    return waiting
 
 
 def _node(**room: float) -> dict[str, Any]:
