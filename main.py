@@ -12,7 +12,7 @@ from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
-from pipeline.cli import Interrupt, Statuses, addresses_hydra, explain, prepare_arguments
+from pipeline.cli import WRONG, Interrupt, Statuses, addresses_hydra, dashed_key, explain, prepare_arguments
 from pipeline.config import load, register
 from pipeline.help import help_text
 
@@ -54,8 +54,12 @@ def main() -> int:
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text())  # Hydra's own takes a second to list what is in ours
         return 0
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach `explain` instead of Hydra's own exit
     register()
+    mistake = dashed_key(sys.argv[1:])
+    if mistake:
+        print(mistake, file=sys.stderr)
+        return WRONG
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach `explain` instead of Hydra's own exit
     with Interrupt(), TemporaryDirectory(prefix="clipcrop-") as scratch:
         sys.argv[1:] = prepare_arguments(sys.argv[1:], scratch)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -234,10 +235,11 @@ def _name_failures(layout: Layout, count: int) -> None:
     import pyarrow.parquet as pq
 
     rows = pq.read_table(layout.failures).to_pylist()
-    for row in rows[:10]:
-        log.warning("failed: %s %s: %s", row["video"], row["stage"], row["error"])
-    if len(rows) > 10:
-        log.warning("... and %d more in %s", len(rows) - 10, layout.failures)
+    alike = Counter((row["video"], row["stage"], row["error"]) for row in rows)
+    for (video, stage, error), times in list(alike.items())[:10]:
+        log.warning("failed: %s %s: %s%s", video, stage, error, f" ({times} times)" if times > 1 else "")
+    if len(alike) > 10:
+        log.warning("... and %d more; all are in %s", len(rows) - sum(list(alike.values())[:10]), layout.failures)
 
 
 @contextmanager

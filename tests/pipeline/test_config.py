@@ -80,6 +80,7 @@ def test_the_help_names_every_task_tracker_filter_and_export() -> None:
     text = help_text()
     for name in (*TASKS, *trackers(), *filters(), *exports()):
         assert f"\n  {name} " in text, name
+    assert "an earlier kept crop of the same video." in text, "whole sentences, however the docstring is wrapped"
 
 
 # -- wrong values -----------------------------------------------------------------------------------------------------
