@@ -277,7 +277,7 @@ class Build:
             self.layout.root.mkdir(parents=True, exist_ok=True)
             self.layout.records.mkdir(parents=True, exist_ok=True)
         document = self.settings.dataset_document.encode()
-        if self.settings.task in ("build", "batch") and _read(self.layout.dataset_yaml) != document:
+        if self.settings.task in ("build", "batch", "crop") and _read(self.layout.dataset_yaml) != document:
             write_bytes(self.layout.dataset_yaml, document)
         if self.settings.tracker is not None and self.settings.task != "clip":
             self.store.remember_identity(self.settings.tracker_name, self.settings.tracker, self._identity())

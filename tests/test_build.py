@@ -14,6 +14,7 @@ import av
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.config import of_dataset
 from sam.backends.motion import MotionTracker
 from tests.running import ROOT, Done, contents, rows, run, run_process
 
@@ -145,6 +146,9 @@ def test_crop_again_needs_no_video_key_and_no_tracking(built: Path, tmp_path: Pa
         assert (built / sample["variants"][0]["path"]).is_file()
     on_disk = {p.relative_to(built).as_posix() for p in (built / "crops").rglob("*.mp4")}
     assert on_disk == {s["path"] for s in samples} | {v["path"] for s in samples for v in s["variants"]}
+    known = of_dataset(built, "outputs")
+    assert known.crop.size == 32 and known.crop.backgrounds == ("context", "mask"), "what works on it next knows"
+    assert (built / "dataset.yaml").read_text().splitlines()[1] == "task: build"
     back = go("task=crop", f"out={built}", "crop.size=64", "crop.variants=null")
     assert back.status == 0, back.text
 
