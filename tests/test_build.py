@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -129,6 +130,7 @@ def test_one_dataset_of_two_prompts_keeps_each_thing_once(footage: Path, tmp_pat
     rest = [a for a in SMALL if not a.startswith("prompt")]
     done = go(f"videos={footage}/farm2", f"out={tmp_path}", *rest, "prompt=[cow,calf]", "exports=[]")
     assert done.status == 0, done.text
+    assert "split.by=video makes too few groups; split.by=time cuts long videos" in done.text
     assert {s["prompt"] for s in rows(tmp_path / "samples.parquet")} == {"cow"}
     assert {r["reason"] for r in rows(tmp_path / "rejected.parquet") if r["prompt"] == "calf"} == {
         "duplicate_of_prompt"
@@ -197,6 +199,9 @@ def test_preview_is_one_page(footage: Path, tmp_path: Path, go: Run) -> None:
     assert done.status == 0, done.text
     page = (tmp_path / "preview" / "index.html").read_text()
     assert page.count("<img ") == 4 and "calf" in page and "http" not in page
+    total = re.search(r"cow: (\d+) objects in 2 windows", page)
+    assert total and total[0] in done.text
+    assert sum(map(int, re.findall(r"\d of 2: cam1_.* from .* s: cow (\d+), calf", done.text))) == int(total[1])
 
 
 def test_clips_can_be_saved_and_are_the_source(footage: Path, tmp_path: Path, go: Run) -> None:

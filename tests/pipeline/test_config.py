@@ -174,6 +174,8 @@ def test_an_out_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match=f"out={tmp_path}/file is a file"):
         changed(f"out={tmp_path}/file")
+    with pytest.raises(ConfigError, match=f"lies under {tmp_path}/file, which is a file"):
+        changed(f"out={tmp_path}/file/cows/1")
 
 
 def test_everything_missing_comes_in_one_message() -> None:
