@@ -169,6 +169,9 @@ def test_a_lower_threshold_crops_only_what_it_admits(footage: Path, tmp_path: Pa
     assert len(list((tmp_path / "crops").rglob("*.mp4"))) == len(few), "what no longer belongs is removed"
     refused = [r for r in rows(tmp_path / "rejected.parquet") if r["reason"] == "visible"]
     assert refused and all(r["value"] < r["threshold"] == 1.0 for r in refused)
+    none = go(*base, "filters.size.min_side=5000")
+    assert re.search(r"no crop was kept, all objects were refused: \d+ size", none.text)
+    assert none.status == 0, none.text
 
 
 def test_shards_together_make_the_whole(built: Path, footage: Path, tmp_path: Path, go: Run) -> None:

@@ -23,7 +23,7 @@ from pipeline.cli import Interrupt, Statuses, addresses_hydra, dashed_key, expla
 from pipeline.errors import ConfigError, DatasetError, DiskError
 from pipeline.layout import Layout
 from pipeline.quoting import shell_word
-from pipeline.run import _name_failures
+from pipeline.run import _name_failures, _say_why_none
 from sam.errors import TrackerUnavailable
 from tests.pipeline.composing import BASE, composed, loaded
 from video.errors import SourceError
@@ -306,6 +306,21 @@ def test_failures_that_are_alike_are_one_line(tmp_path: Path, caplog: pytest.Log
     assert said[1] == "failed: a.mp4 decode: the file ends early (3 times)" and len(said) == 12
     assert said[2] == "failed: 0.mp4 probe: it is empty"
     assert said[-1] == f"... and 1 more; all are in {layout.failures}"
+
+
+def test_a_dataset_without_crops_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    layout = Layout(tmp_path, tmp_path)
+    video = {"object_id": None, "reason": "duplicate of a.mp4"}
+    objects = [{"object_id": n, "reason": reason} for n, reason in enumerate(["size", "visible", "visible"])]
+    for rows, said in (
+        ([video, *objects], "refused: 2 visible, 1 size;"),
+        ([video], "nothing was found; task=preview"),
+    ):
+        schema = pa.schema({"object_id": pa.int64(), "reason": pa.string()})
+        pq.write_table(pa.Table.from_pylist(rows, schema), layout.rejected)
+        caplog.clear()
+        _say_why_none(layout)
+        assert said in caplog.text
 
 
 @pytest.mark.parametrize(
