@@ -32,7 +32,7 @@ from pipeline.progress import Progress
 from pipeline.records import Failure
 from pipeline.settings import Settings
 from pipeline.split import Splits, planned_splits
-from pipeline.status import Status, runs_of
+from pipeline.status import Status, rivals_of, runs_of
 from pipeline.tables import read_table
 from pipeline.task_table import TASKS
 from pipeline.tasks.promised import told
@@ -142,6 +142,13 @@ class Build:
         outcomes: list[Outcome] = []
         chunks = {job.record_id: job.chunk for job in pending}
         status = Status.begun(self.settings, jobs, pending)
+        rivals = rivals_of(status, self.layout) if pending else []
+        if rivals:
+            log.warning(
+                "another run was just at work on this dataset (%s): if it still is, both do the same work twice; stop "
+                "one, or give each a share with shard.index and shard.count",
+                "; ".join(rivals),
+            )
         with self._timed("work"), Progress(status, self._folder, self.layout.tell) as progress:
             results = self.settings.executor.run(self.settings, pending)
             try:

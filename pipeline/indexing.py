@@ -123,7 +123,7 @@ def _say_what_stayed_empty(samples: pa.Table, splits: Splits, config: SplitConfi
     if kept and empty and config.by != "individual":
         near = "; clips near a border are refused (split.embargo)" if config.by == "time" else ""
         log.warning(
-            "no crop was kept for %s: nothing was found in its clips, or what was found was refused%s",
+            "no crop was kept for %s: no clip was taken there, nothing was found, or it was refused%s",
             " and ".join(empty),
             near,
         )
