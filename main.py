@@ -14,7 +14,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from pipeline.cli import WRONG, Interrupt, Statuses, addresses_hydra, dashed_key, explain, prepare_arguments
 from pipeline.config import load
-from pipeline.help import help_text
+from pipeline.help import help_text, version_text
 from pipeline.schema import register
 
 HYDRA = "1.3"  # the version whose behaviour is asked for
@@ -54,6 +54,9 @@ def main() -> int:
     """Run the command line; returns the exit status."""
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text())  # Hydra's own takes a second to list what is in ours
+        return 0
+    if "--version" in sys.argv[1:]:
+        print(version_text())
         return 0
     register()
     mistake = dashed_key(sys.argv[1:])

@@ -1,8 +1,10 @@
-"""What `--help` prints: the tasks, the registries, and where every key is listed."""
+"""What `--help` and `--version` print."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +45,9 @@ Every key with its value:   python main.py --cfg job
 Presets:                    {", ".join(presets)}
 Shell completion:           eval "$(python main.py -sc install=bash)"
 """
+
+
+def version_text() -> str:
+    """The version of this project and of what it runs on."""
+    versions = (f"{name} {metadata.version(name)}" for name in ("clipcrop", "hydra-core", "av", "numpy"))
+    return f"{', '.join(versions)}, Python {platform.python_version()}"

@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from subprocess import PIPE
 
@@ -18,6 +19,7 @@ from hydra.errors import HydraException, OverrideParseException
 from hypothesis import given
 from hypothesis import strategies as st
 
+import main
 from pipeline.build import Summary
 from pipeline.cli import Interrupt, Statuses, addresses_hydra, dashed_key, explain, prepare_arguments
 from pipeline.errors import ConfigError, DatasetError, DiskError
@@ -330,3 +332,9 @@ def test_a_path_can_be_typed_as_it_is_shown(path: str) -> None:
     (word,) = shlex.split(f"out={shell_word(path)}")
     (override,) = PARSER.parse_overrides([word])
     assert override.value() == path
+
+
+def test_the_version_is_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["main.py", "--version"])
+    assert main.main() == 0
+    assert capsys.readouterr().out.startswith(f"clipcrop {metadata.version('clipcrop')}, hydra-core ")
