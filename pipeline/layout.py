@@ -83,6 +83,11 @@ class Layout(Place):
         return self.records / "done.json"
 
     @property
+    def tracks_seen(self) -> Path:
+        """The track files that were looked into, see `pipeline.done`."""
+        return self.records / "tracks.json"
+
+    @property
     def lock(self) -> Path:
         return self.records / "index.lock"
 
@@ -236,6 +241,21 @@ class Layout(Place):
 
     def relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
+
+    def track_keys(self) -> set[str]:
+        """The key of every track file."""
+        shelves = (shelf for shelf in _scan(self.tracks) if len(shelf.name) == 2 and shelf.is_dir())
+        names = (entry.name for shelf in shelves for entry in _scan(shelf.path))
+        return {name.removesuffix(".parquet") for name in names if name.endswith(".parquet") and name[0] != "."}
+
+    def stamp(self, path: Path) -> tuple[int, int] | None:
+        """Size and time of a file, bytes and nanoseconds since 1970; None where there is none, and a time to come where
+        that cannot be told."""
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_size, stat.st_mtime_ns
 
     def record_files(self) -> dict[str, os.DirEntry[str]]:
         """Every chunk record on disk by id."""

@@ -25,9 +25,9 @@ from video.types import Chunk, Video, digest
 log = logging.getLogger(__name__)
 
 
-def record_id(chunk: Chunk, track_keys: Sequence[str], crop: object, encode: object) -> str:
+def record_id(chunk: Chunk, track_keys: Sequence[str], crop: Mapping[str, object], encode: Mapping[str, object]) -> str:
     """The id of a chunk's record: its windows, its tracks, and every setting that changes a crop's bytes."""
-    return digest("record", chunk.id, tuple(track_keys), asdict(crop), asdict(encode), length=24)  # type: ignore[call-overload]
+    return digest("record", chunk.id, tuple(track_keys), crop, encode, length=24)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from typing import TYPE_CHECKING
 
-from pipeline.done import Done, judged_by
+from pipeline.done import Done, TracksSeen, judged_by
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger, unfinished
-from pipeline.track_store import TrackStore
 
 if TYPE_CHECKING:
     from pipeline.job import Job
@@ -21,14 +20,17 @@ def still_to_do(
 ) -> list[Job]:
     """The jobs of this run's share that have something left to do. jobs: of all shards. splits: of all videos.
 
-    Looks into a record, and for its crops, only where it changed since it was last found finished.
+    Looks into a record, and for its crops, only where it changed since it was last found finished; with task=track into
+    a track file only where it changed since it was last looked into.
     """
     again = settings.retry_failed
     if settings.task == "clip":
         return list(share)
     if settings.task == "track":
-        store = TrackStore(layout)
-        return [job for job in share if not all(store.has(key, complete=again) for key in job.track_keys)]
+        seen = TracksSeen.read(layout)
+        pending = [job for job in share if not all([seen.has(key, complete=again) for key in job.track_keys])]
+        seen.write()
+        return pending
     files = layout.record_files()
     done = Done.read(layout, judged_by(settings, layout))
     unknown = [job for job in share if job.record_id not in files or not done.has(job, files[job.record_id])]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.errors import ConfigError, DatasetError, DiskError
 from pipeline.layout import Layout
@@ -120,6 +120,16 @@ class MirroredLayout(Layout):
     def has_tracks(self) -> bool:
         own = super(MirroredLayout, self).has_tracks()
         return own or (self._is_ours(self.tracks) and any(self.mirror.sizes(self.tracks)))
+
+    def track_keys(self) -> set[str]:
+        own = super(MirroredLayout, self).track_keys()
+        there = self.mirror.sizes(self.tracks) if self._is_ours(self.tracks) else ()
+        return own | {PurePosixPath(name).stem for name in there if name.endswith(".parquet")}
+
+    def stamp(self, path: Path) -> tuple[int, int] | None:
+        found = super(MirroredLayout, self).stamp(path)
+        size = self.size(path) if found is None else None
+        return found if size is None else (size, TO_COME)
 
     def crop_paths(self) -> Iterator[str]:
         return iter(self.crop_sizes())

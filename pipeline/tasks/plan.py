@@ -15,6 +15,7 @@ from pipeline.settings import SPLITS, Settings
 from pipeline.split import Splits
 from pipeline.status import clock
 from pipeline.tasks.trial import trial
+from pipeline.track_store import degraded_key
 from video.spread import Spread
 from video.types import Chunk
 
@@ -32,8 +33,9 @@ def plan(settings: Settings) -> tuple[int, str]:
     on_disk = layout.record_files()
     done = [job for job in jobs if job.record_id in on_disk]
     keys = {key: len(job.chunk.starts) for job in jobs for key in job.track_keys}
-    stored = {key for key in keys if build.store.has(key)}
-    again = _tracked_again(build, jobs, stored)
+    there = layout.track_keys()
+    stored = {key for key in keys if key in there or degraded_key(key) in there}
+    again = _tracked_again(jobs, stored, there)
     frames = sum(job.chunk.frames for job in jobs)
     length = clock(sum(video.duration for video in footage.videos))
     rows = [
@@ -66,12 +68,13 @@ def plan(settings: Settings) -> tuple[int, str]:
     return (0 if footage.videos else 2), "\n".join(lines)
 
 
-def _tracked_again(build: Build, jobs: Sequence[Job], stored: Set[str]) -> dict[str, int]:
-    """Of chunks whose tracks are stored without the corrections asked for: how many windows clicks track once more."""
+def _tracked_again(jobs: Sequence[Job], stored: Set[str], there: Set[str]) -> dict[str, int]:
+    """Of chunks whose tracks are stored without the corrections asked for: how many windows clicks track once more.
+    there: all track files."""
     again = {}
     for job in jobs:
         for p, (key, base) in enumerate(zip(job.track_keys, job.base_keys, strict=True)):
-            if key not in stored and base != key and build.store.has(base):
+            if key not in stored and base != key and (base in there or degraded_key(base) in there):
                 entries = job.corrector.entries[p].values()
                 again[key] = sum(any(entry.do in CLICKS for _, entry in each) for each in entries)
     return again
