@@ -21,7 +21,7 @@ from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger, VideoEntry
 from pipeline.records import Failure, Rejection
 from pipeline.settings import Settings
-from pipeline.span_table import Span, read_spans, videos_named
+from pipeline.span_table import Span, VideoNames, read_spans
 from video.activity import activity
 from video.clipper import Places, chunks, places, starts_of_span
 from video.connection import is_remote, shown
@@ -175,11 +175,11 @@ def _spans(settings: Settings, videos: Sequence[Video]) -> dict[str, tuple[Span,
     if settings.clip.spans is None:
         return None
     path = Path(settings.clip.spans)
-    names = [video.name for video in videos]
+    names = VideoNames(video.name for video in videos)
     found: dict[str, list[Span]] = {}
     strange: dict[str, int] = {}
     for span in read_spans(path):
-        meant = videos_named(span.video, names)
+        meant = names.meant(span.video)
         if len(meant) == 1:
             found.setdefault(meant[0], []).append(span)
         else:
@@ -188,7 +188,9 @@ def _spans(settings: Settings, videos: Sequence[Video]) -> dict[str, tuple[Span,
         shown = ", ".join(list(strange)[:5])
         log.warning("%s: %d spans name no video, or several, of videos=: %s", path, sum(strange.values()), shown)
     if not found:
-        raise ConfigError(f"clip.spans={path} names none of the videos, such as {names[0]}" if names else "no videos")
+        raise ConfigError(
+            f"clip.spans={path} names none of the videos, such as {videos[0].name}" if videos else "no videos"
+        )
     return {name: tuple(spans) for name, spans in found.items()}
 
 

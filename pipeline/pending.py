@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pipeline.done import Done, TracksSeen, judged_by
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pipeline.job import Job
     from pipeline.settings import Settings
     from pipeline.split import Splits
+
+ASKED_AT_ONCE, TOGETHER = 8, 64
 
 
 def still_to_do(
@@ -28,12 +31,12 @@ def still_to_do(
         return list(share)
     if settings.task == "track":
         seen = TracksSeen.read(layout)
-        pending = [job for job in share if not all([seen.has(key, complete=again) for key in job.track_keys])]
+        pending = _all_but(lambda job: all([seen.has(key, complete=again) for key in job.track_keys]), share)
         seen.write()
         return pending
     files = layout.record_files()
     done = Done.read(layout, judged_by(settings, layout))
-    unknown = [job for job in share if job.record_id not in files or not done.has(job, files[job.record_id])]
+    unknown = _all_but(lambda job: job.record_id in files and done.has(job, files[job.record_id]), share)
     if not any(job.record_id in files for job in unknown):
         return unknown
     from pipeline.indexing import judge_of
@@ -48,6 +51,14 @@ def still_to_do(
             done.add(job, files[job.record_id])
     done.write()
     return pending
+
+
+def _all_but(done: Callable[[Job], bool], jobs: Sequence[Job]) -> list[Job]:
+    """The jobs that are not done. Many are asked about at a time: a file system on a network takes its time."""
+    parts = [jobs[n : n + TOGETHER] for n in range(0, len(jobs), TOGETHER)]
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        found = pool.map(lambda part: [job for job in part if not done(job)], parts)
+        return [job for left in found for job in left]
 
 
 def note_done(settings: Settings, layout: Layout, jobs: Sequence[Job], left: Set[str]) -> None:
