@@ -168,7 +168,7 @@ class ChunkRecord:
         return bool(self.failures) or any(sample.degraded for sample in self.samples)
 
     def to_json(self) -> bytes:
-        return orjson.dumps({"format": FORMAT} | asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps({"format": FORMAT} | asdict(self), option=orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
     def from_json(cls, data: bytes) -> ChunkRecord:
