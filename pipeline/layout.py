@@ -269,17 +269,19 @@ class Layout(Place):
 
     def crop_paths(self) -> Iterator[str]:
         """Every finished file under crops/ by its path relative to the root, in no order."""
-        return (path for path, _ in self._crop_files())
+        clips = (folder.name for folder in _scan(self.crops) if folder.is_dir())
+        return (path for clip in clips for path, _ in self._crop_files(clip))
 
-    def _crop_files(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        for folder in _scan(self.crops):
-            if folder.is_dir():
-                inside = f"crops/{folder.name}/"
-                with os.scandir(folder.path) as entries:
-                    for entry in entries:
-                        name = entry.name
-                        if not name.endswith(".part"):
-                            yield inside + name, entry
+    def _crop_files(self, clip_id: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        inside = f"crops/{clip_id}/"
+        try:
+            with os.scandir(f"{self.crops}/{clip_id}") as entries:
+                for entry in entries:
+                    name = entry.name
+                    if not name.endswith(".part"):
+                        yield inside + name, entry
+        except FileNotFoundError:
+            return
 
     def crop_times(self, clip_ids: Iterable[str]) -> list[int]:
         """When a crop of each clip last came or went, nanoseconds since 1970; 0 where there are none, and a time to
@@ -292,9 +294,9 @@ class Layout(Place):
                 times.append(0)
         return times
 
-    def crop_sizes(self) -> dict[str, int]:
-        """Size in bytes of every finished file under crops/, by path relative to the root."""
-        return {path: entry.stat().st_size for path, entry in self._crop_files()}
+    def crop_sizes(self, clip_ids: Iterable[str]) -> dict[str, int]:
+        """Size in bytes of every finished crop of these clips, by path relative to the root."""
+        return {path: entry.stat().st_size for clip_id in clip_ids for path, entry in self._crop_files(clip_id)}
 
 
 def _scan(folder: Path | str) -> list[os.DirEntry[str]]:

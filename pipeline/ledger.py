@@ -112,7 +112,7 @@ class Ledger:
 def unfinished(record: ChunkRecord | None, judge: Judge, crop_sizes: Mapping[str, int], retry_failed: bool) -> bool:
     """Whether a chunk with this record has work left: something to retry, or an admitted object without its crop.
 
-    crop_sizes: bytes of every crop on disk, by path relative to the dataset root.
+    crop_sizes: bytes of every crop of the chunk on disk, by path relative to the dataset root.
     """
     if record is None or (retry_failed and record.incomplete):
         return True

@@ -41,14 +41,16 @@ def still_to_do(
         return unknown
     from pipeline.indexing import judge_of
 
-    ledger, sizes = Ledger(layout), layout.crop_sizes()
+    ledger = Ledger(layout)
     judge = judge_of(settings, splits(), ledger, jobs)
-    pending = []
-    for job in unknown:
-        if unfinished(ledger.read(job.record_id), judge, sizes, again):
-            pending.append(job)
-        else:
-            done.add(job, files[job.record_id])
+
+    def finished(job: Job) -> bool:
+        if unfinished(ledger.read(job.record_id), judge, layout.crop_sizes(job.chunk.clip_ids), again):
+            return False
+        done.add(job, files[job.record_id])
+        return True
+
+    pending = _all_but(finished, unknown)
     done.write()
     return pending
 

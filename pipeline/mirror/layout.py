@@ -132,13 +132,16 @@ class MirroredLayout(Layout):
         return found if size is None else (size, TO_COME)
 
     def crop_paths(self) -> Iterator[str]:
-        return iter(self.crop_sizes())
+        own = super(MirroredLayout, self).crop_paths()
+        return iter(self.mirror.sizes(self.crops).keys() | set(own))
 
     def crop_times(self, clip_ids: Iterable[str]) -> list[int]:
         return [TO_COME for _ in clip_ids]  # a server's folders have no times: what it has is looked into each time
 
-    def crop_sizes(self) -> dict[str, int]:
-        return self.mirror.sizes(self.crops) | super(MirroredLayout, self).crop_sizes()
+    def crop_sizes(self, clip_ids: Iterable[str]) -> dict[str, int]:
+        names = list(clip_ids)
+        there = {path: size for name in names for path, size in self.mirror.sizes(self.crops / name).items()}
+        return there | super(MirroredLayout, self).crop_sizes(names)
 
     def _is_ours(self, path: Path) -> bool:
         return path.is_relative_to(self.root)
