@@ -86,22 +86,26 @@ class Build:
         if settings.disjoint:
             identity = identity | {"disjoint": True}
         splits = self.splits(footage)
+        only = {video.name: splits.only(video.name) for video in footage.videos}
+        untouched = {asked: Corrector({}, asked, settings.disjoint) for asked in set(footage.prompts.values())}
         touched = corrections_of(settings, footage)
+        crop, encode = asdict(settings.crop), asdict(settings.encode)
         made = []
         for chunk in footage.chunks:
-            prompts = footage.prompts[chunk.video.name]
+            name = chunk.video.name
+            prompts = footage.prompts[name]
             keys, base, entries = [], [], {}
             for p, prompt in enumerate(prompts):
-                windows = touched.get(chunk.video.name, {}).get(prompt, {})
+                windows = touched.get(name, {}).get(prompt, {})
                 mine = touching(windows, chunk)
                 key = partial(track_key, chunk, prompt, settings.tracker_name, reader=settings.reader)
                 base.append(key(identity=identity))
                 keys.append(key(identity=identity | {"corrections": mine}) if mine is not None else base[p])
-                entries[p] = {name: windows[name] for name in chunk.window_ids if name in windows}
-            name = record_id(chunk, keys, settings.crop, settings.encode)
-            only = splits.only(chunk.video.name)
-            corrector = Corrector(entries, prompts, settings.disjoint)
-            made.append(Job(chunk, prompts, tuple(keys), name, only, tuple(base), corrector))
+                if mine is not None:
+                    entries[p] = {each: windows[each] for each in chunk.window_ids if each in windows}
+            corrector = Corrector(entries, prompts, settings.disjoint) if entries else untouched[prompts]
+            record = record_id(chunk, keys, crop, encode)
+            made.append(Job(chunk, prompts, tuple(keys), record, only[name], tuple(base), corrector))
         return made
 
     def splits(self, footage: Footage) -> Splits:

@@ -83,6 +83,11 @@ class Layout(Place):
         return self.records / "done.json"
 
     @property
+    def tracks_seen(self) -> Path:
+        """The track files that were looked into, see `pipeline.done`."""
+        return self.records / "tracks.json"
+
+    @property
     def lock(self) -> Path:
         return self.records / "index.lock"
 
@@ -237,6 +242,21 @@ class Layout(Place):
     def relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
+    def track_keys(self) -> set[str]:
+        """The key of every track file."""
+        shelves = (shelf for shelf in _scan(self.tracks) if len(shelf.name) == 2 and shelf.is_dir())
+        names = (entry.name for shelf in shelves for entry in _scan(shelf.path))
+        return {name.removesuffix(".parquet") for name in names if name.endswith(".parquet") and name[0] != "."}
+
+    def stamp(self, path: Path) -> tuple[int, int] | None:
+        """Size and time of a file, bytes and nanoseconds since 1970; None where there is none, and a time to come where
+        that cannot be told."""
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_size, stat.st_mtime_ns
+
     def record_files(self) -> dict[str, os.DirEntry[str]]:
         """Every chunk record on disk by id."""
         found: dict[str, os.DirEntry[str]] = {}
@@ -249,17 +269,19 @@ class Layout(Place):
 
     def crop_paths(self) -> Iterator[str]:
         """Every finished file under crops/ by its path relative to the root, in no order."""
-        return (path for path, _ in self._crop_files())
+        clips = (folder.name for folder in _scan(self.crops) if folder.is_dir())
+        return (path for clip in clips for path, _ in self._crop_files(clip))
 
-    def _crop_files(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        for folder in _scan(self.crops):
-            if folder.is_dir():
-                inside = f"crops/{folder.name}/"
-                with os.scandir(folder.path) as entries:
-                    for entry in entries:
-                        name = entry.name
-                        if not name.endswith(".part"):
-                            yield inside + name, entry
+    def _crop_files(self, clip_id: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        inside = f"crops/{clip_id}/"
+        try:
+            with os.scandir(f"{self.crops}/{clip_id}") as entries:
+                for entry in entries:
+                    name = entry.name
+                    if not name.endswith(".part"):
+                        yield inside + name, entry
+        except FileNotFoundError:
+            return
 
     def crop_times(self, clip_ids: Iterable[str]) -> list[int]:
         """When a crop of each clip last came or went, nanoseconds since 1970; 0 where there are none, and a time to
@@ -272,9 +294,9 @@ class Layout(Place):
                 times.append(0)
         return times
 
-    def crop_sizes(self) -> dict[str, int]:
-        """Size in bytes of every finished file under crops/, by path relative to the root."""
-        return {path: entry.stat().st_size for path, entry in self._crop_files()}
+    def crop_sizes(self, clip_ids: Iterable[str]) -> dict[str, int]:
+        """Size in bytes of every finished crop of these clips, by path relative to the root."""
+        return {path: entry.stat().st_size for clip_id in clip_ids for path, entry in self._crop_files(clip_id)}
 
 
 def _scan(folder: Path | str) -> list[os.DirEntry[str]]:

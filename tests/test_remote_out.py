@@ -38,7 +38,7 @@ STABLE = (
     "splits.parquet",
     "links.parquet",
 )
-OF_A_FOLDER = ("records/index.lock", "records/done.json")  # what stays on a machine
+OF_A_FOLDER = ("records/index.lock", "records/done.json", "records/tracks.json")  # what stays on a machine
 SMALL = ("prompt=cow", "tracker=motion", "crop.size=64", "filters.size.min_side=8", "clip.num_frames=5")
 LEAN = (*SMALL, "exports=[]")
 

@@ -143,7 +143,7 @@ def test_crops_and_records_are_found_where_they_are_written(tmp_path: Path) -> N
     write_bytes(layout.record("abcdef"), b"{}")
     write_bytes(layout.video_record("ffff"), b"{}")
     write_bytes(layout.index_state, b"{}")
-    assert layout.crop_sizes() == {"crops/clip/sample.mp4": 1, "crops/clip/sample.mask.mp4": 2}
+    assert layout.crop_sizes(["clip", "gone"]) == {"crops/clip/sample.mp4": 1, "crops/clip/sample.mask.mp4": 2}
     assert {name: entry.path for name, entry in layout.record_files().items()} == {
         "abcdef": str(layout.record("abcdef"))
     }
@@ -152,4 +152,4 @@ def test_crops_and_records_are_found_where_they_are_written(tmp_path: Path) -> N
 
 def test_an_empty_root_has_no_crops_and_no_records(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "none", tmp_path / "tracks")
-    assert layout.crop_sizes() == {} and layout.record_files() == {}
+    assert layout.crop_sizes(["clip"]) == {} and list(layout.crop_paths()) == [] and layout.record_files() == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +33,15 @@ def a_status(**changes: object) -> Status:
 
 def an_outcome(clips: int = 10) -> Outcome:
     return Outcome("record", clips, 12, (), clips, 0, {"track": 30.0, "decode": 2.0})
+
+
+def test_the_page_names_all_that_a_run_says_of_itself(tmp_path: Path) -> None:
+    """Other programs read it."""
+    page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text()
+    section = page[page.index("## Watching a long run") : page.index("## When something dies")]
+    firsts = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    Status("build", "", 1, 1).write(tmp_path / "status.json")
+    assert set(re.findall("`([a-z_]+)`", "".join(firsts))) == set(orjson.loads((tmp_path / "status.json").read_bytes()))
 
 
 def test_the_figures_follow_from_what_was_counted() -> None:
