@@ -26,8 +26,9 @@ class Faults:
     and that begin at that byte or after it, are cut, stalled or garbled; over SFTP the latter alone counts.
 
     Of what is sent to it: cut_in: how often the connection breaks off half-way. lost_in: how often bytes are lost
-    without a word. dies_after: bytes after which it is gone for good. read_only: it takes nothing. plain_rename: it
-    renames onto nothing that exists, as servers without OpenSSH's extension do.
+    without a word. busy: how often the answer is 503, to whatever is asked of the file. dies_after: bytes after which
+    it is gone for good. read_only: it takes nothing. plain_rename: it renames onto nothing that exists, as servers
+    without OpenSSH's extension do.
     """
 
     cut: Counter[str] = field(default_factory=Counter)
@@ -40,6 +41,7 @@ class Faults:
     ranges: bool = True
     cut_from: int = 0
     cut_after: int = 0
+    busy: Counter[str] = field(default_factory=Counter)
     cut_in: Counter[str] = field(default_factory=Counter)
     lost_in: Counter[str] = field(default_factory=Counter)
     dies_after: int | None = None

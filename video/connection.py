@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from video import buckets
 from video.errors import FetchError, NotThere, RangesRefused, SourceError
 
 log = logging.getLogger(__name__)
@@ -72,14 +73,14 @@ def connect(url: str) -> tuple[Any, str]:
     try:
         if scheme in ("sftp", "ssh"):
             return _sftp(url)
-        options: dict[str, Any] = {}
+        options = buckets.options(scheme, STALL_S)
         if scheme in ("http", "https"):
             import aiohttp
 
             wait = aiohttp.ClientTimeout(total=None, sock_connect=STALL_S, sock_read=STALL_S)
             options = {"client_kwargs": {"timeout": wait}, "use_listings_cache": False}
         fs, path = fsspec.core.url_to_fs(url, **options)
-        return fs, str(path)
+        return buckets.prepared(fs, scheme), str(path)
     except ImportError as error:
         package = getattr(_chain(error)[-1], "name", None)
         raise _missing(url, extra, package or str(error)) from error
@@ -174,6 +175,8 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _status(error: BaseException) -> int | None:
     """The HTTP status that an error of aiohttp, gcsfs, botocore or huggingface_hub carries."""
+    if type(error) is OSError and str(error).startswith("Forbidden:"):  # gcsfs says this one in words
+        return 403
     response = getattr(error, "response", None)
     if isinstance(response, Mapping):
         found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")

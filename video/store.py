@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from video import buckets
 from video.connection import connect, patiently
 from video.remote import RemoteStat, open_remote, read_at, remote_stat, stat_of
 
@@ -40,7 +41,7 @@ def put(url: str, path: Path) -> RemoteStat:
         if urlsplit(url).scheme in SFTP:
             _put_sftp(fs, url, path, there, mark)
         else:
-            fs.put_file(str(path), there)
+            fs.put_file(str(path), there, **buckets.in_parts(urlsplit(url).scheme))
         _forget(fs, there)
         said = stat_of(url, fs.info(there))
         if (wrong := differs(path, size, said)) is not None:
