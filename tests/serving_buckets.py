@@ -34,7 +34,7 @@ class Google:
 
     def __init__(self) -> None:
         self._objects: dict[str, tuple[bytes, dict[str, Any]]] = {}
-        self._uploads: dict[str, tuple[str, str, bytearray]] = {}
+        self._uploads: dict[str, tuple[str, bytearray]] = {}
         self._lock = threading.Lock()
         self._count = 0
 
@@ -97,17 +97,17 @@ class Google:
         self, environ: Environment, bucket: str, query: dict[str, str], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
         if "upload_id" in query:
-            place, _, data = self._uploads[query["upload_id"]]
-            data += body
+            place, parts = self._uploads[query["upload_id"]]
+            parts += body
             last, _, total = environ["HTTP_CONTENT_RANGE"].rpartition("-")[2].partition("/")
-            if len(data) != int(last) + 1:
+            if len(parts) != int(last) + 1:
                 return 400, {}, b'{"error": {"message": "not what was announced", "code": 400}}'
-            if len(data) < int(total):
+            if len(parts) < int(total):
                 return 308, {"Range": f"bytes=0-{last}"}, b""
-            return 200, {}, json.dumps(self._keep(place, bytes(data))).encode()
+            return 200, {}, json.dumps(self._keep(place, bytes(parts))).encode()
         if query["uploadType"] == "resumable":
             self._count += 1
-            self._uploads[str(self._count)] = (f"{bucket}/{query['name']}", "", bytearray())
+            self._uploads[str(self._count)] = (f"{bucket}/{query['name']}", bytearray())
             here = f"http://{environ['HTTP_HOST']}{environ['PATH_INFO']}?uploadType=resumable&upload_id={self._count}"
             return 200, {"Location": here}, b"{}"
         head, _, rest = body.partition(b"\n--==0==\n")
@@ -178,8 +178,8 @@ def _name(environ: Environment, body: bytes) -> str:
     query = parse_qs(environ["QUERY_STRING"])
     if "/upload/" in environ["PATH_INFO"]:
         said = re.search(rb'"name": "([^"]+)"', body[:2000])
-        return (query.get("name") or [said[1].decode() if said else ""])[0].rpartition("/")[2]
-    parts = environ["PATH_INFO"].split("/")
+        return str((query.get("name") or [said[1].decode() if said else ""])[0]).rpartition("/")[2]
+    parts = str(environ["PATH_INFO"]).split("/")
     return parts[-1] if len(parts) > 2 and parts[-1] != "o" and "prefix" not in query else ""
 
 

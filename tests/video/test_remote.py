@@ -159,6 +159,7 @@ def test_probing_takes_little_of_a_large_file(tmp_path: Path) -> None:
 # -- fetching ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # paramiko asks ahead
 def test_a_cut_connection_is_gone_on_from(served: Served, barn: Path, tmp_path: Path) -> None:
     served.faults.cut_after = 60_000
     served.faults.cut[NAME] = connection.TRIES - 1
