@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec.registry
 import pytest
 
 from tests.serving import Faults, Served, serving_http
@@ -126,8 +127,9 @@ def test_a_wrong_url_is_named_with_the_reason(web: Served, url: str, said: str) 
 
 @pytest.mark.parametrize(("url", "extra"), [("gs://bucket/a.mp4", "gcs"), ("s3://bucket/a.mp4", "s3")])
 def test_a_missing_package_is_named_with_its_extra(url: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for package in ("gcsfs", "s3fs"):
+    for package, scheme in (("gcsfs", "gs"), ("s3fs", "s3")):
         monkeypatch.setitem(__import__("sys").modules, package, None)
+        monkeypatch.delitem(fsspec.registry._registry, scheme, raising=False)  # another test had it
     with pytest.raises(SourceError, match=rf"a\.mp4: reading it needs {extra}fs.*make setup EXTRAS={extra} "):
         find([url])
 
