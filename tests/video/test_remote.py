@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import fsspec.registry
 import pytest
+from fsspec.registry import _registry
 
 from tests.serving import Faults, Served, serving_http
 from tests.serving_sftp import serving_sftp
@@ -129,7 +129,7 @@ def test_a_wrong_url_is_named_with_the_reason(web: Served, url: str, said: str) 
 def test_a_missing_package_is_named_with_its_extra(url: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for package, scheme in (("gcsfs", "gs"), ("s3fs", "s3")):
         monkeypatch.setitem(__import__("sys").modules, package, None)
-        monkeypatch.delitem(fsspec.registry._registry, scheme, raising=False)  # another test had it
+        monkeypatch.delitem(_registry, scheme, raising=False)  # another test had it
     with pytest.raises(SourceError, match=rf"a\.mp4: reading it needs {extra}fs.*make setup EXTRAS={extra} "):
         find([url])
 
