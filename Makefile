@@ -53,7 +53,7 @@ check: dev
 
 .PHONY: dev run
 dev:
-	@$(MAKE) --no-print-directory setup EXTRAS=dev
+	@$(MAKE) --no-print-directory setup EXTRAS=dev,buckets
 
 clean:
 	rm -rf .venv .venv-sam3 demo build *.egg-info

@@ -74,7 +74,7 @@ def _kill(run: subprocess.Popen[bytes], whom: str, out: Path, chance: random.Ran
     moment = chance.randrange(there, max(files, there + 1))
     while run.poll() is None:
         if finished_files(out) >= moment:
-            victims = [run.pid] if whom == "driver" else _descendants(run.pid, COMMANDS[whom])
+            victims = [run.pid] if whom == "driver" else descendants(run.pid, COMMANDS[whom])
             if victims:
                 try:
                     os.kill(chance.choice(victims), signal.SIGKILL)
@@ -87,7 +87,7 @@ def _kill(run: subprocess.Popen[bytes], whom: str, out: Path, chance: random.Ran
     return False
 
 
-def _descendants(run: int, command: str) -> list[int]:
+def descendants(run: int, command: str) -> list[int]:
     """The processes below another one that run such a command."""
     rows = list(_processes())
     known = {run}
