@@ -143,7 +143,7 @@ def drive(
 
 class Crew(Generic[Kind]):
     """Who has which jobs. A worker gets its next job while it is still at one, so that it can begin with it at once;
-    not the last jobs, which would wait for a slow worker while others have nothing to do.
+    not the last jobs, which would wait for a slow worker while others have nothing to do, or are about to be ready.
 
     suspects: jobs of workers that died, to be done again. deaths: of workers, by the record id of the job to blame.
     """
@@ -190,7 +190,7 @@ class Crew(Generic[Kind]):
             return None
         if not own and self.suspects:
             return self.suspects.popleft()
-        if own and len(self._waiting) < sum(member.ready for member in self._members):
+        if own and len(self._waiting) < len(self._members):
             return None
         if any(job.record_id in self._alone for job in own):
             return None
