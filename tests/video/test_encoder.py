@@ -61,6 +61,17 @@ def test_bytes_depend_on_nothing_but_the_input(tmp_path: Path) -> None:
     assert b" threads=1 lookahead_threads=1 " in (tmp_path / "0-0.tmp").read_bytes()  # x264's note on its settings
 
 
+def test_bytes_do_not_depend_on_what_was_in_memory(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = clip(5, 64)
+    made = set()
+    for _ in range(24):
+        left = [rng.integers(0, 256, rng.integers(1, 3_000_000), dtype=np.uint8) for _ in range(3)]
+        del left
+        made.add(encode(tmp_path / "clip.mp4", pictures, RATE, EncodeConfig(), size=(64, 64)).sha256)
+    assert len(made) == 1
+
+
 @pytest.mark.parametrize(
     "kind", [EncodeConfig(), EncodeConfig(lossless=True), EncodeConfig(preset="medium", crf=30)], ids=repr
 )
