@@ -13,8 +13,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
 from pipeline.cli import Interrupt, Statuses, addresses_hydra, explain, prepare_arguments
-from pipeline.config import load, register
+from pipeline.config import load
 from pipeline.help import help_text
+from pipeline.schema import register
 
 HYDRA = "1.3"  # the version whose behaviour is asked for
 statuses = Statuses()

@@ -21,11 +21,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config import keys_under
 from pipeline.config_tree import plain
 from pipeline.errors import DatasetError, DiskError, PipelineError
 from pipeline.layout import Layout
 from pipeline.quoting import hydra_word
+from pipeline.schema import keys_under
 from sam.errors import TrackerError
 from video.errors import VideoError
 

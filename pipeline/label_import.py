@@ -18,7 +18,8 @@ import numpy as np
 
 from pipeline.derive import checksums, export, report
 from pipeline.errors import ConfigError, DatasetError
-from pipeline.label_formats.said import Run, Said, read
+from pipeline.label_formats.read import read
+from pipeline.label_formats.said import Run, Said
 from pipeline.labels import ANCHORS, PART, SAME, Label, LabelStore, anchored, apply, match, mean_iou
 from pipeline.layout import Layout
 from pipeline.settings import Settings

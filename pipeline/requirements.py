@@ -9,7 +9,7 @@ from pipeline.task_table import TASKS
 from sam.tracker import trackers
 
 if TYPE_CHECKING:
-    from pipeline.config import Config
+    from pipeline.schema import Config
 
 
 def require(config: Config) -> None:

@@ -21,7 +21,8 @@ from pipeline.tasks.overlay import paint, paint_prompts
 from studio.errors import StudioError
 from studio.session import Session
 from video.errors import UnreadableVideo
-from video.reader import VideoReader, open_reader
+from video.reader import open_reader
+from video.readers.contract import VideoReader
 from video.types import Video
 
 RGB = NDArray[np.uint8]

@@ -26,6 +26,7 @@ CONFIG_ROOMS = {
     "main.py",
     "pipeline/config.py",
     "pipeline/config_tree.py",
+    "pipeline/schema.py",
     "pipeline/cli.py",
     "hydra_plugins/lightning.py",
 }

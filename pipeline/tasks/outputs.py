@@ -38,7 +38,8 @@ from pipeline.tasks.chosen import Chosen, Part, no_tracks
 from pipeline.tasks.output_files import FILES, KINDS, Item, OutputFiles, Shown, write
 from video.connection import shown
 from video.errors import VideoError
-from video.reader import VideoReader, open_reader
+from video.reader import open_reader
+from video.readers.contract import VideoReader
 from video.source import matches
 from video.types import Frame, Grid, Video, digest
 

@@ -24,7 +24,8 @@ from pipeline.tasks.overlay import paint
 from sam.session import SAMSession
 from sam.tracker import Tracker
 from sam.types import Prompt, SessionFrames, Track
-from video.reader import VideoReader, open_reader, shrink
+from video.reader import open_reader
+from video.readers.contract import VideoReader, shrink
 from video.types import Frame, Video, Window
 
 log = logging.getLogger(__name__)
