@@ -42,7 +42,7 @@ def check(scores: np.ndarray, boxes: np.ndarray, overlap: float) -> float:
     return float(sum(pairs))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(BOXES, st.integers(0, 4), st.sampled_from([0.0, 0.3, 0.5, 0.9]), st.data())
 def test_no_choice_is_better(boxes: np.ndarray, phrases: int, overlap: float, data: st.DataObject) -> None:
     values = st.integers(-2, 10).map(lambda tenths: tenths / 10)
