@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.click_strings import from_strings
 from pipeline.errors import ConfigError
-from pipeline.settings import SegmentConfig
+from pipeline.task_options import SegmentConfig
 from sam.types import Prompt
 
 FIRST = 1  # the id of the only object

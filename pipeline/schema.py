@@ -16,19 +16,9 @@ from pipeline.executors.executor import executors
 from pipeline.exports.export import exports
 from pipeline.extractor import CropConfig
 from pipeline.filters.filter import filters
-from pipeline.settings import (
-    CacheConfig,
-    DemoConfig,
-    HubConfig,
-    LinkConfig,
-    OutputsConfig,
-    PlanConfig,
-    ReleaseConfig,
-    SegmentConfig,
-    ShardConfig,
-    SplitConfig,
-)
+from pipeline.settings import CacheConfig, LinkConfig, ShardConfig, SplitConfig
 from pipeline.studio_config import StudioConfig
+from pipeline.task_options import DemoConfig, HubConfig, OutputsConfig, PlanConfig, ReleaseConfig, SegmentConfig
 from sam.tracker import trackers
 from video.clipper import ClipConfig
 from video.encoder import EncodeConfig

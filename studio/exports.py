@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.layout import disk_errors, write_bytes
-from pipeline.settings import OutputsConfig
 from pipeline.stages.source_frames import full_frames
+from pipeline.task_options import OutputsConfig
 from pipeline.tasks.mask_files import MaskFiles
 from pipeline.tasks.output_files import Item, OutputFiles, Shown, write
 from sam.types import FrameMasks

@@ -3,9 +3,9 @@
 H.264 that browsers play (yuv420p, High profile, index first), tagged BT.601 limited, so that every reader shows the
 same colours. It never picks a file name, renames, or keeps a broken file. Invariant: the same pictures, settings and
 library versions give the same bytes, on any number of cores and under any load: every encoder runs with exactly one
-thread (x264's output depends on the number) and without AVX-512 (x264's mb-tree then depends on what happens to be in
-memory), and no times are written. To use several cores, encode several files at once: PyAV and OpenCV release the
-interpreter lock.
+thread (x264's output depends on the number), x264 plans its bits in plain C (what it has for AVX-512 reads memory that
+nobody wrote where pictures are narrow, and other processors round differently), and no times are written. To use
+several cores, encode several files at once: PyAV and OpenCV release the interpreter lock.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ PRESETS = (
 SMPTE170M = 6  # BT.601 for 525 lines: the code point of primaries, transfer and matrix alike (ITU-T H.273)
 LIMITED, FULL = 1, 2  # AVColorRange
 KEYFRAME_EVERY = 48  # a seek decodes at most this many frames; a usual clip has one keyframe
-_AVX512 = 256  # OpenCV's CV_CPU_AVX512_SKX: the parts of AVX-512 that x264 asks for before it uses any
 _FINEST_RATE = 100_000  # the largest denominator of a playback rate: exact for every broadcast rate
 # Rows: U and V from R, G, B of 0..255 by BT.601, limited range (16..240).
 _CHROMA = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]) * 224 / 255
@@ -189,8 +188,7 @@ class H264Writer(VideoWriter):
         options = {"preset": preset, "crf": str(self._config.crf), "profile": "high"}
         if lossless or self._exact_luma:
             options = {"preset": preset, "qp": "0"}
-        if cv2.checkHardwareSupport(_AVX512):
-            options["x264-params"] = "asm=avx2"
+        options["x264-params"] = "cpu-independent=1"
         self._stream = container.add_stream("libx264rgb" if lossless else "libx264", rate=self.rate, options=options)
         context = self.prepared(self._stream.codec_context, "rgb24" if lossless else "yuv420p")
         if lossless:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.layout import Layout
-from pipeline.settings import PlanConfig
 from pipeline.status import Status
+from pipeline.task_options import PlanConfig
 from pipeline.tasks.promised import compared
 from pipeline.tasks.trial import Estimate, Trial
 from tests.running import Done, rows, run
