@@ -25,6 +25,7 @@ setup: $(VENV)/.setup-$(EXTRAS)
 $(VENV)/.setup-$(EXTRAS): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV)$(if $(EXTRAS), with $(EXTRAS)): a minute, some more with torch"
 	@if command -v uv >/dev/null 2>&1; \
 	then uv pip install --quiet --python $(PY) --constraint $(CONSTRAINTS) --editable ".$(if $(EXTRAS),[$(EXTRAS)])"; \
 	else $(PY) -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable ".$(if $(EXTRAS),[$(EXTRAS)])"; \

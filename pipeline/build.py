@@ -32,7 +32,7 @@ from pipeline.progress import Progress
 from pipeline.records import Failure
 from pipeline.settings import Settings
 from pipeline.split import Splits, planned_splits
-from pipeline.status import Status, runs_of
+from pipeline.status import Status, rivals_of, runs_of
 from pipeline.tables import read_table
 from pipeline.task_table import TASKS
 from pipeline.tasks.promised import told
@@ -142,6 +142,13 @@ class Build:
         outcomes: list[Outcome] = []
         chunks = {job.record_id: job.chunk for job in pending}
         status = Status.begun(self.settings, jobs, pending)
+        rivals = rivals_of(status, self.layout) if pending else []
+        if rivals:
+            log.warning(
+                "another run was just at work on this dataset (%s): if it still is, both do the same work twice; stop "
+                "one, or give each a share with shard.index and shard.count",
+                "; ".join(rivals),
+            )
         with self._timed("work"), Progress(status, self._folder, self.layout.tell) as progress:
             results = self.settings.executor.run(self.settings, pending)
             try:
@@ -277,7 +284,7 @@ class Build:
             self.layout.root.mkdir(parents=True, exist_ok=True)
             self.layout.records.mkdir(parents=True, exist_ok=True)
         document = self.settings.dataset_document.encode()
-        if self.settings.task in ("build", "batch") and _read(self.layout.dataset_yaml) != document:
+        if self.settings.task in ("build", "batch", "crop") and _read(self.layout.dataset_yaml) != document:
             write_bytes(self.layout.dataset_yaml, document)
         if self.settings.tracker is not None and self.settings.task != "clip":
             self.store.remember_identity(self.settings.tracker_name, self.settings.tracker, self._identity())

@@ -46,8 +46,10 @@ def load(cfg: DictConfig, sweep_folder: str | None = None, overrides: Sequence[s
     url = dataset_url(str(cfg.out), task, bool(sweep_folder))
     base = absolute(str(cfg.out)) if url is None else _folder_of(url, absolute(str(cfg.cache.path)))
     out = base / _job_folder(sweep_folder) if sweep_folder else base
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"out={out} is a file; the dataset needs a folder")
+    file = next((folder for folder in (out, *out.parents) if folder.is_file()), None)
+    if file is not None:
+        what = "is a file" if file == out else f"lies under {file}, which is a file"
+        raise ConfigError(f"out={out} {what}; the dataset needs a folder")
     place = str(out) if url is None else shown(url)
     if TASKS[task].dataset:
         saved_at = out / "dataset.yaml" if url is None else _settings_there(url, out)

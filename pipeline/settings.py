@@ -222,5 +222,7 @@ class Settings:
 
     @property
     def dataset_document(self) -> str:
-        """What `dataset.yaml` holds: the config and the tracker's name, readable by `load` again."""
-        return f"# The settings this dataset was made with.\n{self.document}tracker_name: {self.tracker_name}\n"
+        """What `dataset.yaml` holds: the config and the tracker's name, readable by `load` again. Crops that were made
+        anew are a dataset like any other."""
+        document = self.document.replace("task: crop\n", "task: build\n", 1)
+        return f"# The settings this dataset was made with.\n{document}tracker_name: {self.tracker_name}\n"

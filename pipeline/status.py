@@ -184,6 +184,26 @@ def runs_of(layout: Layout) -> list[tuple[Path, Status]]:
     return [(path, found) for path in sorted(layout.runs.glob("*/status.json")) if (found := Status.read(path))]
 
 
+def rivals_of(mine: Status, layout: Layout) -> list[str]:
+    """Other runs that seem to be at work on the same share of the dataset right now, in words."""
+    return [
+        f"task={run.task} on {run.host}, process {run.pid}, {clock(mine.started - run.updated)} ago"
+        for _, run in runs_of(layout)
+        if run.state == "running" and run.shard == mine.shard and mine.started - run.updated < SILENT_S
+        if (run.host, run.pid) != (mine.host, mine.pid) and (run.host != mine.host or _lives(run.pid))
+    ]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
 def _runs(runs: list[tuple[Path, Status]], now: float) -> Iterator[str]:
     older = len(runs) - SHOWN
     if older > 0:

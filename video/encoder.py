@@ -4,8 +4,8 @@ H.264 that browsers play (yuv420p, High profile, index first), tagged BT.601 lim
 same colours. It never picks a file name, renames, or keeps a broken file. Invariant: the same pictures, settings and
 library versions give the same bytes, on any number of cores and under any load: every encoder runs with exactly one
 thread (x264's output depends on the number), x264 plans its bits in plain C (what it has for AVX-512 reads memory that
-nobody wrote where pictures are narrow, and other processors round differently), and no times are written. To use
-several cores, encode several files at once: PyAV and OpenCV release the interpreter lock.
+nobody wrote, seen up to 224 pixels, and other processors round differently), and no times are written. To use several
+cores, encode several files at once: PyAV and OpenCV release the interpreter lock.
 """
 
 from __future__ import annotations

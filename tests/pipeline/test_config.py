@@ -80,6 +80,7 @@ def test_the_help_names_every_task_tracker_filter_and_export() -> None:
     text = help_text()
     for name in (*TASKS, *trackers(), *filters(), *exports()):
         assert f"\n  {name} " in text, name
+    assert "an earlier kept crop of the same video." in text, "whole sentences, however the docstring is wrapped"
 
 
 # -- wrong values -----------------------------------------------------------------------------------------------------
@@ -173,6 +174,8 @@ def test_an_out_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match=f"out={tmp_path}/file is a file"):
         changed(f"out={tmp_path}/file")
+    with pytest.raises(ConfigError, match=f"lies under {tmp_path}/file, which is a file"):
+        changed(f"out={tmp_path}/file/cows/1")
 
 
 def test_everything_missing_comes_in_one_message() -> None:

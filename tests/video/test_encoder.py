@@ -65,6 +65,27 @@ def test_bytes_depend_on_nothing_but_the_input(tmp_path: Path) -> None:
     assert b" threads=1 lookahead_threads=1 " in (tmp_path / "0-0.tmp").read_bytes()  # x264's note on its settings
 
 
+@pytest.mark.parametrize("preset", ["veryfast", "medium"])
+def test_bytes_do_not_depend_on_what_the_memory_held_before(tmp_path: Path, preset: str) -> None:
+    """glibc fills what is allocated with the complement of MALLOC_PERTURB_: x264 once took it for its own."""
+    noise = np.random.default_rng(0).normal(0, 5, (20, 224, 224, 3))
+    np.save(tmp_path / "clip.npy", np.clip(clip(frames=20, size=224) + noise, 0, 255).astype(np.uint8))
+    script = f"""
+import numpy as np
+from video.encoder import EncodeConfig, encode
+frames = np.load({str(tmp_path / "clip.npy")!r})
+path = {str(tmp_path / "again.mp4")!r}
+print(encode(path, frames, 6, EncodeConfig(preset={preset!r}), size=(224, 224)).sha256)
+"""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script], env=os.environ | {"MALLOC_PERTURB_": fill}, check=True, capture_output=True
+        ).stdout
+        for fill in ("0", "1", "85")
+    }
+    assert len(found) == 1
+
+
 NARROW = """
 import sys
 from fractions import Fraction
