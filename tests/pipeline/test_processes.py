@@ -266,7 +266,6 @@ class Timed(FakeMember):
         self.clock[self] = self.clock["now"] + self.chance.uniform(1, 2)
 
 
-@options(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 8), st.randoms(use_true_random=False))
 def test_no_worker_holds_two_chunks_while_another_has_none(chunks: int, workers: int, chance: random.Random) -> None:
     """As long as none takes more than twice as long as another."""
