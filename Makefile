@@ -1,8 +1,11 @@
 # python3 (3.11 to 3.13) and make are all this needs. uv is used when it is installed, else pip.
 PYTHON ?= python3
 VENV := .venv
-PY := $(VENV)/bin/python
+PY = $(VENV)/bin/python
 ARGS ?=
+# As many tests at a time as there are cores; ARGS=-n0 runs them one by one, in one process. Where the environment
+# forbids Python to keep bytecode, every process of a test would compile all that it imports.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(PY) -m pytest --numprocesses auto --dist worksteal
 
 .PHONY: help setup demo test test-sam3 quick check clean
 help:
@@ -36,24 +39,27 @@ demo: setup
 	@$(PY) main.py experiment=demo $(ARGS)
 
 test: check
-	@$(PY) -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 # The SAM3 trackers on their real architecture, in an environment of their own: about 6 GB.
-test-sam3:
-	@$(MAKE) --no-print-directory setup VENV=.venv-sam3 EXTRAS=dev,embed,sam3,sam3-hf
-	@FAIL_WITHOUT_SAM3=1 OMP_NUM_THREADS=1 .venv-sam3/bin/python -m pytest tests/sam3 $(ARGS)
+test-sam3: VENV := .venv-sam3
+test-sam3: dev-sam3
+	@FAIL_WITHOUT_SAM3=1 OMP_NUM_THREADS=1 $(PYTEST) tests/sam3 $(ARGS)
 
 quick: dev
-	@$(PY) -m pytest -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
 
 check: dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-.PHONY: dev run
+.PHONY: dev dev-sam3 run
 dev:
 	@$(MAKE) --no-print-directory setup EXTRAS=dev,buckets
+
+dev-sam3:
+	@$(MAKE) --no-print-directory setup VENV=.venv-sam3 EXTRAS=dev,embed,sam3,sam3-hf
 
 clean:
 	rm -rf .venv .venv-sam3 demo build *.egg-info

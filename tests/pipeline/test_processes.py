@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as options
 from hypothesis import strategies as st
 
 from pipeline.build import Build
@@ -267,7 +266,6 @@ class Timed(FakeMember):
         self.clock[self] = self.clock["now"] + self.chance.uniform(1, 2)
 
 
-@options(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 8), st.randoms(use_true_random=False))
 def test_no_worker_holds_two_chunks_while_another_has_none(chunks: int, workers: int, chance: random.Random) -> None:
     """As long as none takes more than twice as long as another."""
@@ -342,7 +340,6 @@ def test_only_the_chunk_that_takes_its_worker_down_alone_is_blamed(tmp_path: Pat
     assert len(once) == 4 and not any(o.failed for o in once)
 
 
-@options(deadline=None)
 @given(st.lists(st.sampled_from("abcd"), max_size=12), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_every_chunk_is_taken_once(videos: list[str], workers: int, random: object) -> None:
     jobs = [_job(video, n) for n, video in enumerate(videos)]

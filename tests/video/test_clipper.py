@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.video import plainly
@@ -48,7 +48,6 @@ def test_overlapping_clips_share_positions() -> None:
     assert found[0].stop > found[1].start
 
 
-@settings(deadline=None)
 @given(
     frames=st.integers(1, 5000),
     num_frames=st.integers(1, 50),

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.video import plainly
@@ -92,7 +92,6 @@ def test_without_recording_times_hours_count_from_the_start() -> None:
     assert hours == {"0 h after the start", "1 h after the start"}
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), max_size=12), st.integers(0, 300))
 def test_shares_are_max_min_fair(wanted: list[int], budget: int) -> None:
     shares = fair_shares(wanted, budget)
