@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.video import plainly
@@ -77,7 +77,7 @@ HOURS = st.one_of(st.none(), st.tuples(st.floats(0, 24), st.floats(0, 24)))
 SPANS = st.lists(st.tuples(st.floats(0, 5000), st.floats(0.1, 60)).map(lambda at: (at[0], sum(at))), max_size=30)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seconds=st.integers(540, 9000),
     rate=st.sampled_from([Fraction(1), Fraction(2000, 1001)]),

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.video import plainly
@@ -132,7 +132,7 @@ VIDEOS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     found=st.lists(VIDEOS, min_size=1, max_size=5, unique_by=lambda v: v.name),
     clip=st.tuples(st.integers(10, 60), st.integers(1, 5), st.one_of(st.none(), st.integers(10, 90))),
