@@ -25,7 +25,7 @@ from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
 from pipeline.job import Job, Outcome
 from pipeline.labels import Label, LabelStore, apply
-from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
+from pipeline.layout_of import layout_of
 from pipeline.ledger import Ledger, record_id
 from pipeline.pending import note_done, still_to_do
 from pipeline.progress import Progress
@@ -37,6 +37,7 @@ from pipeline.tables import read_table
 from pipeline.task_table import TASKS
 from pipeline.tasks.promised import told
 from pipeline.track_store import TrackStore, track_key
+from pipeline.writing import disk_errors, remove_stale_parts, write_bytes
 from sam.errors import TrackerUnavailable
 from video.types import digest
 
@@ -73,7 +74,7 @@ class Build:
         """folder: of this run, `runs/<time>`, where it says how far it is."""
         self.settings = settings
         self._folder = folder
-        self.layout = Layout.of(settings)
+        self.layout = layout_of(settings)
         self.ledger = Ledger(self.layout)
         self.store = TrackStore(self.layout)
         self.seconds: dict[str, float] = {}

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.track_store import TrackStore, degraded_key
+from pipeline.writing import write_bytes
 from video.types import digest
 
 if TYPE_CHECKING:

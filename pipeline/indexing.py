@@ -19,7 +19,7 @@ from pipeline.filters.filter import Refusal
 from pipeline.footage import Footage
 from pipeline.job import Job
 from pipeline.judge import Judge
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.linking.embeddings import Embeddings
 from pipeline.linking.individuals import individuals, joined
@@ -31,6 +31,7 @@ from pipeline.split import Splits, settle, unused_patterns
 from pipeline.tables import write_table
 from pipeline.track_store import TrackStore
 from pipeline.visits import split_by_individual
+from pipeline.writing import write_bytes
 from video.spread import Spread
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,9 @@ from typing import Any
 import orjson
 
 from pipeline.judge import Judge
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.records import ChunkRecord
+from pipeline.writing import write_bytes
 from video.remote import RemoteStat
 from video.types import Chunk, Video, digest
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pipeline.errors import ConfigError, DiskError
-from pipeline.layout import Layout, disk_errors, write_bytes
+from pipeline.layout import Layout
+from pipeline.layout_of import layout_of
 from pipeline.settings import Settings
+from pipeline.writing import disk_errors, write_bytes
 
 if TYPE_CHECKING:
     from pipeline.build import Summary
@@ -41,7 +43,7 @@ def _without_secrets(word: str, settings: Settings) -> str:
 
 
 def _run(settings: Settings, overrides: Sequence[str]) -> Ended:
-    layout = Layout.of(settings)
+    layout = layout_of(settings)
     task = settings.task if settings.task != "segment" else _way_to_segment(settings)
     if task in TELLS:
         return TELLS[task](settings, layout), None
@@ -73,7 +75,7 @@ def _doctor(settings: Settings, layout: Layout) -> int:
 
 
 def _status(settings: Settings, layout: Layout) -> int:
-    from pipeline.status import status
+    from pipeline.tasks.status import status
 
     print(status(settings))
     return 0

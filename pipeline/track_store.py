@@ -21,8 +21,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.tables import read_table, write_table
+from pipeline.writing import write_bytes
 from sam.types import Detected, Mask, Track
 from video.types import Chunk, Clip
 

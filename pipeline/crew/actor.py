@@ -145,13 +145,13 @@ class Served:
     def __init__(self, settings: Settings, threads: int) -> None:
         import cv2
 
-        from pipeline.layout import Layout
+        from pipeline.layout_of import layout_of
         from pipeline.worker import Worker
 
         cv2.setNumThreads(threads)
         self._said = _Kept()
         logging.basicConfig(level=logging.INFO, handlers=[self._said], force=True)
-        self._layout = Layout.of(settings)
+        self._layout = layout_of(settings)
         self._worker = Worker(settings, threads)
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._answers: dict[str, Future[Outcome]] = {}

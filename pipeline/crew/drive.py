@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from pipeline.job import Job, Outcome
-from pipeline.layout import Layout
+from pipeline.layout_of import layout_of
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord, Failure
 
@@ -217,5 +217,5 @@ def given_up(settings: Settings, job: Job, reason: str) -> Outcome:
     failures = tuple(Failure(video, clip, "worker", reason) for clip in clips)
     if settings.task not in ("track", "clip"):
         record = ChunkRecord(job.record_id, job.chunk.id, video, clips, (), (), failures)
-        Ledger(Layout.of(settings)).write(record)
+        Ledger(layout_of(settings)).write(record)
     return Outcome(job.record_id, len(clips), 0, failures, 0, 0, {})

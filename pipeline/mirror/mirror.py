@@ -23,10 +23,11 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from pipeline.errors import DatasetError
-from pipeline.layout import Layout, writing
+from pipeline.layout import Layout
 from pipeline.mirror.kinds import RECORDS, Kinds
 from pipeline.mirror.manifest import UNWANTED, Entry, Manifest, changes, state_of
 from pipeline.mirror.shipping import Shipping
+from pipeline.writing import writing
 from video import store
 from video.connection import SSH, shown
 from video.errors import FetchError, NotThere, SourceError

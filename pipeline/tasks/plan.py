@@ -9,7 +9,7 @@ from pipeline.build import Build
 from pipeline.corrections import CLICKS
 from pipeline.footage import Footage, survey
 from pipeline.job import Job
-from pipeline.layout import Layout
+from pipeline.layout_of import layout_of
 from pipeline.ledger import Ledger
 from pipeline.settings import SPLITS, Settings
 from pipeline.split import Splits
@@ -25,7 +25,7 @@ LOOKED_AT = 200  # records that an estimate is made from
 
 def plan(settings: Settings) -> tuple[int, str]:
     """The exit status of a build that stopped here, and the plan as text."""
-    layout = Layout.of(settings)
+    layout = layout_of(settings)
     build = Build(replace(settings, task="build"))
     ledger = Ledger(layout)
     footage = survey(settings, ledger, remember=False)

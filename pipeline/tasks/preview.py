@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from pipeline.cache import Cache
 from pipeline.footage import survey
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.settings import Settings
 from pipeline.tasks.overlay import paint
+from pipeline.writing import write_bytes
 from sam.session import SAMSession
 from sam.tracker import Tracker
 from sam.types import Prompt, SessionFrames, Track

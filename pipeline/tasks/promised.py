@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.tasks.trial import Estimate, Trial, money, room, spent
+from pipeline.writing import write_bytes
 
 if TYPE_CHECKING:
     from pipeline.status import Status

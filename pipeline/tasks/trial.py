@@ -18,9 +18,9 @@ import orjson
 
 from pipeline.executors.local import cores
 from pipeline.job import Job
-from pipeline.layout import write_bytes
 from pipeline.settings import Settings
 from pipeline.stages.peak_memory import peak_memory, reset
+from pipeline.writing import write_bytes
 from video.types import Chunk, Window, digest
 
 if TYPE_CHECKING:

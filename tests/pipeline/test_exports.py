@@ -18,8 +18,9 @@ from pipeline.exports import videofolder, videomae
 from pipeline.exports.export import exports
 from pipeline.exports.videofolder import VideoFolder, video_slug
 from pipeline.exports.videomae import VideoMae
-from pipeline.layout import Layout, writing_folder
+from pipeline.layout import Layout
 from pipeline.loader import decode
+from pipeline.writing import writing_folder
 from tests.pipeline.dataset_fixture import FRAMES, PROMPTS, VIDEOS, make_dataset
 
 

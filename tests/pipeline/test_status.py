@@ -18,7 +18,8 @@ from pipeline.errors import DatasetError, DiskError
 from pipeline.job import Outcome
 from pipeline.layout import Layout
 from pipeline.progress import Progress
-from pipeline.status import Status, clock, rivals_of, status
+from pipeline.status import Status, clock, rivals_of
+from pipeline.tasks.status import status
 from tests.pipeline.composing import loaded
 from tests.pipeline.making import a_chunk
 from tests.running import Done, run
