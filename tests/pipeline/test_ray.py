@@ -60,7 +60,9 @@ def test_footage_on_a_server_gives_the_bytes_of_files(footage: Path, tmp_path: P
 def one_gpu() -> Iterator[Any]:
     """A cluster of this machine that says that it has a GPU."""
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init(
+        address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="error"
+    )
     yield ray
     ray.shutdown()
 
