@@ -146,7 +146,7 @@ def test_failures_are_left_alone_when_asked_to(videos: Path, go: Run) -> None:
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("{}/none", "none"), ("{}/empty", "empty"), ("{}/*.mp4", r"\*\.mp4"), ("s3://bucket/x.mp4", "s3://bucket")],
+    [("{}/none", "none"), ("{}/empty", "empty"), ("{}/*.mp4", r"\*\.mp4"), ("nas://box/x.mp4", "nas://box")],
 )
 def test_a_source_without_videos_starts_nothing(source: str, message: str, tmp_path: Path, go: Run) -> None:
     (tmp_path / "empty").mkdir()

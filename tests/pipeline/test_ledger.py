@@ -44,7 +44,7 @@ DAMAGE = {
     "cut": lambda data: data[: len(data) // 2],
     "empty": lambda data: b"",
     "zeros": lambda data: bytes(len(data)),
-    "another format": lambda data: data.replace(b'"format": %d' % FORMAT, b'"format": 99'),
+    "another format": lambda data: data.replace(b'"format":%d' % FORMAT, b'"format":99'),
     "a key gone": lambda data: data.replace(b'"clips"', b'"clops"'),
     "a key of a figure gone": lambda data: data.replace(b'"area"', b'"aria"'),
     "a key of a sample gone": lambda data: data.replace(b'"tracker"', b'"trucker"'),

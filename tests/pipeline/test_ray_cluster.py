@@ -41,7 +41,9 @@ def head() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("RAY_gcs_server_port_wait_time_s", f"{LONGEST_S:.0f}")  # for machines with other work
+        # For machines with other work: a head may take long to start, and a node to answer.
+        patched.setenv("RAY_gcs_server_port_wait_time_s", f"{LONGEST_S:.0f}")
+        patched.setenv("RAY_health_check_timeout_ms", "60000")
         patched.setattr(services, "get_node", _patient(services.get_node))
         patched.setenv("PYTHONPATH", str(ROOT))  # for the tests' tracker
         made = Cluster(initialize_head=True, head_node_args=_node(num_cpus=0))
