@@ -262,7 +262,7 @@ def _name_failures(layout: Layout, count: int) -> None:
 @contextmanager
 def recorded(settings: Settings, layout: Layout, overrides: Sequence[str]) -> Iterator[Path]:
     """Keep config, overrides and log of this run under `runs/<time>/`."""
-    folder = layout.runs / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{os.getpid()}"
+    folder = layout.runs / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}-{os.getpid()}"
     try:
         write_bytes(folder / "config.yaml", settings.document.encode())
         write_bytes(folder / "overrides.txt", "".join(f"{o}\n" for o in overrides).encode())
