@@ -262,8 +262,8 @@ def _name_failures(layout: Layout, count: int) -> None:
 @contextmanager
 def recorded(settings: Settings, layout: Layout, overrides: Sequence[str]) -> Iterator[Path]:
     """Keep config, overrides and log of this run under `runs/<time>/`."""
-    # Runs of one second may have one process number too, each in a container of its own.
-    folder = layout.runs / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{uuid.uuid4().hex[:6]}"
+    # In order of time; runs of one moment may have one process number too, each in a container of its own.
+    folder = layout.runs / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}-{uuid.uuid4().hex[:6]}"
     try:
         write_bytes(folder / "config.yaml", settings.document.encode())
         write_bytes(folder / "overrides.txt", "".join(f"{o}\n" for o in overrides).encode())

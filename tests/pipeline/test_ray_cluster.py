@@ -57,6 +57,7 @@ def cluster(head: Any) -> Iterator[Any]:
     yield head
     for node in list(head.worker_nodes):
         head.remove_node(node, allow_graceful=False)
+    head.wait_for_nodes(timeout=LONGEST_S)  # until none of them counts any more
 
 
 def _patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
