@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sam.backends import hf_kernel
 from sam.backends.hf_features import Features, Texts
 from sam.backends.hf_masks import Found, leave_device
+from sam.backends.transfer import onto
 from sam.errors import TrackingFailed
 
 STATE = ("maskmem_features", "maskmem_pos_enc")  # an object's memory of one frame
@@ -42,10 +43,8 @@ class Pictures(Mapping[int, Any]):
         self._engine = engine
 
     def __getitem__(self, frame: int) -> Any:
-        import torch
-
         engine = self._engine
-        image = torch.from_numpy(np.require(self._images[frame], requirements=["C", "W"])).to(engine.device)
+        image = onto(self._images[frame], engine.device)
         done = engine.processor.video_processor(  # bytes go to the device, all arithmetic is done there
             videos=image.permute(2, 0, 1)[None],
             device=engine.device,
