@@ -96,6 +96,7 @@ class Window:
         self._session.video_height, self._session.video_width = images[0].shape[:2]
         self._add(texts)
         self.most_objects = 0  # tracked at once so far
+        self._places: Any = None  # the position encoding of a frame's memory, the same for all objects and frames
 
     def _add(self, texts: Sequence[str]) -> None:
         longest = self._engine.model.config.detector_config.text_config.max_position_embeddings
@@ -175,10 +176,12 @@ class Window:
 
     def _thin(self, entry: dict[str, Any], keep: bool) -> None:
         """Of one object's state of one frame: masks are never read again, memory only if `keep`."""
-        entry.pop("high_res_masks", None)
-        entry.pop("pred_masks", None)
-        for name in STATE:
-            if not keep:
-                entry.pop(name, None)
-            elif name in entry and entry[name].device.type != self._state_device.partition(":")[0]:
-                entry[name] = entry[name].to(self._state_device)
+        for name in ("high_res_masks", "pred_masks", *(() if keep else STATE)):
+            entry.pop(name, None)
+        memory, places = (entry.get(name) for name in STATE)
+        if memory is not None and memory.device.type != self._state_device.partition(":")[0]:
+            entry[STATE[0]] = memory.to(self._state_device)
+        if places is not None:
+            if self._places is None:
+                self._places = places.to(self._engine.device, copy=True)  # of a batch, which a view would hold
+            entry[STATE[1]] = self._places

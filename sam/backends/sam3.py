@@ -107,6 +107,7 @@ class Sam3Config:
             yield from preflight.wishes(f"sam3 {package.label}", package.requirements(), fix)
             if packages.state == "ok":
                 yield look("import", lambda: package.importable(self.version))
+            yield from preflight.compiler()
             yield look("vocabulary", lambda: str(official.vocabulary(self.vocabulary, package)))
         yield from preflight.weights_there(self.where, name, official.EXTRA, ("*.pt",), self.checkpoint_in)
 

@@ -6,7 +6,8 @@
 Every operation on them is the processor's own, so results are those of `device="cpu"`. What CUDA refuses is refused: to
 mix a GPU's tensors with others, to make an array of one, to run what has no kernel there. Which operations take a
 number from main memory (torch's TensorIterator) and which take none is read from torch's own list of functions, which
-its package brings. `Gpu` counts memory, copies and waiting. It works in the thread that entered it; nothing is compiled.
+its package brings. `Gpu` counts memory, copies and waiting. It works in the thread that entered it, and compiles
+nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ INDEXED = ("aten::index", "aten::index_put", "aten::index_put_", "aten::_index_p
 WAITS = {"aten::item", "aten::is_nonzero", "aten::allclose", "aten::argwhere", "aten::nonzero_numpy", "aten::where"}
 
 
-class OnGpu(torch.Tensor):
+class OnGpu(torch.Tensor):  # type: ignore[misc]  # torch gives it no type
     """A tensor that says it is on a GPU. held: its values, an ordinary tensor."""
 
     held: torch.Tensor
@@ -43,7 +44,7 @@ class OnGpu(torch.Tensor):
         assert _gpu is not None and not isinstance(held, OnGpu)
         _gpu.hold(held, index)
         with torch.inference_mode(False):  # else it could not be a view of one that was made before
-            made = torch.Tensor._make_wrapper_subclass(
+            made: OnGpu = torch.Tensor._make_wrapper_subclass(
                 cls, held.size(), strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype,
                 device=torch.device("cuda", index),
             )  # fmt: skip
@@ -72,7 +73,7 @@ class OnGpu(torch.Tensor):
         return self.held.untyped_storage()
 
     def data_ptr(self) -> int:
-        return self.held.data_ptr()
+        return int(self.held.data_ptr())
 
     def __deepcopy__(self, memo: Any) -> Any:
         if id(self) not in memo:
@@ -85,7 +86,7 @@ class OnGpu(torch.Tensor):
         return f"OnGpu({self.held}, {self.device})"
 
 
-class _Requests(TorchFunctionMode):
+class _Requests(TorchFunctionMode):  # type: ignore[misc]
     """ "cuda" becomes the GPU that is current, as in torch's own C++, which would ask the driver."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -104,7 +105,7 @@ class _Requests(TorchFunctionMode):
         return func(*map(numbered, args), **{name: numbered(value) for name, value in (kwargs or {}).items()})
 
 
-class _Dispatch(TorchDispatchMode):  # type: ignore[misc]  # torch gives it no type
+class _Dispatch(TorchDispatchMode):  # type: ignore[misc]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _run(func, args, kwargs or {})
 
@@ -189,11 +190,11 @@ def _computed(func: Any, args: Any, kwargs: dict[str, Any], target: Any, index: 
 
 def _attention(inputs: Any, options: Any, index: int) -> Any:
     """What attention gives; the other results are for gradients."""
-    query, key, value, mask, dropout, causal = (*inputs, *[None, 0.0, False][len(inputs) - 3 :])
+    query, key, value, mask, dropout, causal = [*inputs, *[None, 0.0, False][len(inputs) - 3 :]][:6]
     made = torch.nn.functional.scaled_dot_product_attention(
         query, key, value, mask, dropout, causal, scale=options.get("scale")
     )
-    return OnGpu(made, index), *(None for _ in range(8))
+    return (OnGpu(made, index), *([None] * 8))
 
 
 def _asked_for(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -227,7 +228,7 @@ def _device(func: Any, name: str, tensors: list[Any], there: list[OnGpu], target
             )
     if not _runs_on_cuda(func.name()):
         raise NotImplementedError(f"Could not run '{func.name()}' with arguments from the 'CUDA' backend.")
-    return indices.pop()
+    return int(indices.pop())
 
 
 INDICES = (torch.int64, torch.int32, torch.bool, torch.uint8)
@@ -298,7 +299,7 @@ def _taking_numbers() -> frozenset[str]:
 
 @cache
 def _is_made_of_others(name: str) -> bool:
-    return torch._C._dispatch_has_kernel_for_dispatch_key(name, "CompositeImplicitAutograd")
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(name, "CompositeImplicitAutograd"))
 
 
 @cache

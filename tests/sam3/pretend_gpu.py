@@ -117,7 +117,11 @@ class Gpu:
             self._pending = [each for each in self._pending if each[0] > last]
 
     def to_gpu(self, source: Any, without_waiting: bool) -> None:
-        """Bytes of main memory go to a GPU."""
+        """Bytes of main memory go to a GPU, after what was to be copied into them before."""
+        with self._lock:
+            for _, target, values in self._pending:
+                if target.untyped_storage()._cdata == source.untyped_storage()._cdata:
+                    target.copy_(values)
         self.counts.to_gpu[_where()] += source.nbytes
         if not without_waiting:
             self.wait("copy to the GPU")
@@ -152,7 +156,7 @@ class Gpu:
         """While entered, `torch.cuda` speaks of these GPUs."""
         import torch
 
-        with mock.patch.multiple(torch.cuda, **self._answers()):
+        with mock.patch.multiple(torch.cuda, **self._answers()):  # type: ignore[call-overload]
             yield self
 
     def index(self, device: Any = None) -> int:

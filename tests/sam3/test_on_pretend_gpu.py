@@ -12,13 +12,13 @@ from unittest import mock
 
 import pytest
 
+from sam.backends.counting import parameter_bytes
 from sam.backends.grounded_sam2 import GroundedSam2Config
 from sam.backends.sam2 import Sam2Config
 from sam.backends.sam2_auto import Sam2AutoConfig
 from sam.backends.sam3_hf import Sam3HfConfig, Sam3HfTracker
 from sam.backends.sam3_tracker import Sam3TrackerConfig
 from sam.errors import TrackerUnavailable, TrackingFailed
-from sam.memory import release_cuda
 from sam.session import SAMSession
 from sam.types import FrameMasks, Prompt, SessionFrames, iou
 from tests.sam3.conformance import run
@@ -104,8 +104,8 @@ def test_windows_that_overlap_and_several_words(gpu: Gpu, checkpoint: Path) -> N
 
 
 def test_memory_is_back_at_its_level_after_every_window(gpu: Gpu, checkpoint: Path) -> None:
-    """Also after one that is left early, and one that fails. The library keeps its position encodings: the first does
-    not count, and the last batch decides how large they are."""
+    """Also after one that is left early, and one that fails. When the tracker is left, the library keeps position
+    encodings for the life of the process, and the detector's decoder, which made some of them, until another does."""
     frames, levels = blobs(3).session(), []
     with on_gpu(checkpoint) as tracker:
         for _ in range(4):
@@ -123,11 +123,11 @@ def test_memory_is_back_at_its_level_after_every_window(gpu: Gpu, checkpoint: Pa
         run(tracker, frames, "cow")
         levels.append(gpu.cards[0].allocated)
         assert gpu.cards[0].reserved == gpu.cards[0].allocated
+        model = tracker._engine.model
+        weights, decoder = map(parameter_bytes, (model, model.detector_model.detr_decoder))
+        del model
     assert len(set(levels)) == 1
-    del session
-    release_cuda()
-    assert gpu.cards[0].allocated < 2**20  # the encodings, of a library that is never unloaded
-    assert len(tracker._room._needs) == 2 or tracker._room._need is not None  # the tracker itself is still there
+    assert gpu.cards[0].allocated <= levels[-1] - weights + decoder  # though the tracker itself is still there
 
 
 def peak(gpu: Gpu, tracker: Sam3HfTracker, frames: SessionFrames) -> tuple[int, int]:
@@ -154,13 +154,15 @@ def test_memory_that_runs_out_is_noticed_and_comes_back(gpu: Gpu, checkpoint: Pa
             session.add_prompt(Prompt(text="cow"))
             session.tracks()
         assert tracker._room._learned.careful
-        assert gpu.cards[0].allocated == before
+        assert gpu.cards[0].allocated <= before  # less where the library's last batch was smaller
         torch.cuda.set_per_process_memory_fraction((before + 2**16) / gpu.cards[0].total)
-        with pytest.raises(TrackingFailed, match=r"out of memory.*tracker\.max_objects"):
-            with SAMSession(tracker, frames) as session:
-                session.add_prompt(Prompt(text="cow"))
-                session.tracks()
-        assert gpu.cards[0].allocated == before
+        with (
+            pytest.raises(TrackingFailed, match=r"out of memory.*tracker\.max_objects"),
+            SAMSession(tracker, frames) as session,
+        ):
+            session.add_prompt(Prompt(text="cow"))
+            session.tracks()
+        assert gpu.cards[0].allocated <= before  # less where the library's last batch was smaller
         torch.cuda.set_per_process_memory_fraction(1.0)
         assert alike(run(tracker, frames, "cow"), whole) >= 0.99
 

@@ -1,4 +1,4 @@
-"""The pretend GPU refuses what CUDA refuses, and counts what it says it counts: else the tests on it would show nothing."""
+"""The pretend GPU refuses what CUDA refuses and counts what it says it counts: else tests on it would show nothing."""
 
 from __future__ import annotations
 
