@@ -90,7 +90,7 @@ class Window:
         self._features, self._batch = features, batch
         self._state_device = "cpu" if state_on_cpu else engine.device
         self._session = engine.processor.init_video_session(
-            inference_device=engine.device, inference_state_device=self._state_device, dtype=engine.dtype
+            inference_device=engine.device, inference_state_device=engine.device, dtype=engine.dtype
         )
         self._session.processed_frames = Pictures(images, engine)
         self._session.video_height, self._session.video_width = images[0].shape[:2]

@@ -124,6 +124,7 @@ class TestRealPackage:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_it_runs_on_a_pretend_gpu_and_frees_it(tmp_path: Path) -> None:
     """As on a GPU, with the package's two kernels by our own, and its autocast to float32, since many processors take
     minutes for bfloat16. What it keeps after the first window, encodings and tables, does not grow; after the tracker
@@ -140,7 +141,7 @@ def test_it_runs_on_a_pretend_gpu_and_frees_it(tmp_path: Path) -> None:
     from tests.sam3.pretend_cuda import pretend
 
     file = shim.checkpoint(tmp_path, official.vocabulary(None, official.find()))
-    frames, levels = blobs(2).session(), []
+    frames, levels = blobs(1).session(), []
     with shim.small(device="cuda"), pretend() as gpu, pytest.MonkeyPatch.context() as patch:
         patch.setattr(regions, "HAS_CC_TORCH", True)
         patch.setattr(regions, "get_connected_components", Local.cc_2d, raising=False)
@@ -153,10 +154,10 @@ def test_it_runs_on_a_pretend_gpu_and_frees_it(tmp_path: Path) -> None:
             assert torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda") == torch.bfloat16
             torch.set_autocast_dtype("cuda", torch.float32)
             del model
-            for _ in range(3):
+            for _ in range(2):
                 assert run(tracker, frames, "cow")[0].object_ids
                 levels.append(gpu.cards[0].allocated)
-        assert levels[1] == levels[2]
+        assert levels[0] == levels[1]
         assert gpu.cards[0].allocated < levels[0] / 4
         assert not torch.is_autocast_enabled("cuda")
 

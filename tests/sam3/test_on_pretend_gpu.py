@@ -250,3 +250,17 @@ def test_our_lines_hardly_wait_for_the_gpu(gpu: Gpu, checkpoint: Path, clean: bo
     )  # what is given back at the end; the first frame is cleaned twice
     assert sum(counts.own().values()) <= allowed, counts.own()
     assert not [where for kind, where in counts.own() if kind == "copy to the GPU"]
+
+
+def test_state_in_main_memory_takes_nothing_else_along(gpu: Gpu, checkpoint: Path) -> None:
+    """Only the objects' memory is on the way: 64 KiB of one object in one frame, written once, and read by the frames
+    that look back at it. The library would take each frame's image features along, for every object anew."""
+    frames, moment = blobs(3).session(), 16 * 16 * 64 * 4
+    with on_gpu(checkpoint, state_on_cpu=True, clean_on_device=True) as tracker:
+        run(tracker, frames, "cow")
+        with gpu.counting() as counts:
+            run(tracker, frames, "cow")
+    pictures = sum(image.nbytes for image in frames.images)
+    written, read = 2 * 3, 2 * (1 + 2)  # by two objects, of one frame, then of two
+    assert sum(counts.from_gpu.values()) < written * moment + 2**15
+    assert sum(counts.to_gpu.values()) < pictures + read * moment + 2**15

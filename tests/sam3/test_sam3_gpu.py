@@ -38,6 +38,30 @@ def test_it_measures_every_case_with_the_same_masks() -> None:
     assert result.values["a window that shares half its frames, of one that shares none"] > 0
 
 
+def test_it_measures_on_a_gpu_that_is_none() -> None:
+    """The lines that only a GPU has: where the model is made, peaks, levels; with the tests' model."""
+    require(*HF)
+    from tests.sam3.pretend_cuda import pretend
+
+    with pretend():
+        result = sam3_gpu.run(replace(PLAN, device="cuda", cases=("sam3_hf",), objects=(1,), frames=2), "none", "2")
+    assert "failed" not in result.note and "No time" not in result.note
+    assert result.values["sam3_hf: same_masks"] == 1
+    assert 16 < result.values["memory_mib_at_the_end"] < result.values["sam3_hf: peak_mib"] < 64
+
+
+def test_waits_are_counted_per_frame_and_object(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    require(*HF)
+    from benchmarks import sam3_waits
+
+    monkeypatch.setattr(sam3_waits, "CASES", {"sam3_hf": {}})
+    result = sam3_waits.run(tmp_path / "sam3", 3)
+    assert result.values["sam3_hf: own waits per frame"] == pytest.approx(4)
+    assert result.values["sam3_hf: own waits per object"] == 0
+    assert result.values["sam3_hf: waits per object"] > 0
+    assert [len(row) for row in result.rows] == [len(result.head)]
+
+
 def test_what_was_measured_is_written_before_the_rest_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A case that fails and a time that runs out are said, and lose nothing."""
     require(*HF)
