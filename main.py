@@ -12,9 +12,10 @@ from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
-from pipeline.cli import Interrupt, Statuses, addresses_hydra, explain, prepare_arguments
-from pipeline.config import load, register
-from pipeline.help import help_text
+from pipeline.cli import WRONG, Interrupt, Statuses, addresses_hydra, dashed_key, explain, prepare_arguments
+from pipeline.config import load
+from pipeline.help import help_text, version_text
+from pipeline.schema import register
 
 HYDRA = "1.3"  # the version whose behaviour is asked for
 statuses = Statuses()
@@ -54,11 +55,18 @@ def main() -> int:
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text())  # Hydra's own takes a second to list what is in ours
         return 0
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach `explain` instead of Hydra's own exit
+    if "--version" in sys.argv[1:]:
+        print(version_text())
+        return 0
     register()
+    mistake = dashed_key(sys.argv[1:])
+    if mistake:
+        print(mistake, file=sys.stderr)
+        return WRONG
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach `explain` instead of Hydra's own exit
     with Interrupt(), TemporaryDirectory(prefix="clipcrop-") as scratch:
-        sys.argv[1:] = prepare_arguments(sys.argv[1:], scratch)
         try:
+            sys.argv[1:] = prepare_arguments(sys.argv[1:], scratch)
             if addresses_hydra(sys.argv[1:]):
                 hydra.main(version_base=HYDRA, config_path="conf", config_name="config")(job)()
             else:

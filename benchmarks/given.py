@@ -17,7 +17,8 @@ from hydra.core.global_hydra import GlobalHydra
 from numpy.typing import NDArray
 
 from benchmarks.footage import OBJECTS, PERIOD, mask_of
-from pipeline.config import load, register
+from pipeline.config import load
+from pipeline.schema import register
 from pipeline.settings import Settings
 from sam import tracker as registry
 from sam.types import FrameMasks, Prompt, SessionFrames

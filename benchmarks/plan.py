@@ -1,12 +1,14 @@
 """How long a user waits before anything happens: help, a plan, and a rerun that finds everything done.
 
     python -m benchmarks.plan [--windows 10000] [--objects 5] [--videos 10] [--rounds 5] [--json FILE]
-    python -m benchmarks.plan --windows 1000000 --videos 300 --objects 0 --rounds 3
+    python -m benchmarks.plan --windows 1000000 --videos 300 --objects 0 --rounds 3 \
+        --also clip.sampling=spread clip.total=200000 --also select.hours=[6,18] --also task=track
 
 Every figure is the wall time and the peak memory of a whole `python main.py ...` process, next to a Python that only
 starts. The dataset of the plan and of the rerun is made from real jobs and records, with one tiny crop file copied for
 every sample. Its videos are empty files whose headers an earlier run remembers, as neither a plan nor a rerun opens a
-video that it knows.
+video that it knows. `--also` plans with other settings: what goes on in the videos is remembered, too. With task=track
+it is a rerun over track files that an earlier one looked into.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from __future__ import annotations
 import hashlib
 import os
 import statistics
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -32,6 +36,7 @@ from pipeline.job import Job
 from pipeline.layout import Layout
 from pipeline.ledger import Ledger, VideoEntry
 from pipeline.records import ChunkRecord, CropFile, Figures, PixelFigures, Sample
+from pipeline.track_store import TrackStore, WindowTracks
 from video.encoder import EncodeConfig, encode
 from video.types import Clip, Video, Window, digest
 
@@ -80,10 +85,14 @@ def _remember(ledger: Ledger, path: Path, windows: int) -> None:
     """An empty file, and the header that an earlier run found in it."""
     path.touch()
     frames, fingerprint = windows * CLIP, digest("video", path.name, length=32)
+    moment = datetime(2026, 6, 1, int(path.stem[3:]) % 24)
     video = Video(
-        str(path), path.name, fingerprint, 640, 360, 0, Fraction(FPS), frames, frames / FPS, "h264", "tv", 10**9
+        *(str(path), path.name, fingerprint, 640, 360, 0, Fraction(FPS), frames, frames / FPS, "h264", "tv", 10**9),
+        recorded_at=moment,
     )
     ledger.remember_video(str(path), path.name, None, VideoEntry(video, None))
+    activity = np.random.default_rng(int(path.stem[3:])).gamma(2, 1000, int(frames / FPS) + 1)
+    ledger.remember_activity(fingerprint, activity.tolist())
 
 
 def _tiny_crop(folder: Path) -> bytes:
@@ -122,7 +131,22 @@ def _sample(layout: Layout, job: Job, window: Window, clip: Clip, number: int, b
     )
 
 
-def cases(run: Processes, scratch: Path, windows: int, videos: int, objects: int) -> dict[str, Timed]:
+def _track_files(root: Path, words: Sequence[str]) -> None:
+    """Track files without an object for every chunk, as task=track leaves them, made an hour ago."""
+    chosen = settings(*words, f"out={root / 'out'}")
+    layout = Layout(chosen.out, chosen.tracks)
+    build, ledger, store = Build(chosen), Ledger(layout), TrackStore(layout)
+    for job in build.jobs(survey(chosen, ledger)):
+        nothing = np.zeros(0, np.int64)
+        windows = [WindowTracks(name, nothing, nothing, nothing.astype(float), (), ()) for name in job.chunk.window_ids]
+        for key, prompt in zip(job.track_keys, job.prompts, strict=True):
+            store.write(key, prompt, windows)
+            os.utime(layout.track_file(key), (time.time() - 3600,) * 2)
+
+
+def cases(
+    run: Processes, scratch: Path, windows: int, videos: int, objects: int, also: Sequence[Sequence[str]]
+) -> dict[str, Timed]:
     """What is measured, by name. Everything has run once before."""
     film = long_video(7200)
     cost("-m", "benchmarks.plan", "--commit", str(scratch), *map(str, (windows, videos, objects)))
@@ -136,6 +160,13 @@ def cases(run: Processes, scratch: Path, windows: int, videos: int, objects: int
         f"task=plan of {windows:,} windows": ["main.py", "task=plan", *done, f"out={scratch}/out"],
         f"rerun with nothing to do, {windows:,} windows, {windows * objects:,} crops": ["main.py", *done],
     }
+    for words in also:
+        out = ["main.py", *done, f"out={scratch}/out"]
+        if "task=track" in words:
+            cost("-m", "benchmarks.plan", "--tracks", str(scratch), *done)
+            commands[f"rerun with nothing to track, {windows:,} windows"] = [*out, *words]
+        else:
+            commands[f"task=plan with {' '.join(words)}"] = [*out, "task=plan", *words]
     for name, command in commands.items():
         print(f"first time, {name}: {run.seconds('first', *command):.1f} s", flush=True)
     return {name: partial(run.seconds, name, *command) for name, command in commands.items()}
@@ -147,15 +178,20 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=10)
     parser.add_argument("--objects", type=int, default=5, help="crops per window")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--also", nargs="+", action="append", default=[], help="plan with these settings as well")
+    parser.add_argument("--tracks", nargs="+", metavar=("FOLDER", "SETTING"), help="write track files")
     parser.add_argument("--commit", nargs=4, metavar=("FOLDER", "WINDOWS", "VIDEOS", "OBJECTS"), help="write a dataset")
     options = parser.parse_args()
     if options.commit:
         root = Path(options.commit[0])
         (root / "settings").write_text("\n".join(commit(root, *map(int, options.commit[1:]))))
         return
+    if options.tracks:
+        _track_files(Path(options.tracks[0]), options.tracks[1:])
+        return
     with TemporaryDirectory(prefix="clipcrop-benchmark-") as scratch:
         run = Processes(Path(scratch) / "compiled")
-        timed = cases(run, Path(scratch), options.windows, options.videos, options.objects)
+        timed = cases(run, Path(scratch), options.windows, options.videos, options.objects, options.also)
         measured = interleaved(timed, options.rounds)
     rows: list[tuple[str, ...]] = []
     values: dict[str, float] = {}

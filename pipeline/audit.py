@@ -94,7 +94,8 @@ def check(samples: pa.Table, by_individual: bool = False) -> None:
         log.warning(
             "%s has no crop with the label %s: what is said of it there cannot be judged", split, ", ".join(labels)
         )
-    for alike in look_alikes(samples):
+    alike = look_alikes(samples)
+    if alike:
         log.warning("%s", described(alike, samples))
     divided = divided_individuals(samples)
     if divided:

@@ -25,18 +25,19 @@ from pipeline.errors import DatasetError
 from pipeline.footage import Footage, survey
 from pipeline.job import Job, Outcome
 from pipeline.labels import Label, LabelStore, apply
-from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes
+from pipeline.layout_of import layout_of
 from pipeline.ledger import Ledger, record_id
 from pipeline.pending import note_done, still_to_do
 from pipeline.progress import Progress
 from pipeline.records import Failure
 from pipeline.settings import Settings
 from pipeline.split import Splits, planned_splits
-from pipeline.status import Status, runs_of
+from pipeline.status import Status, rivals_of, runs_of
 from pipeline.tables import read_table
 from pipeline.task_table import TASKS
 from pipeline.tasks.promised import told
 from pipeline.track_store import TrackStore, track_key
+from pipeline.writing import disk_errors, remove_stale_parts, write_bytes
 from sam.errors import TrackerUnavailable
 from video.types import digest
 
@@ -73,7 +74,7 @@ class Build:
         """folder: of this run, `runs/<time>`, where it says how far it is."""
         self.settings = settings
         self._folder = folder
-        self.layout = Layout.of(settings)
+        self.layout = layout_of(settings)
         self.ledger = Ledger(self.layout)
         self.store = TrackStore(self.layout)
         self.seconds: dict[str, float] = {}
@@ -86,22 +87,26 @@ class Build:
         if settings.disjoint:
             identity = identity | {"disjoint": True}
         splits = self.splits(footage)
+        only = {video.name: splits.only(video.name) for video in footage.videos}
+        untouched = {asked: Corrector({}, asked, settings.disjoint) for asked in set(footage.prompts.values())}
         touched = corrections_of(settings, footage)
+        crop, encode = asdict(settings.crop), asdict(settings.encode)
         made = []
         for chunk in footage.chunks:
-            prompts = footage.prompts[chunk.video.name]
+            name = chunk.video.name
+            prompts = footage.prompts[name]
             keys, base, entries = [], [], {}
             for p, prompt in enumerate(prompts):
-                windows = touched.get(chunk.video.name, {}).get(prompt, {})
+                windows = touched.get(name, {}).get(prompt, {})
                 mine = touching(windows, chunk)
                 key = partial(track_key, chunk, prompt, settings.tracker_name, reader=settings.reader)
                 base.append(key(identity=identity))
                 keys.append(key(identity=identity | {"corrections": mine}) if mine is not None else base[p])
-                entries[p] = {name: windows[name] for name in chunk.window_ids if name in windows}
-            name = record_id(chunk, keys, settings.crop, settings.encode)
-            only = splits.only(chunk.video.name)
-            corrector = Corrector(entries, prompts, settings.disjoint)
-            made.append(Job(chunk, prompts, tuple(keys), name, only, tuple(base), corrector))
+                if mine is not None:
+                    entries[p] = {each: windows[each] for each in chunk.window_ids if each in windows}
+            corrector = Corrector(entries, prompts, settings.disjoint) if entries else untouched[prompts]
+            record = record_id(chunk, keys, crop, encode)
+            made.append(Job(chunk, prompts, tuple(keys), record, only[name], tuple(base), corrector))
         return made
 
     def splits(self, footage: Footage) -> Splits:
@@ -142,6 +147,13 @@ class Build:
         outcomes: list[Outcome] = []
         chunks = {job.record_id: job.chunk for job in pending}
         status = Status.begun(self.settings, jobs, pending)
+        rivals = rivals_of(status, self.layout) if pending else []
+        if rivals:
+            log.warning(
+                "another run was just at work on this dataset (%s): if it still is, both do the same work twice; stop "
+                "one, or give each a share with shard.index and shard.count",
+                "; ".join(rivals),
+            )
         with self._timed("work"), Progress(status, self._folder, self.layout.tell) as progress:
             results = self.settings.executor.run(self.settings, pending)
             try:
@@ -277,7 +289,7 @@ class Build:
             self.layout.root.mkdir(parents=True, exist_ok=True)
             self.layout.records.mkdir(parents=True, exist_ok=True)
         document = self.settings.dataset_document.encode()
-        if self.settings.task in ("build", "batch") and _read(self.layout.dataset_yaml) != document:
+        if self.settings.task in ("build", "batch", "crop") and _read(self.layout.dataset_yaml) != document:
             write_bytes(self.layout.dataset_yaml, document)
         if self.settings.tracker is not None and self.settings.task != "clip":
             self.store.remember_identity(self.settings.tracker_name, self.settings.tracker, self._identity())

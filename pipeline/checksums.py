@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import DatasetError
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.tables import read_table
+from pipeline.writing import write_bytes
 
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 AT_ONCE = 4

@@ -13,7 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Self
 
@@ -21,11 +21,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config import keys_under
 from pipeline.config_tree import plain
-from pipeline.errors import DatasetError, DiskError, PipelineError
+from pipeline.errors import ConfigError, DatasetError, DiskError, PipelineError
 from pipeline.layout import Layout
 from pipeline.quoting import hydra_word
+from pipeline.schema import keys_under
 from sam.errors import TrackerError
 from video.errors import VideoError
 
@@ -40,7 +40,8 @@ EXPECTED = (PipelineError, TrackerError, VideoError, HydraException, OmegaConfBa
 def prepare_arguments(arguments: Sequence[str], scratch: str) -> list[str]:
     """Under -m, name each job's folder after what is swept alone; elsewhere the arguments as they are.
 
-    scratch: a folder for what Hydra writes about a sweep by itself.
+    scratch: a folder for what Hydra writes about a sweep by itself. Raises ConfigError where that is asked of another
+    machine.
     """
     if not {"-m", "--multirun"} & set(arguments):
         return list(arguments)
@@ -56,14 +57,36 @@ def prepare_arguments(arguments: Sequence[str], scratch: str) -> list[str]:
                 constant.append(override.get_key_element().lstrip("+~"))
     names = ",".join(f'"{name}"' for name in constant)
     ours = [f"hydra.job.config.override_dirname.exclude_keys=[{names}]"]
-    if not any(word.startswith("hydra.sweep.dir=") for word in arguments):
+    given = dict(word.split("=", 1) for word in arguments if "=" in word)
+    launcher = given.get("hydra/launcher", "")
+    if "hydra.sweep.dir" not in given:
+        if launcher == "submitit_slurm":
+            raise ConfigError(
+                "hydra/launcher=submitit_slurm hands its jobs over in files: say hydra.sweep.dir=..., a folder that "
+                "this machine and the nodes share"
+            )
         ours.append(f"hydra.sweep.dir={scratch}")
+    if launcher.startswith("submitit_") and "hydra.launcher.submitit_folder" not in given:
+        # By default each job has a folder of its own, which submitit makes after it has started the job that writes
+        # there. One for all jobs is there before.
+        ours.append("hydra.launcher.submitit_folder=${hydra.sweep.dir}/.submitit")
     return [*arguments, *ours]
 
 
 def addresses_hydra(arguments: Sequence[str]) -> bool:
     """Whether Hydra itself is spoken to, by a flag such as -m or --cfg or by one of its own settings."""
     return any(word.startswith(("-", "hydra.", "hydra/", "+hydra", "~hydra")) for word in arguments)
+
+
+def dashed_key(arguments: Sequence[str]) -> str | None:
+    """What to write instead of the first key that is written like a flag, `--videos /data`; None: there is none."""
+    known = set(keys_under(""))
+    for n, word in enumerate(arguments):
+        key, assigned, value = word.removeprefix("--").partition("=")
+        if word.startswith("--") and re.split(r"[./]", key)[0] in known:
+            value = value if assigned else next(iter(arguments[n + 1 : n + 2]), "...")
+            return f"{word} cannot be read: keys have no dashes, write {shlex.quote(f'{key}={value}')}"
+    return None
 
 
 class JobFailed(Exception):
@@ -114,9 +137,14 @@ class Statuses:
 
 
 class Interrupt:
-    """Ends like Ctrl-C when told to stop (SIGTERM), so that a preempted job cleans up too; frees the model."""
+    """Ends like Ctrl-C when told to stop (SIGTERM), so that a preempted job cleans up too; frees the model.
+
+    Told once more, it ends at once: a second KeyboardInterrupt would leave threads at work while Python takes itself
+    apart, which FFmpeg answered with a segmentation fault.
+    """
 
     def __enter__(self) -> Self:
+        self._told = False
         # SIGINT too: a shell starts its background jobs with it ignored.
         self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
@@ -128,8 +156,12 @@ class Interrupt:
         if tracking is not None:
             tracking.leave()
 
-    @staticmethod
-    def _stop(number: int, frame: FrameType | None) -> None:
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self._told:
+            with suppress(OSError):
+                os.write(2, b"Stopped at once. Run the same command again to continue.\n")
+            os._exit(INTERRUPTED)
+        self._told = True
         raise KeyboardInterrupt
 
 
@@ -158,7 +190,10 @@ def _grammar(error: OverrideParseException) -> str:
     word = error.override
     key, assigned, value = word.partition("=")
     if not assigned:
-        return f"{word!r} cannot be read: write key=value, such as videos=/data/barn"
+        return (
+            f"{word!r} cannot be read: write key=value, such as videos=/data/barn, without spaces around =; a value "
+            "with spaces stands in quotes: 'prompt=brown cow'"
+        )
     reason = next((line for line in str(error).splitlines() if line.strip()), "")
     works = shlex.quote(f"{key}={hydra_word(value.strip(QUOTES))}")
     return (

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.click_strings import from_strings
 from pipeline.errors import ConfigError
-from pipeline.settings import SegmentConfig
+from pipeline.task_options import SegmentConfig
 from sam.types import Prompt
 
 FIRST = 1  # the id of the only object
@@ -83,7 +83,8 @@ def _list(value: Any, key: str) -> list[Any]:
 def _numbers(value: Any, count: int, key: str, names: str) -> tuple[float, ...]:
     numbers = list(value) if isinstance(value, list | tuple) else []
     if len(numbers) != count or not all(_is_number(n) for n in numbers):
-        raise ConfigError(f"{key}: [{names}] are {count} numbers in source pixels, got {value!r}")
+        flat = "; one point is a list too: [[x,y]]" if count == 2 and _is_number(value) else ""
+        raise ConfigError(f"{key}: [{names}] are {count} numbers in source pixels, got {value!r}{flat}")
     return tuple(float(n) for n in numbers)
 
 

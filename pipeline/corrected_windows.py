@@ -11,7 +11,7 @@ from pipeline.corrections import CLICKS, DRAWN, SAID, Correction, Corrections
 from pipeline.errors import ConfigError
 from pipeline.footage import Footage
 from pipeline.settings import Settings
-from pipeline.span_table import videos_named
+from pipeline.span_table import VideoNames
 from pipeline.task_table import TASKS
 from sam.errors import WrongPrompt
 from sam.prompts import check_place
@@ -27,12 +27,20 @@ def corrections_of(settings: Settings, footage: Footage) -> dict[str, dict[str, 
     if settings.corrections is None or settings.task == "clip":
         return {}
     found = {}
+    of_video = _by_video(footage)
     for name, given in read_corrections(settings.corrections, footage.videos).items():
-        chunks = [chunk for chunk in footage.chunks if chunk.video.name == name]
+        chunks = of_video[name]
         found[name] = windows_touched(given, chunks, footage.prompts[name])
         if not TASKS[settings.task].dataset:
             assert settings.tracker is not None
             check_clicks(found[name], settings.tracker.build().understands, settings.tracker_name)
+    return found
+
+
+def _by_video(footage: Footage) -> dict[str, list[Chunk]]:
+    found: dict[str, list[Chunk]] = {video.name: [] for video in footage.videos}
+    for chunk in footage.chunks:
+        found[chunk.video.name].append(chunk)
     return found
 
 
@@ -52,9 +60,9 @@ def said_of(settings: Settings, footage: Footage) -> dict[str, tuple[Said, ...]]
     if settings.corrections is None or settings.task == "clip" or not settings.linking.enabled:
         return {}
     found = {}
-    videos = {video.name: video for video in footage.videos}
+    videos, of_video = {video.name: video for video in footage.videos}, _by_video(footage)
     for name, given in read_corrections(settings.corrections, footage.videos).items():
-        chunks = [chunk for chunk in footage.chunks if chunk.video.name == name]
+        chunks = of_video[name]
         said = said_in(given, chunks, footage.prompts[name])
         if said:
             found[videos[name].fingerprint] = said
@@ -86,14 +94,16 @@ def read_corrections(place: Path, videos: Sequence[Video]) -> dict[str, Correcti
     files = sorted(place.rglob("*.json")) if place.is_dir() else [place]
     found: dict[str, Corrections] = {}
     strange = []
+    known = {video.name: video for video in videos}
+    names = VideoNames(known)
     for path in files:
         name = path.relative_to(place).as_posix().removesuffix(".json") if place.is_dir() else None
         given = Corrections.load(path)
-        meant = [name] if name in {v.name for v in videos} else videos_named(given.video, [v.name for v in videos])
+        meant = [name] if name in known else names.meant(given.video)
         if len(meant) != 1 or meant[0] is None:
             strange.append(f"{path} ({given.video})")
             continue
-        video = next(v for v in videos if v.name == meant[0])
+        video = known[meant[0]]
         if given.fingerprint not in (None, video.fingerprint):
             raise ConfigError(f"{path} was made for another file than {video.path}: their fingerprints differ")
         if video.name in found:

@@ -22,7 +22,7 @@ import orjson
 
 from pipeline.drawings import Drawing, folder_of, keep_only, read_drawing
 from pipeline.errors import ConfigError
-from pipeline.layout import write_bytes
+from pipeline.writing import write_bytes
 from sam.types import Prompt
 
 CLICKS = ("refine", "add")  # those that need a tracker that takes points and boxes

@@ -16,10 +16,11 @@ import orjson
 
 from pipeline.checksums import write_checksums
 from pipeline.errors import DatasetError
-from pipeline.layout import Layout, write_bytes, writing_folder
+from pipeline.layout import Layout
 from pipeline.release import release_stamp, write_release
 from pipeline.settings import Settings
 from pipeline.tables import read_table
+from pipeline.writing import write_bytes, writing_folder
 from video.types import digest
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ each chunk that was found finished: of the size and time of its record, of the t
 and of what judges its objects. A folder's time changes with every file that comes or goes, so a chunk whose mark is the
 same is as it was. What changed less than two seconds before the marks were written is looked into again, because the
 times of some file systems are no finer (as git does with its index). What changes inside a crop file changes no mark:
-that is for task=verify to find.
+that is for task=verify to find. `records/tracks.json` does the same for the files of tracks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
+from pipeline.track_store import TrackStore, degraded_key
+from pipeline.writing import write_bytes
 from video.types import digest
 
 if TYPE_CHECKING:
@@ -75,6 +77,56 @@ class Done:
         times = self.layout.crop_times(clips)
         mark = digest(stat.st_size, stat.st_mtime_ns, times, job.splits)
         return f"{with_crops:x}-{mark}", max([stat.st_mtime_ns, *times])
+
+
+@dataclass
+class TracksSeen:
+    """The track files of one dataset that were looked into: their size and time, and whether they are whole.
+
+    A rerun of task=track opens those alone that changed since. One that is gone or cut short is noticed by that.
+    """
+
+    layout: Layout
+    _marks: dict[str, str] = field(default_factory=dict)
+    _written_ns: int = 0
+    _changed: bool = False
+    _keys: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, layout: Layout) -> TracksSeen:
+        """Nothing was looked into where nothing was written, or what was cannot be read."""
+        keys = frozenset(layout.track_keys())
+        try:
+            marks = orjson.loads(layout.tracks_seen.read_bytes())
+            return cls(layout, dict(marks), layout.tracks_seen.stat().st_mtime_ns, _keys=keys)
+        except (OSError, ValueError, TypeError):
+            return cls(layout, _keys=keys)
+
+    def has(self, key: str, complete: bool) -> bool:
+        """As `TrackStore.has`, of files that can be read."""
+        whole = self._whole(key)
+        return bool(whole) if complete else whole is not None or self._whole(degraded_key(key)) is not None
+
+    def write(self) -> None:
+        """Keep what was looked into, if there is anything new."""
+        if self._changed:
+            write_bytes(self.layout.tracks_seen, orjson.dumps(self._marks))
+
+    def _whole(self, key: str) -> bool | None:
+        stamp = self.layout.stamp(self.layout.track_file(key)) if key in self._keys else None
+        if stamp is None:
+            return None
+        size, time = stamp
+        mark, known = f"{size:x}-{time:x}", self._marks.get(key, "")
+        if known.startswith(f"{mark}-") and time < self._written_ns - FRESH_NS:
+            return known.endswith("-whole")
+        whole = TrackStore(self.layout).whole(key)
+        self._changed = True
+        if whole is None:
+            self._marks.pop(key, None)
+        else:
+            self._marks[key] = f"{mark}-{'whole' if whole else 'part'}"
+        return whole
 
 
 def judged_by(settings: Settings, layout: Layout) -> str:

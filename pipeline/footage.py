@@ -21,9 +21,9 @@ from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger, VideoEntry
 from pipeline.records import Failure, Rejection
 from pipeline.settings import Settings
-from pipeline.span_table import Span, read_spans, videos_named
+from pipeline.span_table import Span, VideoNames, read_spans
 from video.activity import activity
-from video.clipper import keep_clips, plan, starts_of_span
+from video.clipper import Places, chunks, places, starts_of_span
 from video.connection import is_remote, shown
 from video.errors import FetchError, RangesRefused, SourceError, UnreadableVideo
 from video.remote import located, remote_stat
@@ -79,25 +79,26 @@ def survey(settings: Settings, ledger: Ledger | None, remember: bool = True) -> 
     readable = [entry.video for entry in entries if entry.video is not None]
     videos, twins = (readable, []) if settings.task == "batch" else unique(readable)
     spans = _spans(settings, videos)
-    chunks: list[Chunk] = []
-    usable: list[Video] = []
+    clips: list[Places] = []
     refused: list[Rejection] = []
     for video in videos:
         given = None if spans is None else [(span.start_s, span.end_s) for span in spans.get(video.name, ())]
         try:
-            chunks += plan(video, settings.clip, settings.hours, given)
-            usable.append(video)
+            clips.append(places(video, settings.clip, settings.hours, given))
         except UnreadableVideo as error:
             failures.append(Failure(video.name, None, "plan", str(error)))
             continue
         refused += _without_clip(video, settings, given or ())
+    usable = [each.video for each in clips]
     budget = None
-    if settings.clip.sampling == "spread" and chunks:
-        budget, chunks, lost = _spread(chunks, settings, ledger, remember)
+    if settings.clip.sampling == "spread" and any(each.starts for each in clips):
+        budget, lost = _spread([each for each in clips if each.starts], settings, ledger, remember)
         failures += lost
-        usable = [video for video in usable if video.name not in {failure.video for failure in lost}]
+        gone = {failure.video for failure in lost}
+        usable, clips = [video for video in usable if video.name not in gone], list(budget.chosen)
+    made = tuple(chunk for each in clips for chunk in chunks(each, settings.clip))
     return Footage(
-        tuple(usable), tuple(chunks), tuple(failures), _duplicates(twins), prompts, spans or {}, tuple(refused), budget
+        tuple(usable), made, tuple(failures), _duplicates(twins), prompts, spans or {}, tuple(refused), budget
     )
 
 
@@ -134,21 +135,21 @@ def without_written(found: Sequence[Found], out: Path, url: str | None = None) -
 
 
 def _spread(
-    chunks: Sequence[Chunk], settings: Settings, ledger: Ledger | None, remember: bool
-) -> tuple[Spread, list[Chunk], list[Failure]]:
-    """Keep the clips within the budget; every video is looked at for what goes on in it, once."""
-    by_video: dict[str, list[Chunk]] = {}
-    for chunk in chunks:
-        by_video.setdefault(chunk.video.fingerprint, []).append(chunk)
-    videos = [found[0].video for found in by_video.values()]
+    clips: Sequence[Places], settings: Settings, ledger: Ledger | None, remember: bool
+) -> tuple[Spread, list[Failure]]:
+    """Choose the clips within the budget; every video is looked at for what goes on in it, once. clips: that could be
+    taken."""
     with ThreadPoolExecutor(PROBES_AT_ONCE) as pool, Cache(settings.cache) as cache:
-        found = list(pool.map(lambda video: _activity(video, ledger, cache, remember), videos))
-    rates = {video.fingerprint: each for video, each in zip(videos, found, strict=True) if not isinstance(each, str)}
-    lost = [Failure(v.name, None, "plan", each) for v, each in zip(videos, found, strict=True) if isinstance(each, str)]
-    clips = [c for key in rates for chunk in by_video[key] for window in chunk.windows for c in window.clips]
-    budget = spread(clips, rates, settings.clip.total or 0, settings.clip.seed)
-    kept = [each for key in rates for each in keep_clips(by_video[key], budget.chosen)]
-    return budget, kept, lost
+        found = list(pool.map(lambda each: _activity(each.video, ledger, cache, remember), clips))
+    rates: dict[str, NDArray[np.float64]] = {}
+    lost = []
+    for each, rate in zip(clips, found, strict=True):
+        if isinstance(rate, str):
+            lost.append(Failure(each.video.name, None, "plan", rate))
+        else:
+            rates[each.video.fingerprint] = rate
+    seen = [each for each in clips if each.video.fingerprint in rates]
+    return spread(seen, rates, settings.clip.total or 0, settings.clip.seed), lost
 
 
 def _activity(video: Video, ledger: Ledger | None, cache: Cache, remember: bool) -> NDArray[np.float64] | str:
@@ -174,11 +175,11 @@ def _spans(settings: Settings, videos: Sequence[Video]) -> dict[str, tuple[Span,
     if settings.clip.spans is None:
         return None
     path = Path(settings.clip.spans)
-    names = [video.name for video in videos]
+    names = VideoNames(video.name for video in videos)
     found: dict[str, list[Span]] = {}
     strange: dict[str, int] = {}
     for span in read_spans(path):
-        meant = videos_named(span.video, names)
+        meant = names.meant(span.video)
         if len(meant) == 1:
             found.setdefault(meant[0], []).append(span)
         else:
@@ -187,7 +188,9 @@ def _spans(settings: Settings, videos: Sequence[Video]) -> dict[str, tuple[Span,
         shown = ", ".join(list(strange)[:5])
         log.warning("%s: %d spans name no video, or several, of videos=: %s", path, sum(strange.values()), shown)
     if not found:
-        raise ConfigError(f"clip.spans={path} names none of the videos, such as {names[0]}" if names else "no videos")
+        raise ConfigError(
+            f"clip.spans={path} names none of the videos, such as {videos[0].name}" if videos else "no videos"
+        )
     return {name: tuple(spans) for name, spans in found.items()}
 
 

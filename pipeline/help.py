@@ -1,8 +1,10 @@
-"""What `--help` prints: the tasks, the registries, and where every key is listed."""
+"""What `--help` and `--version` print."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,11 @@ def help_text() -> str:
     """What `--help` prints: the tasks, the registries and where the keys are listed."""
 
     def rows(entries: Mapping[str, str]) -> str:
-        return "\n".join(f"  {name:<12} {text}" for name, text in entries.items())
+        width = max(map(len, entries))
+        return "\n".join(f"  {name:<{width}}  {text}" for name, text in entries.items())
 
-    def first_line(options: type[Any]) -> str:
-        return (options.__doc__ or "").strip().splitlines()[0]
+    def first_paragraph(options: type[Any]) -> str:
+        return " ".join((options.__doc__ or "").strip().split("\n\n")[0].split())
 
     conf = Path(__file__).parents[1] / "conf"
     presets = sorted(f"{p.parent.name}={p.stem}" for p in conf.glob("*/*.yaml") if p.parent.name != "local")
@@ -34,11 +37,17 @@ task=
 tracker=
 {rows({name: entry.help for name, entry in trackers().items()})}
 filters.NAME.enabled=true|false, filters.NAME.KEY=
-{rows({name: first_line(options) for name, options in filters().items()})}
+{rows({name: first_paragraph(options) for name, options in filters().items()})}
 exports=[NAME,...], export.NAME.KEY=
-{rows({name: first_line(options) for name, options in exports().items()})}
+{rows({name: first_paragraph(options) for name, options in exports().items()})}
 
 Every key with its value:   python main.py --cfg job
 Presets:                    {", ".join(presets)}
 Shell completion:           eval "$(python main.py -sc install=bash)"
 """
+
+
+def version_text() -> str:
+    """The version of this project and of what it runs on."""
+    versions = (f"{name} {metadata.version(name)}" for name in ("clipcrop", "hydra-core", "av", "numpy"))
+    return f"{', '.join(versions)}, Python {platform.python_version()}"

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 import orjson
+import pyarrow as pa
 
 from pipeline import index
 from pipeline.corrected_windows import said_of
@@ -18,18 +19,19 @@ from pipeline.filters.filter import Refusal
 from pipeline.footage import Footage
 from pipeline.job import Job
 from pipeline.judge import Judge
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.linking.embeddings import Embeddings
 from pipeline.linking.individuals import individuals, joined
 from pipeline.linking.tracklets import Tracklets
 from pipeline.near_duplicates import repetitions
 from pipeline.records import ChunkRecord
-from pipeline.settings import Settings, SplitConfig
+from pipeline.settings import SPLITS, Settings, SplitConfig
 from pipeline.split import Splits, settle, unused_patterns
 from pipeline.tables import write_table
 from pipeline.track_store import TrackStore
 from pipeline.visits import split_by_individual
+from pipeline.writing import write_bytes
 from video.spread import Spread
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequ
     refused = footage.duplicates + footage.refused
     made = index.build(records(), judge, settings.crop.size, refused, footage.failures)
     layout.remove(layout.links)
+    final = {job.record_id for job in jobs} <= set(layout.record_files())
     if settings.linking.enabled:
         chunks = [(job.chunk, dict(zip(job.prompts, job.track_keys, strict=True))) for job in jobs]
         embeddings = Embeddings.of(settings.linking, layout)
@@ -70,8 +73,9 @@ def write_index(settings: Settings, layout: Layout, footage: Footage, jobs: Sequ
         write_table(layout.links, found.links)
         made = joined(made, found)
         if config.by == "individual":
-            final = {job.record_id for job in jobs} <= set(layout.record_files())
             made = split_by_individual(made, found, config, layout, final)
+    if final:
+        _say_what_stayed_empty(made.samples, splits, config)
     made.write(layout)
     return left
 
@@ -103,7 +107,24 @@ def judge_of(settings: Settings, splits: Splits, ledger: Ledger, jobs: Sequence[
 def _say_what_is_empty(splits: Splits, footage: Footage, config: SplitConfig) -> None:
     empty = splits.without_videos(config.fractions) if config.by != "individual" else []
     if empty:
-        log.warning("nothing goes to %s: split.by=%s makes too few groups", " and ".join(empty), config.by)
+        hint = {"time": "", "video": "; split.by=time cuts long videos in time"}.get(
+            config.by, "; split.by=video makes more"
+        )
+        log.warning("nothing goes to %s: split.by=%s makes too few groups%s", " and ".join(empty), config.by, hint)
     unused = unused_patterns(footage.videos, config)
     if unused:
         log.warning("split.assign: no video fits %s", ", ".join(map(repr, unused)))
+
+
+def _say_what_stayed_empty(samples: pa.Table, splits: Splits, config: SplitConfig) -> None:
+    """Splits for which clips were planned, and of which no crop was kept. Nothing where no split has any."""
+    kept = set(samples["split"].to_pylist())
+    planned = {span.split for spans in splits.spans.values() for span in spans}
+    empty = [split for split in SPLITS if split in planned - kept]
+    if kept and empty and config.by != "individual":
+        near = "; clips near a border are refused (split.embargo)" if config.by == "time" else ""
+        log.warning(
+            "no crop was kept for %s: no clip was taken there, nothing was found, or it was refused%s",
+            " and ".join(empty),
+            near,
+        )

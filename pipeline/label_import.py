@@ -18,11 +18,12 @@ import numpy as np
 
 from pipeline.derive import checksums, export, report
 from pipeline.errors import ConfigError, DatasetError
-from pipeline.label_formats.said import Run, Said, read
+from pipeline.label_formats.read import read
+from pipeline.label_formats.said import Run, Said
 from pipeline.labels import ANCHORS, PART, SAME, Label, LabelStore, anchored, apply, match, mean_iou
 from pipeline.layout import Layout
 from pipeline.settings import Settings
-from pipeline.span_table import listed, seconds, videos_named
+from pipeline.span_table import VideoNames, listed, seconds
 from pipeline.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class _Import:
         self._said = said
         self._rows = {row["sample_id"]: row for row in samples}
         self._videos = {row["video"]: row["video_fingerprint"] for row in samples}
+        self._named = VideoNames(self._videos)
         self._individuals: dict[str, list[Row]] = {}
         for row in samples:
             if row.get("individual_id") is not None:
@@ -125,7 +127,7 @@ class _Import:
         unfit: list[Label] = []
         short: list[int] = []
         for run in self._said.runs:
-            names = videos_named(run.video, self._videos)
+            names = self._named.meant(run.video)
             if len(names) != 1:
                 what = "several videos of that name" if names else "no such video"
                 self._refuse(f"{what} ({run.video or 'the file names none'})", run.number)
@@ -183,7 +185,7 @@ class _Import:
         return [(row, _given(line, row)) for row in rows]
 
     def _of_span(self, number: int, line: Mapping[str, str]) -> list[Label]:
-        names = videos_named(line["video"], self._videos)
+        names = self._named.meant(line["video"])
         if len(names) != 1:
             self._refuse("several videos of that name" if names else "no such video", number)
             return []

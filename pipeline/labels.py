@@ -18,8 +18,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from pipeline.layout import Layout, disk_errors, write_bytes
+from pipeline.layout import Layout
 from pipeline.tables import read_table, write_table
+from pipeline.writing import disk_errors, write_bytes
 
 log = logging.getLogger(__name__)
 

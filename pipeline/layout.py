@@ -1,29 +1,13 @@
-"""Every path under the dataset root, and atomic writes: the only place that spells a path.
-
-A file appears under its final name complete or not at all: it is written beside it under a temporary name ending in
-`.part`, flushed to disk, and renamed.
-"""
+"""Every path under the dataset root: the only place that spells a path."""
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-import time
-import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pipeline.errors import DiskError
 from pipeline.place import Place
-
-if TYPE_CHECKING:
-    from pipeline.settings import Settings
-
-STALE_PART_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +16,6 @@ class Layout(Place):
 
     root: Path
     tracks: Path
-
-    @staticmethod
-    def of(settings: Settings) -> Layout:
-        """Of the dataset that a run works on; it may lie on a server."""
-        if settings.url is None:
-            return Layout(settings.out, settings.tracks)
-        from pipeline.mirror.layout import mirrored
-
-        return mirrored(settings)
 
     @property
     def named(self) -> str:
@@ -81,6 +56,11 @@ class Layout(Place):
     def done(self) -> Path:
         """The chunks that were found finished, see `pipeline.done`."""
         return self.records / "done.json"
+
+    @property
+    def tracks_seen(self) -> Path:
+        """The track files that were looked into, see `pipeline.done`."""
+        return self.records / "tracks.json"
 
     @property
     def lock(self) -> Path:
@@ -237,6 +217,21 @@ class Layout(Place):
     def relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
+    def track_keys(self) -> set[str]:
+        """The key of every track file."""
+        shelves = (shelf for shelf in _scan(self.tracks) if len(shelf.name) == 2 and shelf.is_dir())
+        names = (entry.name for shelf in shelves for entry in _scan(shelf.path))
+        return {name.removesuffix(".parquet") for name in names if name.endswith(".parquet") and name[0] != "."}
+
+    def stamp(self, path: Path) -> tuple[int, int] | None:
+        """Size and time of a file, bytes and nanoseconds since 1970; None where there is none, and a time to come where
+        that cannot be told."""
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_size, stat.st_mtime_ns
+
     def record_files(self) -> dict[str, os.DirEntry[str]]:
         """Every chunk record on disk by id."""
         found: dict[str, os.DirEntry[str]] = {}
@@ -249,17 +244,19 @@ class Layout(Place):
 
     def crop_paths(self) -> Iterator[str]:
         """Every finished file under crops/ by its path relative to the root, in no order."""
-        return (path for path, _ in self._crop_files())
+        clips = (folder.name for folder in _scan(self.crops) if folder.is_dir())
+        return (path for clip in clips for path, _ in self._crop_files(clip))
 
-    def _crop_files(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        for folder in _scan(self.crops):
-            if folder.is_dir():
-                inside = f"crops/{folder.name}/"
-                with os.scandir(folder.path) as entries:
-                    for entry in entries:
-                        name = entry.name
-                        if not name.endswith(".part"):
-                            yield inside + name, entry
+    def _crop_files(self, clip_id: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        inside = f"crops/{clip_id}/"
+        try:
+            with os.scandir(f"{self.crops}/{clip_id}") as entries:
+                for entry in entries:
+                    name = entry.name
+                    if not name.endswith(".part"):
+                        yield inside + name, entry
+        except FileNotFoundError:
+            return
 
     def crop_times(self, clip_ids: Iterable[str]) -> list[int]:
         """When a crop of each clip last came or went, nanoseconds since 1970; 0 where there are none, and a time to
@@ -272,9 +269,9 @@ class Layout(Place):
                 times.append(0)
         return times
 
-    def crop_sizes(self) -> dict[str, int]:
-        """Size in bytes of every finished file under crops/, by path relative to the root."""
-        return {path: entry.stat().st_size for path, entry in self._crop_files()}
+    def crop_sizes(self, clip_ids: Iterable[str]) -> dict[str, int]:
+        """Size in bytes of every finished crop of these clips, by path relative to the root."""
+        return {path: entry.stat().st_size for clip_id in clip_ids for path, entry in self._crop_files(clip_id)}
 
 
 def _scan(folder: Path | str) -> list[os.DirEntry[str]]:
@@ -283,78 +280,3 @@ def _scan(folder: Path | str) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda e: e.name)
     except FileNotFoundError:
         return []
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; on success flush it to disk and rename it to `path`, else remove it.
-
-    Raises DiskError when the disk is full or the folder cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield part
-            with open(part, "rb+") as written:
-                os.fsync(written.fileno())
-            os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file atomically."""
-    with writing(path) as part:
-        part.write_bytes(data)
-
-
-@contextmanager
-def writing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it replaces the folder at `path`, else it is removed."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with disk_errors(path):
-            part.mkdir(parents=True)
-            yield part
-            old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old.part")
-            if path.exists():
-                os.replace(path, old)
-            os.replace(part, path)
-            shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn "no space", "read-only" and "permission denied" into a DiskError that names the folder and the fix."""
-    try:
-        yield
-    except OSError as error:
-        folder = path.parent
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskError(
-                f"no space left in {folder}: free some space and run the same command to continue"
-            ) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise DiskError(
-                f"{folder} cannot be written ({error.strerror}): choose a writable folder with out=..., "
-                "or give yourself write access, and run the same command again"
-            ) from error
-        raise
-
-
-def remove_stale_parts(folder: Path) -> int:
-    """Remove temporary files that a killed run left more than an hour ago; returns how many."""
-    removed = 0
-    for place, folders, files in os.walk(folder):
-        for name in [n for n in (*folders, *files) if n.endswith(".part") and n.startswith(".")]:
-            part = Path(place, name)
-            try:
-                if time.time() - part.stat().st_mtime > STALE_PART_S:
-                    shutil.rmtree(part) if part.is_dir() else part.unlink()
-                    removed += 1
-            except FileNotFoundError:  # its own run has just finished it
-                continue
-    return removed

@@ -17,17 +17,18 @@ from typing import Any
 import orjson
 
 from pipeline.judge import Judge
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.records import ChunkRecord
+from pipeline.writing import write_bytes
 from video.remote import RemoteStat
 from video.types import Chunk, Video, digest
 
 log = logging.getLogger(__name__)
 
 
-def record_id(chunk: Chunk, track_keys: Sequence[str], crop: object, encode: object) -> str:
+def record_id(chunk: Chunk, track_keys: Sequence[str], crop: Mapping[str, object], encode: Mapping[str, object]) -> str:
     """The id of a chunk's record: its windows, its tracks, and every setting that changes a crop's bytes."""
-    return digest("record", chunk.id, tuple(track_keys), asdict(crop), asdict(encode), length=24)  # type: ignore[call-overload]
+    return digest("record", chunk.id, tuple(track_keys), crop, encode, length=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Ledger:
 def unfinished(record: ChunkRecord | None, judge: Judge, crop_sizes: Mapping[str, int], retry_failed: bool) -> bool:
     """Whether a chunk with this record has work left: something to retry, or an admitted object without its crop.
 
-    crop_sizes: bytes of every crop on disk, by path relative to the dataset root.
+    crop_sizes: bytes of every crop of the chunk on disk, by path relative to the dataset root.
     """
     if record is None or (retry_failed and record.incomplete):
         return True

@@ -20,6 +20,7 @@ from pipeline.quoting import hydra_word
 from pipeline.settings import Settings
 
 STUDIO = Path("/teamspace/studios/this_studio")
+IN_STUDIO = "LIGHTNING_CLOUD_SPACE_ID"  # a variable that is set there
 
 
 @dataclass
@@ -28,8 +29,8 @@ class LightningConfig:
 
     machine: a name of lightning_sdk.Machine. shards: jobs that share the work of each dataset. interruptible: cheaper
     machines that may be taken away. attempts: how often an interrupted or failed job is started in all. env: variables
-    of this process that the jobs get. setup: what a job runs first. studio, teamspace: null for the ones this runs in.
-    dry_run: print what would be submitted.
+    of this process that the jobs get. setup: what a job runs first, in the folder this runs in; with `studio`, in its
+    home. studio, teamspace: null for the ones this runs in. dry_run: print what would be submitted.
     """
 
     _target_: str = "hydra_plugins.lightning.LightningLauncher"
@@ -75,11 +76,13 @@ def submissions_of(settings: Settings, overrides: Sequence[str], options: Lightn
         words.append(f"tracks.path={hydra_word(str(settings.tracks))}")
     stem = re.sub(r"[^a-z0-9]+", "-", f"{options.name}-{settings.out.name}".lower()).strip("-")[:50]
     when = f"{datetime.now():%m%d-%H%M%S}"
+    # A job begins in the home of its studio, where seldom anybody keeps a checkout.
+    here = [f"cd {shlex.quote(os.getcwd())}"] if options.studio is None and IN_STUDIO in os.environ else []
     made = []
     for shard in range(options.shards):
         own = [f"shard.index={shard}", f"shard.count={options.shards}"] if options.shards > 1 else []
         call = shlex.join([*shlex.split(options.python), "main.py", *words, *own])
-        command = f"{options.setup} && {call}" if options.setup else call
+        command = " && ".join([*here, *([options.setup] if options.setup else []), call])
         made.append(Submission("-".join([stem, *([str(shard)] if own else []), when]), command))
     return made
 
@@ -94,10 +97,9 @@ def _check_shared(key: str, path: Path) -> None:
 
 def submit(submissions: Sequence[Submission], options: LightningConfig) -> None:
     sdk = _sdk()
-    machine = getattr(sdk.Machine, options.machine, None)
-    if machine is None:
-        known = ", ".join(name for name in dir(sdk.Machine) if name.isupper())
-        raise ConfigError(f"hydra.launcher.machine must be one of {known}, got {options.machine!r}")
+    known = [name for name in dir(sdk.Machine) if name.isupper()]
+    if options.machine not in known:
+        raise ConfigError(f"hydra.launcher.machine must be one of {', '.join(known)}, got {options.machine!r}")
     missing = [name for name in options.env if name not in os.environ and name != "HF_TOKEN"]
     if missing:
         raise ConfigError(f"hydra.launcher.env names {', '.join(missing)}, which is not set here: export it first")
@@ -106,7 +108,7 @@ def submit(submissions: Sequence[Submission], options: LightningConfig) -> None:
         try:
             sdk.Job.run(
                 name=each.name,
-                machine=machine,
+                machine=getattr(sdk.Machine, options.machine),
                 command=each.command,
                 studio=options.studio,
                 teamspace=options.teamspace,

@@ -114,10 +114,14 @@ def _bits(many: Hashes, one: np.uint64) -> NDArray[np.uint8]:
     return np.asarray(np.bitwise_count(many ^ one), np.uint8)
 
 
-def described(alike: LookAlikes, samples: pa.Table) -> str:
-    """The same in words. samples: as above, with the column path."""
-    paths = [[samples["path"][row].as_py() for row in pair[:2]] for pair in alike.pairs[:1]]
+def described(found: Sequence[LookAlikes], samples: pa.Table) -> str:
+    """All of them in one line, with one pair. samples: as above, with the column path."""
+    near = f" (phash differs in {NEAR} bits or fewer)"
+    first, *others = found
+    counts = f"{first.crops} of {first.of} crops of {first.split} look like a crop of {first.other}{near}"
+    more = "".join(f", {a.crops} of {a.of} of {a.split} like one of {a.other}" for a in others)
+    pair = " and ".join(samples["path"][row].as_py() for row in first.pairs[0][:2])
     return (
-        f"{alike.crops} of {alike.of} crops of {alike.split} look like a crop of {alike.other} (phash differs in "
-        f"{NEAR} bits or fewer), such as {', '.join(' and '.join(pair) for pair in paths)}"
+        f"{counts}{more}, such as {pair}. The report shows pairs: the same pose does no harm, the same scene twice "
+        "should be one group (split.by, split.assign)"
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.span_table import videos_named
+from pipeline.span_table import VideoNames
 from sam.errors import WrongPrompt
 from sam.prompts import phrases_in
 
@@ -54,9 +54,10 @@ class PromptsFile:
 
     def _named(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         found: dict[str, Line] = {}
+        videos = VideoNames(names)
         for line in self.lines:
             assert line.video is not None
-            meant = videos_named(line.video, names)
+            meant = videos.meant(line.video)
             at = f"prompts_file={self.path}, line {line.number}: {line.video!r}"
             if not meant:
                 close = difflib.get_close_matches(line.video, names, n=1)

@@ -123,6 +123,9 @@ class Sample:
         return None if of is None else float(getattr(of, name))
 
 
+OF_SAMPLE = frozenset(f.name for f in fields(Sample))
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """Something that was found and not kept, and why. Fields that do not apply are None."""
@@ -165,7 +168,7 @@ class ChunkRecord:
         return bool(self.failures) or any(sample.degraded for sample in self.samples)
 
     def to_json(self) -> bytes:
-        return orjson.dumps({"format": FORMAT} | asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps({"format": FORMAT} | asdict(self), option=orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
     def from_json(cls, data: bytes) -> ChunkRecord:
@@ -186,8 +189,7 @@ class ChunkRecord:
 
 
 def _sample(raw: dict[str, Any]) -> Sample:
-    known = {f.name for f in fields(Sample)}
-    values = {name: value for name, value in raw.items() if name in known}
+    values = {name: value for name, value in raw.items() if name in OF_SAMPLE}
     values["frame_indices"] = tuple(raw["frame_indices"])
     values["timestamps_s"] = tuple(raw["timestamps_s"])
     values["boxes"] = tuple(None if b is None else tuple(b) for b in raw["boxes"])

@@ -17,9 +17,10 @@ from typing import Any
 
 import orjson
 
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.settings import Settings
 from pipeline.tables import read_table
+from pipeline.writing import write_bytes
 from video.types import digest
 
 PACKAGES = ("clipcrop", "av", "numpy", "opencv-python-headless", "pycocotools", "pyarrow")

@@ -9,7 +9,7 @@ from pipeline.task_table import TASKS
 from sam.tracker import trackers
 
 if TYPE_CHECKING:
-    from pipeline.config import Config
+    from pipeline.schema import Config
 
 
 def require(config: Config) -> None:
@@ -37,7 +37,9 @@ def require(config: Config) -> None:
             "prompts_file=... (a line for every video)"
         )
     if missing:
-        raise ConfigError(f"task={config.task} needs " + " and ".join(missing))
+        raise ConfigError(
+            f"task={config.task} needs {' and '.join(missing)}. All tasks and keys: python main.py --help"
+        )
     if config.split.by == "individual" and not config.link.enabled:
         raise ConfigError("split.by=individual needs the individuals that link.enabled=true finds; it is false")
     if config.link.embedding and config.link.enabled and "black" not in config.crop.backgrounds:

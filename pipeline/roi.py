@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,13 @@ class Regions:
     """Regions by pattern, in the file's order."""
 
     patterns: tuple[tuple[str, Region], ...] = ()
+    _found: dict[str, Region | None] = field(default_factory=dict, init=False, repr=False, compare=False)  # by video
 
     def share(self, video: str, boxes: Sequence[tuple[int, int, int, int] | None]) -> float:
         """Share of the visible boxes whose centre counts, 0..1."""
-        region = next((region for pattern, region in self.patterns if fnmatch(video, pattern)), None)
+        if video not in self._found:
+            self._found[video] = next((region for pattern, region in self.patterns if fnmatch(video, pattern)), None)
+        region = self._found[video]
         seen = [box for box in boxes if box is not None]
         if region is None or not seen:
             return 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pipeline.errors import ConfigError, DiskError
-from pipeline.layout import Layout, disk_errors, write_bytes
+from pipeline.layout import Layout
+from pipeline.layout_of import layout_of
 from pipeline.settings import Settings
+from pipeline.writing import disk_errors, write_bytes
 
 if TYPE_CHECKING:
     from pipeline.build import Summary
@@ -40,7 +43,7 @@ def _without_secrets(word: str, settings: Settings) -> str:
 
 
 def _run(settings: Settings, overrides: Sequence[str]) -> Ended:
-    layout = Layout.of(settings)
+    layout = layout_of(settings)
     task = settings.task if settings.task != "segment" else _way_to_segment(settings)
     if task in TELLS:
         return TELLS[task](settings, layout), None
@@ -72,7 +75,7 @@ def _doctor(settings: Settings, layout: Layout) -> int:
 
 
 def _status(settings: Settings, layout: Layout) -> int:
-    from pipeline.status import status
+    from pipeline.tasks.status import status
 
     print(status(settings))
     return 0
@@ -223,8 +226,23 @@ def _announce(settings: Settings, summary: Summary, layout: Layout) -> None:
             "%d crops of %d clips from %d videos in %s; %d refused; report: %s",
             summary.crops, summary.clips, summary.videos, settings.place, summary.rejected, layout.report,
         )  # fmt: skip
+        if not summary.crops and summary.clips:
+            _say_why_none(layout)
     if summary.failures:
         _name_failures(layout, summary.failures)
+
+
+def _say_why_none(layout: Layout) -> None:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(layout.rejected, columns=["object_id", "reason"])
+    reasons = Counter(rows.filter(pc.is_valid(rows["object_id"]))["reason"].to_pylist()).most_common()
+    if reasons:
+        refused = ", ".join(f"{count} {reason}" for reason, count in reasons)
+        log.warning("no crop was kept, all objects were refused: %s; the report shows them (filters.NAME.*)", refused)
+    else:
+        log.warning("no crop was kept: nothing was found; task=preview shows what each prompt finds")
 
 
 def _name_failures(layout: Layout, count: int) -> None:
@@ -234,10 +252,11 @@ def _name_failures(layout: Layout, count: int) -> None:
     import pyarrow.parquet as pq
 
     rows = pq.read_table(layout.failures).to_pylist()
-    for row in rows[:10]:
-        log.warning("failed: %s %s: %s", row["video"], row["stage"], row["error"])
-    if len(rows) > 10:
-        log.warning("... and %d more in %s", len(rows) - 10, layout.failures)
+    alike = Counter((row["video"], row["stage"], row["error"]) for row in rows)
+    for (video, stage, error), times in list(alike.items())[:10]:
+        log.warning("failed: %s %s: %s%s", video, stage, error, f" ({times} times)" if times > 1 else "")
+    if len(alike) > 10:
+        log.warning("... and %d more; all are in %s", len(rows) - sum(list(alike.values())[:10]), layout.failures)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ The columns are known under several names; see `NAMES`. `read_spans` reads what 
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,13 +76,29 @@ def lines_of(path: Path, key: str) -> Iterator[Line]:
         raise ConfigError(f"{key}={path} cannot be read as a table ({error})") from error
 
 
-def videos_named(text: str, videos: Collection[str]) -> list[str]:
-    """The videos that a name means: the one of exactly this name, else those whose name it ends with or that end with
-    it, as full paths do."""
-    text = text.replace("\\", "/")
-    if text in videos:
-        return [text]
-    return [name for name in videos if text and (text.endswith(f"/{name}") or name.endswith(f"/{text}"))]
+class VideoNames:
+    """Finds the videos that a name means, among as many as there are."""
+
+    def __init__(self, videos: Iterable[str]) -> None:
+        self._ending: dict[str, list[str]] = {}  # by every way to leave out folders before the name
+        self._place: dict[str, int] = {}
+        for place, name in enumerate(videos):
+            self._place[name] = place
+            for ending in _endings(name):
+                self._ending.setdefault(ending, []).append(name)
+
+    def meant(self, text: str) -> list[str]:
+        """The one of exactly this name, else those whose name it ends with or that end with it, as full paths do."""
+        text = text.replace("\\", "/")
+        if text in self._place:
+            return [text]
+        longer, shorter = self._ending.get(text, []), [each for each in _endings(text) if each in self._place]
+        return sorted({*longer, *shorter}, key=self._place.__getitem__)
+
+
+def _endings(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[n:]) for n in range(1, len(parts))]
 
 
 def seconds(text: str) -> float | None:

@@ -90,7 +90,8 @@ def assign(
     frequent, and without labels a group goes to the split furthest below its share. (Whole groups as in the greedy
     StratifiedGroupKFold of scikit-learn; the criterion is our own.) Larger groups are placed first; while there are as
     many groups left as empty splits with a share, each gets one, so that a split stays empty only when there are too
-    few groups. Raises ConfigError when `split.assign` sends the videos of one group to two splits.
+    few groups. A group of which no clip is planned fills no split. Raises ConfigError when `split.assign` sends the
+    videos of one group to two splits.
     """
     shares = dict(zip(SPLITS, (float(s) for s in config.fractions), strict=True))
     placed = {group: split for group, split in settled.items() if group in weights}
@@ -101,12 +102,17 @@ def assign(
     held = _amounts(weights, strata or {})
     filled = {split: sum((held[g] for g, s in placed.items() if s == split), start=Amounts()) for split in SPLITS}
     waiting = sorted((g for g in weights if g not in placed), key=lambda g: (-held[g].size, _order(g)))
-    for n, group in enumerate(waiting):
-        empty = [s for s in SPLITS if shares[s] > 0 and s not in placed.values()]
-        open_to = empty if placed and len(waiting) - n <= len(empty) else [s for s in SPLITS if shares[s] > 0]
-        split = max(open_to, key=lambda s: held[group].wanted_by(filled[s], shares[s]))
-        placed[group] = split
-        filled[split] = filled[split] + held[group]
+    for idle in (False, True):
+        part = [group for group in waiting if (weights[group] == 0) == idle]
+        taken = {split for group, split in placed.items() if idle or weights[group] > 0}
+        for n, group in enumerate(part):
+            empty = [s for s in SPLITS if shares[s] > 0 and s not in taken]
+            reserved = taken and empty and len(part) - n <= len(empty)
+            open_to = empty if reserved else [s for s in SPLITS if shares[s] > 0]
+            split = max(open_to, key=lambda s: held[group].wanted_by(filled[s], shares[s]))
+            placed[group] = split
+            taken.add(split)
+            filled[split] = filled[split] + held[group]
     return placed
 
 

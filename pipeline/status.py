@@ -1,21 +1,20 @@
-"""How far the runs over a dataset are: what each run says of itself in `runs/<time>/status.json`, and task=status."""
+"""How far the runs over a dataset are: what each run says of itself in `runs/<time>/status.json`."""
 
 from __future__ import annotations
 
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pipeline.errors import DatasetError, DiskError
-from pipeline.layout import Layout, write_bytes
-from pipeline.tasks.promised import compared
+from pipeline.errors import DiskError
+from pipeline.layout import Layout
+from pipeline.writing import write_bytes
 
 if TYPE_CHECKING:
     from pipeline.job import Job, Outcome
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from video.types import Chunk
 
 SILENT_S = 300.0  # a running run says something every minute
-SHOWN = 20
 
 
 @dataclass
@@ -167,40 +165,26 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def status(settings: Settings, now: float | None = None) -> str:
-    """What task=status prints: every run that is under way or was cut off, the last ones, and what is there.
-
-    Raises DatasetError where there is nothing to say anything about.
-    """
-    layout = Layout.of(settings)
-    runs = runs_of(layout)
-    if not runs:
-        raise DatasetError(f"no run has worked on {layout.named} yet: build it first, with task=build")
-    return "\n".join([*_runs(runs, time.time() if now is None else now), *_dataset(layout, [run for _, run in runs])])
-
-
 def runs_of(layout: Layout) -> list[tuple[Path, Status]]:
     """Every run that says something about itself, the oldest first, with the place where it does."""
     return [(path, found) for path in sorted(layout.runs.glob("*/status.json")) if (found := Status.read(path))]
 
 
-def _runs(runs: list[tuple[Path, Status]], now: float) -> Iterator[str]:
-    older = len(runs) - SHOWN
-    if older > 0:
-        yield f"({older} older runs in {runs[0][0].parents[1]})"
-    for _, run in runs[-SHOWN:]:
-        state, silent = run.state, now - run.updated
-        if state == "running" and silent > SILENT_S:
-            state = f"cut off, or stuck: no sign of life for {clock(silent)}"
-        yield f"{datetime.fromtimestamp(run.started):%Y-%m-%d %H:%M:%S}  {state}: {run}"
+def rivals_of(mine: Status, layout: Layout) -> list[str]:
+    """Other runs that seem to be at work on the same share of the dataset right now, in words."""
+    return [
+        f"task={run.task} on {run.host}, process {run.pid}, {clock(mine.started - run.updated)} ago"
+        for _, run in runs_of(layout)
+        if run.state == "running" and run.shard == mine.shard and mine.started - run.updated < SILENT_S
+        if (run.host, run.pid) != (mine.host, mine.pid) and (run.host != mine.host or _lives(run.pid))
+    ]
 
 
-def _dataset(layout: Layout, runs: list[Status]) -> Iterator[str]:
-    yield f"chunks done: {len(layout.record_files())} of {runs[-1].chunks}"
-    if layout.samples.is_file():
-        import pyarrow.parquet as pq
-
-        files = {"crops": layout.samples, "refused": layout.rejected, "failures": layout.failures}
-        counts = {name: pq.read_metadata(path).num_rows for name, path in files.items() if path.is_file()}
-        yield f"indexed: {', '.join(f'{name} {count}' for name, count in counts.items())}"
-    yield from map(str, compared(layout, runs))
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

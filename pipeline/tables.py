@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.layout import writing
+from pipeline.writing import writing
 
 if TYPE_CHECKING:
     import pyarrow as pa

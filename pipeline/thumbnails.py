@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from pipeline.errors import DatasetError
 from pipeline.extractor import Placement, render
 from pipeline.judge import Judge
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.records import Sample
 from pipeline.report.contact import encoded, fit, most_telling, spread_frames
+from pipeline.writing import write_bytes
 
 SIDE = 96  # pixels
 PER_REASON = 4  # of a chunk

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -20,13 +21,16 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.tables import read_table, write_table
+from pipeline.writing import write_bytes
 from sam.types import Detected, Mask, Track
 from video.types import Chunk, Clip
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 
@@ -92,12 +96,31 @@ class TrackStore:
 
     def has(self, key: str, complete: bool = False) -> bool:
         """Whether tracks are stored for this key; with `complete`, without a window that failed or is degraded."""
-        path = self._layout.track_file(key)
         if complete:
-            return self._layout.has(path) and not any(
-                w["error"] or w["degraded"] for w in _windows(self._layout.here(path))
-            )
-        return self._layout.has(path) or self._layout.has(self._layout.track_file(degraded_key(key)))
+            return self._layout.has(self._layout.track_file(key)) and bool(self.whole(key))
+        return any(self._layout.has(self._layout.track_file(each)) for each in (key, degraded_key(key)))
+
+    def whole(self, key: str) -> bool | None:
+        """Whether what lies under this very key is without a window that failed or is degraded; None where nothing can
+        be read there."""
+        path = self._layout.track_file(key)
+        try:
+            return not any(w["error"] or w["degraded"] for w in _windows(self._layout.here(path)))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _say_damaged(path, error)
+            return None
+
+    def known(self, key: str) -> dict[str, WindowTracks]:
+        """The stored tracks by window id; none where there is no file, or one that cannot be read."""
+        if not self.has(key):
+            return {}
+        try:
+            return self.read(key)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _say_damaged(self._layout.track_file(key), error)
+            return {}
 
     def write(self, key: str, prompt: str, windows: Sequence[WindowTracks]) -> None:
         """Store the tracks of a chunk's windows, in order. Equal tracks give equal bytes.
@@ -218,6 +241,10 @@ class TrackStore:
     def _identity_path(self, tracker: str, options: Any) -> Any:
         shape = json.dumps([tracker, asdict(options)], sort_keys=True, default=str)
         return self._layout.tracker_identity(hashlib.sha256(shape.encode()).hexdigest()[:16])
+
+
+def _say_damaged(path: Path, error: Exception) -> None:
+    log.warning("%s is not a readable track file (%s): its windows are tracked again", path, error)
 
 
 def _detected(window: Mapping[str, Any]) -> tuple[Detected, ...]:

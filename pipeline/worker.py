@@ -18,7 +18,7 @@ from itertools import zip_longest
 from typing import Self
 
 from pipeline.job import Job, Outcome
-from pipeline.layout import Layout
+from pipeline.layout_of import layout_of
 from pipeline.records import Failure
 from pipeline.settings import Settings
 from pipeline.stages import cropping
@@ -44,7 +44,7 @@ class Worker:
 
     def __init__(self, settings: Settings, threads: int) -> None:
         self._settings = settings
-        self._layout = Layout.of(settings)
+        self._layout = layout_of(settings)
         self._threads = threads
         self._opening = Opening(settings, self._layout)
         self._tracking = Tracking(settings)

@@ -21,7 +21,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.layout import Layout, disk_errors
+from pipeline.layout import Layout
+from pipeline.writing import disk_errors
 from studio.errors import StudioError
 
 log = logging.getLogger(__name__)

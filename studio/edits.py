@@ -23,8 +23,8 @@ from pipeline.correcting import Corrector
 from pipeline.corrections import CLICKS, OTHER, SAID, Correction, Corrections, read_entry
 from pipeline.drawings import Drawing
 from pipeline.errors import ConfigError
-from pipeline.layout import disk_errors
 from pipeline.track_store import WindowTracks
+from pipeline.writing import disk_errors
 from sam.types import Mask, Prompt, Track
 from studio.errors import StudioError
 from studio.windows import Place, Windows

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.layout import disk_errors, write_bytes
-from pipeline.settings import OutputsConfig
 from pipeline.stages.source_frames import full_frames
+from pipeline.task_options import OutputsConfig
 from pipeline.tasks.mask_files import MaskFiles
 from pipeline.tasks.output_files import Item, OutputFiles, Shown, write
+from pipeline.writing import disk_errors, write_bytes
 from sam.types import FrameMasks
 from studio.errors import Cancelled, StudioError
 from studio.masks import Masks

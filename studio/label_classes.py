@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from pipeline.errors import ConfigError, DatasetError
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
+from pipeline.writing import write_bytes
 
 KEYS = "1234567890qwertyupdhjkl"  # in the order they are given; other keys do something on the page
 LONGEST = 200

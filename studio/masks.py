@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.layout import write_bytes
+from pipeline.writing import write_bytes
 from sam.types import Mask
 
 BLOCK = 256  # frames

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DiskError
-from pipeline.layout import write_bytes
 from pipeline.stages.source_frames import EVERY
 from pipeline.tasks.overlay import paint, paint_prompts
+from pipeline.writing import write_bytes
 from studio.errors import StudioError
 from studio.session import Session
 from video.errors import UnreadableVideo
-from video.reader import VideoReader, open_reader
+from video.reader import open_reader
+from video.readers.contract import VideoReader
 from video.types import Video
 
 RGB = NDArray[np.uint8]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from pipeline.layout import write_bytes
+from pipeline.writing import write_bytes
 from sam.types import Mask, Prompt
 from studio.errors import Cancelled
 from studio.masks import MaskBlocks, Masks

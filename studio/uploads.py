@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from pipeline.layout import disk_errors
 from pipeline.stages.source_frames import last_frame
 from pipeline.studio_config import StudioConfig
+from pipeline.writing import disk_errors
 from studio.errors import StudioError
 from video.errors import UnreadableVideo
 from video.source import EXTENSIONS, Found, probe

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cache import Cache
-from pipeline.layout import disk_errors
 from pipeline.settings import Settings
 from pipeline.stages.source_frames import SourceFrames
+from pipeline.writing import disk_errors
 from studio.errors import StudioError
 from studio.windows import Place
 from video.connection import is_remote

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.layout import Layout
+from pipeline.report.distributions import SHOWN
+from pipeline.report.histogram import number
 from pipeline.tables import read_table
 
 WORSE_LESS = ("visible_share", "mask_iou")  # shares of which little is bad
@@ -56,7 +58,7 @@ def doubts_of(layout: Layout, windows: Mapping[str, str]) -> dict[str, Doubts]:
             doubts.links += sure is not None and sure < SURE
             worst, name = max(_badness(row))
             if worst > doubts.worst:
-                doubts.worst, doubts.about = worst, f"{name} {row[name]:.2f}"
+                doubts.worst, doubts.about = worst, _said(name, row[name])
     for row in _rows(layout.rejected, ["sample_id", "clip_id"]):
         if row["sample_id"] is not None:
             place[row["sample_id"]] = row["clip_id"]
@@ -79,6 +81,12 @@ def _badness(row: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
         yield min(1.0, max(0.0, 1 - row[name])), name
     for name in WORSE_MORE:
         yield min(1.0, max(0.0, row[name])), name
+
+
+def _said(figure: str, value: float) -> str:
+    """As the report and the other pages say it: "cut off 90 %"."""
+    shown = next(each for each in SHOWN if each.figure == figure)
+    return f"{shown.title.lower()} {number(value * shown.scale)} {shown.unit}"
 
 
 def _rows(path: Path, columns: list[str]) -> list[dict[str, Any]]:

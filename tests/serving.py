@@ -26,8 +26,9 @@ class Faults:
     and that begin at that byte or after it, are cut, stalled or garbled; over SFTP the latter alone counts.
 
     Of what is sent to it: cut_in: how often the connection breaks off half-way. lost_in: how often bytes are lost
-    without a word. dies_after: bytes after which it is gone for good. read_only: it takes nothing. plain_rename: it
-    renames onto nothing that exists, as servers without OpenSSH's extension do.
+    without a word. busy: how often the answer is 503, to whatever is asked of the file. dies_after: bytes after which
+    it is gone for good. sessions: as many of a connection, where it is SSH. read_only: it takes nothing. plain_rename:
+    it renames onto nothing that exists, as servers without OpenSSH's extension do.
     """
 
     cut: Counter[str] = field(default_factory=Counter)
@@ -40,23 +41,26 @@ class Faults:
     ranges: bool = True
     cut_from: int = 0
     cut_after: int = 0
+    busy: Counter[str] = field(default_factory=Counter)
     cut_in: Counter[str] = field(default_factory=Counter)
     lost_in: Counter[str] = field(default_factory=Counter)
     dies_after: int | None = None
     read_only: bool = False
     plain_rename: bool = False
+    sessions: int = 10
 
 
 @dataclass
 class Served:
     """A running server. sent, taken: bytes of each file that went out, that came in. asked: (method, file, first byte)
-    of every request."""
+    of every request. logins: connections that were let in."""
 
     url: str
     faults: Faults
     sent: Counter[str] = field(default_factory=Counter)
     asked: list[tuple[str, str, int]] = field(default_factory=list)
     taken: Counter[str] = field(default_factory=Counter)
+    logins: int = 0
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

@@ -19,19 +19,26 @@ from tests.serving import Faults, Served
 USER, PASSWORD = "farmer", "hay"
 
 
-class _Door(paramiko.ServerInterface):
+class _Door(paramiko.ServerInterface):  # type: ignore[misc]  # untyped
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._sessions = 0
+
     def check_auth_password(self, username: str, password: str) -> int:
         known = (username, password) == (USER, PASSWORD)
+        self._served.logins += known
         return int(paramiko.AUTH_SUCCESSFUL if known else paramiko.AUTH_FAILED)
 
     def get_allowed_auths(self, username: str) -> str:
         return "password"
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
-        return int(paramiko.OPEN_SUCCEEDED)
+        self._sessions += 1
+        within = self._sessions <= self._served.faults.sessions
+        return int(paramiko.OPEN_SUCCEEDED if within else paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED)
 
 
-class _Handle(paramiko.SFTPHandle):
+class _Handle(paramiko.SFTPHandle):  # type: ignore[misc]  # untyped
     def __init__(self, path: Path, served: Served, transport: paramiko.Transport) -> None:
         super().__init__()
         self._data, self._name, self._served, self._transport = path.read_bytes(), path.name, served, transport
@@ -56,7 +63,7 @@ class _Handle(paramiko.SFTPHandle):
         return attributes
 
 
-class _Taken(paramiko.SFTPHandle):
+class _Taken(paramiko.SFTPHandle):  # type: ignore[misc]  # untyped
     """A file that is being written."""
 
     def __init__(self, path: Path, served: Served, transport: paramiko.Transport, die: Any) -> None:
@@ -87,13 +94,13 @@ class _Taken(paramiko.SFTPHandle):
         self._file.close()
 
 
-class _Files(paramiko.SFTPServerInterface):
+class _Files(paramiko.SFTPServerInterface):  # type: ignore[misc]  # untyped
     def __init__(self, server: paramiko.ServerInterface, root: Path, served: Served, transport: Any, die: Any) -> None:
         super().__init__(server)
         self._root, self._served, self._transport, self._die = root, served, transport, die
 
     def _path(self, path: str) -> Path:
-        return self._root / self.canonicalize(path).lstrip("/")
+        return self._root / str(self.canonicalize(path)).lstrip("/")
 
     def list_folder(self, path: str) -> Any:
         if self._path(path).name in self._served.faults.status:
@@ -186,6 +193,7 @@ def serving_sftp(folder: Path, home: Path, faults: Faults | None = None, port: i
                 connection, _ = listener.accept()
             except OSError:
                 return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as OpenSSH does
             transport = paramiko.Transport(connection)
             transport.add_server_key(key)
             transport.set_subsystem_handler(
@@ -193,7 +201,7 @@ def serving_sftp(folder: Path, home: Path, faults: Faults | None = None, port: i
             )
             open_ones.append(transport)
             with suppress(paramiko.SSHException, EOFError, OSError):
-                transport.start_server(server=_Door())
+                transport.start_server(server=_Door(served))
 
     thread = threading.Thread(target=accept)
     thread.start()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-import pipeline.layout
+import pipeline.writing
 from tests.running import Done, rows, run
 from tests.video import footage as make
 
@@ -212,12 +212,12 @@ def test_a_disk_that_cannot_take_more_stops_with_the_fix(
             raise OSError(number, os.strerror(number))
         real(descriptor)
 
-    monkeypatch.setattr(pipeline.layout.os, "fsync", fsync)
+    monkeypatch.setattr(pipeline.writing.os, "fsync", fsync)
     done = build(go, videos)
     assert done.status == 3, done.text
     assert ("no space left" if number == errno.ENOSPC else "cannot be written") in done.text
     assert "Traceback" not in done.text
-    monkeypatch.setattr(pipeline.layout.os, "fsync", real)
+    monkeypatch.setattr(pipeline.writing.os, "fsync", real)
     again = build(go, videos)
     assert again.status == 0 and len(rows(videos.parent / "out" / "samples.parquet")) == 3, again.text
     assert not list((videos.parent / "out").rglob("*.part"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import av
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.config import of_dataset
 from sam.backends.motion import MotionTracker
 from tests.running import ROOT, Done, contents, rows, run, run_process
 
@@ -128,6 +130,7 @@ def test_one_dataset_of_two_prompts_keeps_each_thing_once(footage: Path, tmp_pat
     rest = [a for a in SMALL if not a.startswith("prompt")]
     done = go(f"videos={footage}/farm2", f"out={tmp_path}", *rest, "prompt=[cow,calf]", "exports=[]")
     assert done.status == 0, done.text
+    assert "split.by=video makes too few groups; split.by=time cuts long videos" in done.text
     assert {s["prompt"] for s in rows(tmp_path / "samples.parquet")} == {"cow"}
     assert {r["reason"] for r in rows(tmp_path / "rejected.parquet") if r["prompt"] == "calf"} == {
         "duplicate_of_prompt"
@@ -145,6 +148,9 @@ def test_crop_again_needs_no_video_key_and_no_tracking(built: Path, tmp_path: Pa
         assert (built / sample["variants"][0]["path"]).is_file()
     on_disk = {p.relative_to(built).as_posix() for p in (built / "crops").rglob("*.mp4")}
     assert on_disk == {s["path"] for s in samples} | {v["path"] for s in samples for v in s["variants"]}
+    known = of_dataset(built, "outputs")
+    assert known.crop.size == 32 and known.crop.backgrounds == ("context", "mask"), "what works on it next knows"
+    assert (built / "dataset.yaml").read_text().splitlines()[1] == "task: build"
     back = go("task=crop", f"out={built}", "crop.size=64", "crop.variants=null")
     assert back.status == 0, back.text
 
@@ -163,6 +169,9 @@ def test_a_lower_threshold_crops_only_what_it_admits(footage: Path, tmp_path: Pa
     assert len(list((tmp_path / "crops").rglob("*.mp4"))) == len(few), "what no longer belongs is removed"
     refused = [r for r in rows(tmp_path / "rejected.parquet") if r["reason"] == "visible"]
     assert refused and all(r["value"] < r["threshold"] == 1.0 for r in refused)
+    none = go(*base, "filters.size.min_side=5000")
+    assert re.search(r"no crop was kept, all objects were refused: \d+ size", none.text)
+    assert none.status == 0, none.text
 
 
 def test_shards_together_make_the_whole(built: Path, footage: Path, tmp_path: Path, go: Run) -> None:
@@ -193,6 +202,9 @@ def test_preview_is_one_page(footage: Path, tmp_path: Path, go: Run) -> None:
     assert done.status == 0, done.text
     page = (tmp_path / "preview" / "index.html").read_text()
     assert page.count("<img ") == 4 and "calf" in page and "http" not in page
+    total = re.search(r"cow: (\d+) objects in 2 windows", page)
+    assert total and total[0] in done.text
+    assert sum(map(int, re.findall(r"\d of 2: cam1_.* from .* s: cow (\d+), calf", done.text))) == int(total[1])
 
 
 def test_clips_can_be_saved_and_are_the_source(footage: Path, tmp_path: Path, go: Run) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import Config
 from pipeline.executors.executor import executors
 from pipeline.exports.export import exports
 from pipeline.filters.filter import filters
 from pipeline.index import SAMPLES
+from pipeline.schema import Config
 from pipeline.task_table import TASKS
 from sam.tracker import trackers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ CONFIG_ROOMS = {
     "main.py",
     "pipeline/config.py",
     "pipeline/config_tree.py",
+    "pipeline/schema.py",
     "pipeline/cli.py",
     "hydra_plugins/lightning.py",
 }
@@ -69,6 +71,27 @@ def test_imports_stay_in_their_house(path: Path) -> None:
     assert not imported(path, top_level=True) & heavy, f"{relative} imports a heavy library when it is imported"
     if relative not in CONFIG_ROOMS:
         assert not imported(path, top_level=False) & CONFIG, f"{relative} knows Hydra"
+
+
+def test_no_imports_go_round_in_circles() -> None:
+    """Also not with imports inside functions or for types alone: whoever needs another's names stands above it."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in modules()}
+    needs = {name: {each for each in _needed(path) if each in names} for name, path in names.items()}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports in a circle: {' <- '.join(error.args[1])}")
+
+
+def _needed(path: Path) -> set[str]:
+    """The modules that a module imports anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+    return found
 
 
 def test_help_loads_no_heavy_library() -> None:

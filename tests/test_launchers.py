@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
@@ -16,6 +17,7 @@ import pytest
 
 from hydra_plugins.lightning import LightningLauncher
 from pipeline.lightning import LightningConfig
+from tests import fake_slurm
 from tests.running import ROOT, Done, contents, rows, run, run_process
 
 Run = Callable[..., Done]
@@ -46,12 +48,18 @@ def studio(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return submitted
 
 
-@pytest.mark.slow
-def test_jobs_in_other_processes_make_datasets(footage: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def one_video(footage: Path, tmp_path: Path) -> Path:
+    """A folder with one of the videos."""
     videos = tmp_path / "videos"
     videos.mkdir()
     (videos / "good.mp4").symlink_to(next(footage.rglob("*.mp4")))
-    command = ("-m", f"videos={videos}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64", "hydra/launcher=joblib")
+    return videos
+
+
+@pytest.mark.slow
+def test_jobs_in_other_processes_make_datasets(one_video: Path, tmp_path: Path) -> None:
+    command = ("-m", f"videos={one_video}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64", "hydra/launcher=joblib")
     done = run_process(*command, timeout=400)
     assert done.status == 0, done.text
     sizes = {rows(tmp_path / "out" / f"crop.size={n}" / "samples.parquet")[0]["size"] for n in (32, 64)}
@@ -59,16 +67,54 @@ def test_jobs_in_other_processes_make_datasets(footage: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_job_in_another_process_hands_its_status_back(footage: Path, tmp_path: Path) -> None:
-    videos = tmp_path / "videos"
-    videos.mkdir()
-    (videos / "good.mp4").symlink_to(next(footage.rglob("*.mp4")))
-    (videos / "bad.mp4").write_text("not a video")
-    command = ("-m", f"videos={videos}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64", "hydra/launcher=joblib")
+def test_a_job_in_another_process_hands_its_status_back(one_video: Path, tmp_path: Path) -> None:
+    (one_video / "bad.mp4").write_text("not a video")
+    command = ("-m", f"videos={one_video}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64", "hydra/launcher=joblib")
     done = run_process(*command, timeout=400)
     assert done.status == 3, done.text
     assert "a job of the sweep ended with status 3" in done.text
     assert len(rows(tmp_path / "out" / "crop.size=64" / "failures.parquet")) == 1, "the other jobs were done"
+
+
+SLOW = """
+import time
+from submitit.core.utils import JobPaths
+make = JobPaths.move_temporary_file
+JobPaths.move_temporary_file = lambda *given, **options: (time.sleep(2), make(*given, **options))[1]
+"""
+
+
+@pytest.mark.slow
+def test_submitit_starts_jobs_here_however_late_it_makes_their_folders(one_video: Path, tmp_path: Path) -> None:
+    """It makes a job's folder after it has started the job, which writes there at once."""
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "sitecustomize.py").write_text(SLOW)
+    words = ("-m", f"videos={one_video}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64")
+    done = run_process(*words, "hydra/launcher=submitit_local", timeout=280, PYTHONPATH=str(tmp_path / "slow"))
+    assert done.status == 0, done.text
+    sizes = {rows(tmp_path / "out" / f"crop.size={n}" / "samples.parquet")[0]["size"] for n in (32, 64)}
+    assert sizes == {32, 64}
+
+
+@pytest.mark.slow
+def test_submitit_makes_a_slurm_array_of_a_sweep(one_video: Path, tmp_path: Path) -> None:
+    (one_video / "bad.mp4").write_text("not a video")
+    words = ("-m", f"videos={one_video}", f"out={tmp_path}/out", *SMALL, "crop.size=32,64")
+    chosen = ("hydra/launcher=submitit_slurm", "hydra.launcher.gres=gpu:1", "hydra.launcher.timeout_min=1440")
+    path = fake_slurm.install(tmp_path / "bin")
+    done = run_process(*words, *chosen, f"hydra.sweep.dir={tmp_path}/sweep", timeout=280, PATH=path)
+    assert done.status == 3 and "a job of the sweep ended with status 3" in done.text, done.text
+    for size in (32, 64):
+        assert rows(tmp_path / "out" / f"crop.size={size}" / "samples.parquet")[0]["size"] == size
+        assert len(rows(tmp_path / "out" / f"crop.size={size}" / "failures.parquet")) == 1
+    (script,) = (tmp_path / "sweep" / ".submitit").glob("*_submission.sh")
+    asked = {"--gres=gpu:1", "--time=1440", "--array=0-1%2", "--ntasks-per-node=1", "--nodes=1"}
+    assert asked <= {line.removeprefix("#SBATCH ") for line in script.read_text().splitlines()}
+
+
+def test_slurm_needs_a_folder_that_its_nodes_share(go: Run) -> None:
+    done = go("-m", "videos=/data/barn", *SMALL, "crop.size=32,64", "hydra/launcher=submitit_slurm")
+    assert done.status == 2 and "say hydra.sweep.dir=" in done.text and "Traceback" not in done.text
 
 
 @pytest.mark.slow
@@ -104,6 +150,36 @@ def test_every_job_of_a_sweep_is_submitted_once_per_shard(go: Run, studio: list[
     assert studio[0]["env"] == {"HF_TOKEN": "secret"} and "secret" not in call
     assert (studio[0]["interruptible"], studio[0]["max_run_attempts"]) == (False, 3)
     assert "submitted clipcrop-" in done.text and "secret" not in done.text
+
+
+def test_a_job_goes_to_the_folder_that_it_was_submitted_from(
+    go: Run, studio: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A job begins in the home of its studio; there is no Makefile there."""
+    folder = tmp_path / "my checkout"
+    folder.mkdir()
+    (folder / "Makefile").write_text("setup:\n\ttouch was_set_up\n")
+    monkeypatch.chdir(folder)
+    words = (*LIGHTNING[:-1], "prompt=cow", OUT, "hydra.launcher.setup=make setup", "hydra.launcher.python=echo")
+    assert go(*words).status == 0
+    monkeypatch.setenv("LIGHTNING_CLOUD_SPACE_ID", "here")
+    assert go(*words).status == 0
+    assert go(*words, "hydra.launcher.studio=another").status == 0
+    outside, inside, another = (job["command"] for job in studio)
+    assert outside == another == inside.partition(" && ")[2]
+    said = subprocess.run(["bash", "-ec", inside], cwd=tmp_path, capture_output=True, text=True)
+    assert said.stdout.splitlines()[-1] == " ".join(shlex.split(outside)[4:]), said
+    assert (folder / "was_set_up").exists()
+
+
+def test_the_real_sdk_takes_the_calls(go: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    sdk = pytest.importorskip("lightning_sdk")
+    signature, bound = inspect.signature(sdk.Job.run), list[inspect.BoundArguments]()
+    monkeypatch.setattr(sdk.Job, "run", lambda **job: bound.append(signature.bind(**job)))
+    done = go(*LIGHTNING, OUT, "hydra.launcher.machine=L40S", "hydra.launcher.interruptible=true")
+    assert done.status == 0 and len(bound) == 2, done.text
+    assert bound[0].arguments["machine"] == sdk.Machine.L40S
+    assert "hydra.launcher.machine must be one of" in go(*LIGHTNING, OUT, "hydra.launcher.machine=from_str").text
 
 
 def test_a_dry_run_prints_the_folders_a_sweep_has_anywhere(go: Run, studio: list[dict[str, Any]]) -> None:

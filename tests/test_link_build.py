@@ -94,6 +94,13 @@ def test_a_lead_links_by_masks_and_divided_individuals_are_said(
     for s in samples:
         true.setdefault(s["individual_id"], set()).add((s["video"], s["object_id"]))
     assert all(len(who) == 1 for who in true.values())
+    done = go(*common, f"tracker.path={steady}", "clip.lead=2", *by_time, "split.embargo=1000")
+    assert "no crop was kept for train, val and test" not in done.text, "then there is more to say"
+    done = go(*common, f"tracker.path={steady}", "clip.lead=2", *by_time, "split.fractions=[0.98,0.01,0.01]")
+    assert (
+        "no crop was kept for val and test: no clip was taken there, nothing was found, or it was refused" in done.text
+    ), done.text
+    assert "(split.embargo)" in done.text
 
 
 def test_a_split_by_individual_keeps_a_herd_in_sight_together(common: tuple[str, ...], tmp_path: Path, go: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -11,6 +12,7 @@ import pytest
 
 from tests.running import Done, contents, rows, run
 from tests.test_link_build import write_mot
+from tests.video.footage import write
 
 Run = Callable[..., Done]
 
@@ -138,3 +140,27 @@ def test_prompts_are_compared_in_a_sweep_and_in_one_build(common: tuple[str, ...
     assert both.status == 0, both.text
     page = (tmp_path / "both" / "report" / "index.html").read_text()
     assert "The prompts compared" in page and '<td>cattle</td><td class="n">1.00</td>' in page
+
+
+def test_a_clip_across_a_hole_in_time_is_refused(tmp_path: Path, go: Run) -> None:
+    """A recorder that stopped for an hour: the clip that holds frames of before and after is no clip of anything."""
+    times = [Fraction(n, 25) + (3600 if n >= 20 else 0) for n in range(40)]
+    write(tmp_path / "joined.mp4", range(40), times=times)
+    lines = (f"{n + 1},1,40,40,60,50,1,-1,-1,-1" for n in range(40))
+    (tmp_path / "joined.txt").write_text("\n".join(lines))
+    what = (
+        f"videos={tmp_path}/joined.mp4",
+        f"out={tmp_path}/out",
+        "tracker=file",
+        f"tracker.path={tmp_path}/joined.txt",
+    )
+    clips = ("prompt=cow", "clip.num_frames=4", "clip.stride=2", "crop.size=32", "exports=[]")
+    done = go(*what, *clips)
+    assert done.status == 0, done.text
+    kept = rows(tmp_path / "out/samples.parquet")
+    assert [s["start_frame"] for s in kept] == [0, 8, 24, 32]
+    (refused,) = rows(tmp_path / "out/rejected.parquet")
+    assert (refused["reason"], refused["threshold"]) == ("gap", 4.0)
+    assert refused["value"] == pytest.approx(3600.08 / 0.08)
+    done = go(*what, *clips, "filters.gap.enabled=false")
+    assert [s["start_frame"] for s in rows(tmp_path / "out/samples.parquet")] == [0, 8, 16, 24, 32], done.text

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Container, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
+from itertools import compress, groupby
+
+import numpy as np
+from numpy.typing import NDArray
 
 from video.errors import UnreadableVideo
 from video.types import MAX_WINDOWS_PER_CHUNK, Chunk, Grid, Video
@@ -86,48 +91,75 @@ class ClipConfig:
         return Grid(stride=self.stride)
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The clips of one video that can be cut, without making any of them: where each of them starts on the grid,
+    ascending; as a `range` they are all there are. step: from one number to the next, of the numbers on the grid that
+    windows and chunks go by."""
+
+    video: Video
+    grid: Grid
+    num_frames: int
+    starts: range | tuple[int, ...]
+    step: int
+
+    def first_s(self) -> NDArray[np.float64]:
+        """When each clip begins, seconds."""
+        return self.grid.seconds(np.array(self.starts, np.int64), self.video)
+
+    def last_s(self) -> NDArray[np.float64]:
+        """When the last frame of each is shown."""
+        return self.grid.seconds(np.array(self.starts, np.int64) + self.num_frames - 1, self.video)
+
+
 def plan(
     video: Video,
     config: ClipConfig,
     hours: tuple[float, float] | None = None,
     spans: Sequence[tuple[float, float]] | None = None,
 ) -> list[Chunk]:
-    """The chunks of one video, in order.
+    """The chunks of one video, in order; see `places` and `chunks`."""
+    return chunks(places(video, config, hours, spans), config)
+
+
+def places(
+    video: Video,
+    config: ClipConfig,
+    hours: tuple[float, float] | None = None,
+    spans: Sequence[tuple[float, float]] | None = None,
+) -> Places:
+    """The clips of one video.
 
     hours: keep clips that start within [first, second) o'clock; may wrap midnight. spans: only the clips of these
-    seconds [start, end), see `starts_of_span`. With clip.sampling=spread there are all clips that could be taken: which
-    of them are is decided over all videos (`video.spread`, `keep_clips`). Raises UnreadableVideo when the video cannot
-    give such clips: a rate above its own, no recording time for `hours`, or too short for one clip.
+    seconds [start, end), see `starts_of_span`. With clip.sampling=spread these are all clips that could be taken: which
+    of them are is decided over all videos (`video.spread`). Raises UnreadableVideo when the video cannot give such
+    clips: a rate above its own, no recording time for `hours`, or too short for one clip.
     """
     grid = config.grid
     if grid.fps is not None and grid.fps > video.fps * Fraction(1001, 1000):
         raise UnreadableVideo(
             f"{video.name}: clip.fps={config.fps:g} is more than its own {float(video.fps):g} frames a second"
         )
+    found: range | tuple[int, ...] = ()
+    step = config.hop or config.num_frames
     if spans is None:
-        numbered = list(enumerate(_all_starts(video, grid, config)))
+        found = _all_starts(video, grid, config)
     else:
-        starts = sorted({start for span in spans for start in starts_of_span(video, config, span)})
-        numbered = [(start, start) for start in starts]
+        step = config.num_frames  # they begin anywhere: by where they lie, one more moves no other to another chunk
+        found = tuple(sorted({start for span in spans for start in starts_of_span(video, config, span)}))
+    every = Places(video, grid, grid.positions(video) if config.whole else config.num_frames, found, step)
     if hours is not None:
-        numbered = [(k, start) for k, start in numbered if _in_hours(video, grid, start, hours)]
-    if config.sampling == "random" and len(numbered) > config.per_video:
+        found = tuple(compress(found, _in_hours(every, hours)))
+    if config.sampling == "random" and len(found) > config.per_video:
         draw = random.Random(f"{config.seed}/{video.fingerprint}")
-        numbered = sorted(draw.sample(numbered, config.per_video))
-    windows = _windows(numbered, config)
-    if spans is not None:  # numbered by where they lie, so that one more span moves no other clip to another chunk
-        windows = [(start // config.num_frames, window) for start, window in windows]
-    length = grid.positions(video) if config.whole else config.num_frames
-    return [Chunk(video, grid, length, starts, config.lead) for starts in _chunks(windows, config)]
+        found = tuple(sorted(draw.sample(found, config.per_video)))
+    return replace(every, starts=found)
 
 
-def keep_clips(chunks: Sequence[Chunk], chosen: Container[str]) -> list[Chunk]:
-    """The chunks with the chosen clips (ids) alone. Their boundaries stay, so one clip more or less changes one chunk.
-
-    chunks: with one clip per window.
-    """
-    kept = ((c, tuple(s for s, name in zip(c.starts, c.clip_ids, strict=True) if name in chosen)) for c in chunks)
-    return [replace(chunk, starts=starts) for chunk, starts in kept if starts]
+def chunks(places: Places, config: ClipConfig) -> list[Chunk]:
+    """The chunks of these clips. Their boundaries lie on the grid, so one clip more or less changes one chunk."""
+    grouped = _grouped(places.starts, places.step, config)
+    return [Chunk(places.video, places.grid, places.num_frames, starts, config.lead) for starts in grouped]
 
 
 def starts_of_span(video: Video, config: ClipConfig, span: tuple[float, float]) -> list[int]:
@@ -156,31 +188,44 @@ def _all_starts(video: Video, grid: Grid, config: ClipConfig) -> range:
     return range(0, available - config.num_frames + 1, config.hop or config.num_frames)
 
 
-def _in_hours(video: Video, grid: Grid, start: int, hours: tuple[float, float]) -> bool:
-    if video.recorded_at is None:
+def _in_hours(places: Places, hours: tuple[float, float]) -> NDArray[np.bool_]:
+    """Which of the clips start within [first, second) o'clock."""
+    if places.video.recorded_at is None:
         raise UnreadableVideo(
-            f"{video.name}: select.hours needs its recording time, and select.time_pattern finds none in its name"
+            f"{places.video.name}: select.hours needs its recording time, and select.time_pattern finds none in its "
+            "name"
         )
-    moment = video.recorded_at + timedelta(seconds=grid.seconds(start, video))
-    hour = moment.hour + moment.minute / 60 + moment.second / 3600
+    second_of_day = daytime(places.video.recorded_at, places.first_s())
+    hour = second_of_day // 3600 + second_of_day // 60 % 60 / 60 + second_of_day % 60 / 3600
     first, second = hours
-    return first <= hour < second if first <= second else hour >= first or hour < second
+    after, before = hour >= first, hour < second
+    return after & before if first <= second else after | before
 
 
-def _windows(numbered: Sequence[tuple[int, int]], config: ClipConfig) -> list[tuple[int, tuple[int, ...]]]:
-    """Windows of consecutive clips. A window is numbered by its place on the grid, not in the list."""
-    if config.per_window == 1:
-        return [(number, (start,)) for number, start in numbered]
-    groups: dict[int, list[int]] = {}
-    for number, start in numbered:
-        groups.setdefault(number // config.per_window, []).append(start)
-    return [(number, tuple(starts)) for number, starts in groups.items()]
+def daytime(recorded_at: datetime, seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The whole seconds since midnight, so many seconds after a recording began."""
+    began = recorded_at - recorded_at.replace(hour=0, minute=0, second=0, microsecond=0)
+    part, whole = np.modf(seconds)
+    later = whole.astype(np.int64) * 10**6 + np.rint(part * 10**6).astype(np.int64)  # as `timedelta` rounds
+    seconds_since: NDArray[np.int64] = (began // timedelta(microseconds=1) + later) // 10**6
+    return seconds_since % 86400
 
 
-def _chunks(windows: Sequence[tuple[int, tuple[int, ...]]], config: ClipConfig) -> list[tuple[tuple[int, ...], ...]]:
-    """Chunks with fixed boundaries on the grid; randomly drawn clips lie far apart and share chunks in order."""
-    groups: dict[int, list[tuple[int, ...]]] = {}
-    for place, (number, starts) in enumerate(windows):
-        at = place if config.sampling == "random" else number
-        groups.setdefault(at // MAX_WINDOWS_PER_CHUNK, []).append(starts)
-    return [tuple(group) for group in groups.values()]
+def _grouped(starts: range | tuple[int, ...], step: int, config: ClipConfig) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Chunks of windows of clips. A window and a chunk are numbered by their place on the grid, not in the list, so
+    that one clip less moves no other clip; randomly drawn clips lie far apart and share chunks in order."""
+    many = config.per_window * MAX_WINDOWS_PER_CHUNK
+    if isinstance(starts, range) or config.sampling == "random":  # nothing is left out, or nothing is numbered
+        for first in range(0, len(starts), many):
+            yield _windows(starts[first : first + many], step, config.per_window)
+        return
+    for _, group in groupby(starts, lambda start: start // step // many):
+        yield _windows(tuple(group), step, config.per_window)
+
+
+@lru_cache(maxsize=4096)  # of the videos with one grid: half of what a plan of a million windows would hold
+def _windows(starts: range | tuple[int, ...], step: int, per_window: int) -> tuple[tuple[int, ...], ...]:
+    """Windows of consecutive clips, that lie `step` apart."""
+    if per_window == 1:
+        return tuple((start,) for start in starts)
+    return tuple(tuple(group) for _, group in groupby(starts, lambda start: start // step // per_window))

@@ -9,13 +9,12 @@ such file, no access) is not tried again. What is read and written through a con
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from video import buckets, ssh
 from video.errors import FetchError, NotThere, RangesRefused, SourceError
 
 log = logging.getLogger(__name__)
@@ -23,6 +22,7 @@ log = logging.getLogger(__name__)
 TRIES = 5
 BACK_OFF_S = 1.0  # before the second try; doubled before each one after it
 STALL_S = 60.0  # without a byte, after which a connection counts as dead
+SSH = frozenset({"sftp", "ssh"})
 EXTRAS = {
     **dict.fromkeys(("http", "https", "memory"), "remote"),
     **dict.fromkeys(("s3", "s3a"), "s3"),
@@ -70,16 +70,16 @@ def connect(url: str) -> tuple[Any, str]:
             "download the video or mount its storage first"
         )
     try:
-        if scheme in ("sftp", "ssh"):
-            return _sftp(url)
-        options: dict[str, Any] = {}
+        if scheme in SSH:
+            return ssh.session(url, STALL_S)
+        options = buckets.options(scheme, STALL_S)
         if scheme in ("http", "https"):
             import aiohttp
 
             wait = aiohttp.ClientTimeout(total=None, sock_connect=STALL_S, sock_read=STALL_S)
             options = {"client_kwargs": {"timeout": wait}, "use_listings_cache": False}
         fs, path = fsspec.core.url_to_fs(url, **options)
-        return fs, str(path)
+        return buckets.prepared(fs, scheme), str(path)
     except ImportError as error:
         package = getattr(_chain(error)[-1], "name", None)
         raise _missing(url, extra, package or str(error)) from error
@@ -92,36 +92,10 @@ def _missing(url: str, extra: str, package: str) -> SourceError:
     )
 
 
-_own = threading.local()  # a connection over SSH answers one thread at a time
-
-
-def _sftp(url: str) -> tuple[Any, str]:
-    """This thread's connection to the host of the URL."""
-    from fsspec.implementations.sftp import SFTPFileSystem
-
-    from video.known_hosts import KnownHosts
-
-    logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # a connection that breaks is said here, once
-
-    parts = urlsplit(url)
-    key = (parts.scheme, parts.netloc)
-    held = _own.__dict__.setdefault("connections", {})
-    if key not in held:
-        options = SFTPFileSystem._get_kwargs_from_urls(url)
-        waits = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout"), STALL_S)
-        fs = SFTPFileSystem(**options, **waits, host_key_policy=KnownHosts(), skip_instance_cache=True)
-        fs.ftp.get_channel().settimeout(STALL_S)
-        held[key] = fs
-    return held[key], parts.path or "/"
-
-
 def disconnect(url: str) -> None:
     """Forget a connection that has failed, so that the next try makes a new one."""
-    parts = urlsplit(url)
-    fs = _own.__dict__.get("connections", {}).pop((parts.scheme, parts.netloc), None)
-    if fs is not None:
-        with suppress(Exception):
-            fs.client.close()
+    if urlsplit(url).scheme in SSH:
+        ssh.end(url)
 
 
 def patiently(url: str, attempt: Callable[[], T]) -> T:
@@ -174,6 +148,8 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _status(error: BaseException) -> int | None:
     """The HTTP status that an error of aiohttp, gcsfs, botocore or huggingface_hub carries."""
+    if type(error) is OSError and str(error).startswith("Forbidden:"):  # gcsfs says this one in words
+        return 403
     response = getattr(error, "response", None)
     if isinstance(response, Mapping):
         found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")

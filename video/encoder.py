@@ -3,8 +3,9 @@
 H.264 that browsers play (yuv420p, High profile, index first), tagged BT.601 limited, so that every reader shows the
 same colours. It never picks a file name, renames, or keeps a broken file. Invariant: the same pictures, settings and
 library versions give the same bytes, on any number of cores and under any load: every encoder runs with exactly one
-thread (x264's output depends on the number), and no times are written. To use several cores, encode several files at
-once: PyAV and OpenCV release the interpreter lock.
+thread (x264's output depends on the number), x264 plans its bits in plain C (what it has for AVX-512 reads memory that
+nobody wrote, seen up to 224 pixels, and other processors round differently), and no times are written. To use several
+cores, encode several files at once: PyAV and OpenCV release the interpreter lock.
 """
 
 from __future__ import annotations
@@ -187,6 +188,7 @@ class H264Writer(VideoWriter):
         options = {"preset": preset, "crf": str(self._config.crf), "profile": "high"}
         if lossless or self._exact_luma:
             options = {"preset": preset, "qp": "0"}
+        options["x264-params"] = "cpu-independent=1"
         self._stream = container.add_stream("libx264rgb" if lossless else "libx264", rate=self.rate, options=options)
         context = self.prepared(self._stream.codec_context, "rgb24" if lossless else "yuv420p")
         if lossless:

@@ -13,16 +13,14 @@ import re
 from datetime import datetime
 from fractions import Fraction
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from video.color import describe
 from video.container import AV_ERRORS, exact, mp4_boxes, open_bytes, opened, size_bytes
 from video.errors import SourceError, UnreadableVideo
+from video.found import Found
 from video.remote import RemoteFile, Source, located
 from video.types import Video
-
-if TYPE_CHECKING:
-    from video.source import Found
 
 DIGESTED_BYTES = 64 << 10
 # A first frame is looked for in so many packets: a recording may begin with a group of pictures that was cut off.

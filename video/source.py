@@ -12,15 +12,14 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from video.connection import is_remote, shown
 from video.errors import SourceError
+from video.found import Found
 from video.listing import Named, entries_of, expand, listed_url
 from video.probe import probe, recorded_at
-from video.remote import RemoteStat
 from video.types import Video, digest
 
 __all__ = ["EXTENSIONS", "Found", "find", "matches", "probe", "recorded_at", "select", "unique"]
@@ -34,17 +33,6 @@ EXTENSIONS = frozenset(
     }
 )
 _WILD = re.compile(r"[*?\[]")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A file a source names. `name` is relative to that source, with forward slashes; no two have the same.
-
-    path: or a URL. stat: of a URL, where a listing told it."""
-
-    path: str
-    name: str
-    stat: RemoteStat | None = None
 
 
 def find(videos: Sequence[str], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Found]:

@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from video.connection import connect, patiently
+from video import buckets
+from video.connection import SSH, connect, patiently
 from video.remote import RemoteStat, open_remote, read_at, remote_stat, stat_of
 
 PIECE_BYTES = 8 << 20
 STALE_PART_S = 3600.0
 DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})  # this machine's, and no matter of the connection
-SFTP = frozenset({"sftp", "ssh"})
-_folders: set[str] = set()  # that are known to be there
-_making = threading.Lock()
+_folders: set[tuple[str, str]] = set()  # that are known to be there, by host
 
 
 def put(url: str, path: Path) -> RemoteStat:
@@ -37,10 +35,9 @@ def put(url: str, path: Path) -> RemoteStat:
 
     def attempt() -> RemoteStat:
         fs, there = connect(url)
-        if urlsplit(url).scheme in SFTP:
-            _put_sftp(fs, url, path, there, mark)
-        else:
-            fs.put_file(str(path), there)
+        if urlsplit(url).scheme in SSH:
+            return _put_sftp(fs, url, path, there, mark)
+        fs.put_file(str(path), there, **buckets.in_parts(urlsplit(url).scheme))
         _forget(fs, there)
         said = stat_of(url, fs.info(there))
         if (wrong := differs(path, size, said)) is not None:
@@ -62,14 +59,16 @@ def differs(path: Path, size: int, said: RemoteStat) -> str | None:
     return None
 
 
-def _put_sftp(fs: Any, url: str, path: Path, there: str, mark: str) -> None:
+def _put_sftp(fs: Any, url: str, path: Path, there: str, mark: str) -> RemoteStat:
     folder, _, name = there.rpartition("/")
     part = f"{folder}/.{name}.{mark}.part"
     try:
         _sent(fs, url, folder, lambda: fs.ftp.put(str(path), part, confirm=False))
-        if fs.ftp.stat(part).st_size != path.stat().st_size:
-            raise ConnectionError(f"{fs.ftp.stat(part).st_size} of {path.stat().st_size} bytes arrived")
+        said = stat_of(url, fs.info(part))
+        if said.size != path.stat().st_size:
+            raise ConnectionError(f"{said.size} of {path.stat().st_size} bytes arrived")
         _rename(fs.ftp, part, there)
+        return said
     except BaseException:
         with suppress(Exception):  # the connection is gone, perhaps
             fs.ftp.remove(part)
@@ -78,28 +77,28 @@ def _put_sftp(fs: Any, url: str, path: Path, there: str, mark: str) -> None:
 
 def _sent(fs: Any, url: str, folder: str, send: Callable[[], Any]) -> None:
     """Send into a folder that may have to be made first."""
-    key = f"{urlsplit(url).netloc}{folder}"
-    if key in _folders:
+    host = urlsplit(url).netloc
+    if (host, folder) in _folders:
         with suppress(FileNotFoundError):  # somebody has removed it
             send()
             return
-    with _making:
-        _make_folder(fs.ftp, folder)
-        _folders.add(key)
+        for each in (PurePosixPath(folder), *PurePosixPath(folder).parents):
+            _folders.discard((host, str(each)))
+    _make_folder(fs.ftp, host, folder)
     send()
 
 
-def _make_folder(ftp: Any, folder: str) -> None:
-    parts = [part for part in folder.split("/") if part]
-    for depth in range(1, len(parts) + 1):
-        place = "/" + "/".join(parts[:depth])
-        if _is_there(ftp, place):
-            continue
-        try:
-            ftp.mkdir(place)
-        except OSError as error:
-            if not _is_there(ftp, place):  # else another one has just made it
-                raise error from None
+def _make_folder(ftp: Any, host: str, folder: str) -> None:
+    """With those above it. No lock: each question takes a way there and back, and several may make the same one."""
+    if not folder or (host, folder) in _folders:
+        return
+    _make_folder(ftp, host, folder.rpartition("/")[0])
+    try:
+        ftp.mkdir(folder)
+    except OSError as error:
+        if not _is_there(ftp, folder):  # else it was there, or another one has just made it
+            raise error from None
+    _folders.add((host, folder))
 
 
 def _is_there(ftp: Any, place: str) -> bool:
@@ -146,7 +145,7 @@ def get(url: str, path: Path, stat: RemoteStat | None = None) -> RemoteStat:
 
 
 def _read_to(url: str, size: int, path: Path) -> None:
-    if urlsplit(url).scheme not in SFTP:
+    if urlsplit(url).scheme not in SSH:
         fs, there = connect(url)
         fs.get_file(there, str(path))
         return
@@ -189,7 +188,7 @@ def tree(url: str, pool: Executor) -> dict[str, RemoteStat]:
 
     pool: threads that list folders, where a server lists one at a time.
     """
-    if urlsplit(url).scheme not in SFTP:  # all below a folder by one request
+    if urlsplit(url).scheme not in SSH:  # all below a folder by one request
         return dict(_listed_at_once(url))
     found: dict[str, RemoteStat] = {}
     waiting = [""]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -12,10 +14,16 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from pipeline.crew.drive import WorkerDied
+from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from pipeline.job import Job, Outcome
     from pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+STARTS = 5  # times that a worker may end while it starts
+TELL_S = 30.0
 
 
 class ActorMember:
@@ -24,40 +32,111 @@ class ActorMember:
     def __init__(self, ray: Any, make: Callable[[], Any]) -> None:
         self._ray = ray
         self._make = make
-        self._actor = make()
+        self._stillborn = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.ready = False
         self.answers: list[Any] = []
+        self._actor = self._make()
+        self._here = self._actor.here.remote()
+
+    @property
+    def awaited(self) -> list[Any]:
+        """What may come from it next."""
+        return self.answers if self.ready else [self._here]
 
     def replace(self) -> None:
         self.stop()
-        self.answers = []
-        self._actor = self._make()
+        self._begin()
 
     def give(self, job: Job) -> None:
+        if not self.answers:
+            self._here = self._actor.here.remote()
         self.answers.append(self._actor.process.remote(job))
 
-    def result(self) -> Outcome:
+    def result(self) -> Outcome | None:
         errors = self._ray.exceptions
-        (answer,), self.answers = self._ray.wait(self.answers, num_returns=1)
+        (answer,), self.answers = self._ray.wait(self.awaited, num_returns=1)
         try:
+            if not self.ready:
+                log.info("a Ray worker has started on %s", self._ray.get(answer))
+                self.ready, self._stillborn = True, 0
+                return None
             outcome, records = self._ray.get(answer)
         except errors.RayTaskError as error:  # what the worker raised
             raise error.cause from None
         except errors.RayError as error:  # its process, its node, or the way to it
-            raise WorkerDied(f"a Ray worker was lost ({type(error).__name__})") from error
+            raise self._loss(error) from error
         for record in records:
             logging.getLogger(record.name).handle(record)
         done: Outcome = outcome
         return done
+
+    def _loss(self, error: Exception) -> WorkerDied | ConfigError:
+        """What has become of it."""
+        if self.ready:
+            return WorkerDied(f"a Ray worker was lost ({type(error).__name__})", idle=not self._was_here())
+        self._stillborn += 1
+        said = [line.strip() for line in str(error).splitlines() if line.strip()]
+        if getattr(error, "actor_init_failed", False):
+            return ConfigError(
+                f"a Ray worker cannot start: {said[-1]}; each node needs this project with its extras in the same place"
+            )
+        if self._stillborn == STARTS:
+            return ConfigError(
+                f"a Ray worker ended {STARTS} times while it started: {said[0]} What it said is on its node, in "
+                "/tmp/ray/session_latest/logs"
+            )
+        log.warning("a Ray worker ended while it started (%s); another one is started", type(error).__name__)
+        return WorkerDied("a Ray worker ended while it started")
+
+    def _was_here(self) -> bool:
+        """Whether it heard of the job that it got when it had none."""
+        came, _ = self._ray.wait([self._here], timeout=0)
+        try:
+            self._ray.get(came)
+        except self._ray.exceptions.RayError:
+            return False
+        return bool(came)
 
     def stop(self) -> None:
         """End it where it is: nothing that is not committed counts."""
         self._ray.kill(self._actor, no_restart=True)
 
 
-def wait_for(ray: Any, members: Sequence[ActorMember]) -> list[ActorMember]:
-    """Wait until at least one of them is done with a job."""
-    done, _ = ray.wait([answer for member in members for answer in member.answers], num_returns=1)
-    return [member for member in members if done[0] in member.answers]
+class Waiting:
+    """Waits until at least one worker is done with a job, or has started.
+
+    ray: the imported package. patience: seconds to wait while there is no worker at all, None for as long as it takes.
+    need: what a worker takes of the cluster, in words.
+    """
+
+    def __init__(self, ray: Any, patience: float | None, need: str) -> None:
+        self._ray, self._patience, self._need = ray, patience, need
+
+    def __call__(self, members: Sequence[ActorMember]) -> list[ActorMember]:
+        answers = [answer for member in members for answer in member.awaited]
+        since, told = time.monotonic(), False
+        while True:
+            alone = not any(member.ready for member in members)
+            done, _ = self._ray.wait(answers, num_returns=1, timeout=TELL_S if alone else None)
+            if done:
+                return [member for member in members if done[0] in member.awaited]
+            waited = time.monotonic() - since
+            if self._patience is not None and waited >= self._patience:
+                raise ConfigError(
+                    f"no Ray worker has started for {waited:.0f} s. {self._room()} Wait for room, ask for less, or say "
+                    "executor.workers=N to wait for as long as it takes"
+                )
+            if not told:
+                log.warning("no Ray worker has started for %.0f s. %s", waited, self._room())
+                told = True
+
+    def _room(self) -> str:
+        free, there = self._ray.available_resources(), self._ray.cluster_resources()
+        has = " and ".join(f"{free.get(kind, 0):g} of {there.get(kind, 0):g} {kind}s" for kind in ("CPU", "GPU"))
+        return f"Each needs {self._need} on one node, and the cluster has {has} free."
 
 
 class Served:
@@ -66,17 +145,21 @@ class Served:
     def __init__(self, settings: Settings, threads: int) -> None:
         import cv2
 
-        from pipeline.layout import Layout
+        from pipeline.layout_of import layout_of
         from pipeline.worker import Worker
 
         cv2.setNumThreads(threads)
         self._said = _Kept()
         logging.basicConfig(level=logging.INFO, handlers=[self._said], force=True)
-        self._layout = Layout.of(settings)
+        self._layout = layout_of(settings)
         self._worker = Worker(settings, threads)
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._answers: dict[str, Future[Outcome]] = {}
         threading.Thread(target=self._work, name="track", daemon=True).start()
+
+    def here(self) -> str:
+        """Answers as soon as it has started: where it is."""
+        return socket.gethostname()
 
     def process(self, job: Job) -> tuple[Outcome, list[logging.LogRecord]]:
         """Called in a thread for each job that the worker may have."""

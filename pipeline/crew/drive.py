@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from pipeline.job import Job, Outcome
-from pipeline.layout import Layout
+from pipeline.layout_of import layout_of
 from pipeline.ledger import Ledger
 from pipeline.records import ChunkRecord, Failure
 
@@ -28,18 +28,28 @@ AHEAD = 2  # jobs that a worker may have: the one it is at, and the next
 
 
 class WorkerDied(Exception):
-    """The process of a worker ended; the message says how."""
+    """The process of a worker ended; the message says how. idle: it had nothing to do then, so no job is to blame."""
+
+    def __init__(self, how: str, idle: bool = False) -> None:
+        super().__init__(how)
+        self.idle = idle
 
 
 class Member(Protocol):
     """One worker, in a process of its own, that has a job or two at a time."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether it may have jobs: one that still waits for its place in a cluster would sit on them."""
+        ...
+
     def give(self, job: Job) -> None:
         """Hand over a job, to be done after those it has."""
         ...
 
-    def result(self) -> Outcome:
-        """What came of one of its jobs, once one is done. Raises WorkerDied, or what the worker raised."""
+    def result(self) -> Outcome | None:
+        """What came of one of its jobs, once one is done; None when it has become ready. Raises WorkerDied, or what the
+        worker raised."""
         ...
 
     def replace(self) -> None:
@@ -56,10 +66,14 @@ class Jobs:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._waiting: dict[str, list[Job]] = {}
+        self._count = 0
         for job in jobs:
             self.put_back(job)
         for own in self._waiting.values():
             own.reverse()  # taken from the end
+
+    def __len__(self) -> int:
+        return self._count
 
     def take(self, last: Job | None, others: Sequence[Job]) -> Job | None:
         """The next job for a worker that last did `last`, while others are at `others`; None when all are taken."""
@@ -70,6 +84,7 @@ class Jobs:
             own = self._next(others)
         assert own is not None
         job = self._waiting[own].pop()
+        self._count -= 1
         if not self._waiting[own]:
             del self._waiting[own]
         return job
@@ -88,6 +103,7 @@ class Jobs:
 
     def put_back(self, job: Job) -> None:
         self._waiting.setdefault(job.chunk.video.fingerprint, []).append(job)
+        self._count += 1
 
 
 def drive(
@@ -98,21 +114,21 @@ def drive(
 ) -> Iterator[Outcome]:
     """Yield the outcome of every job, in the order they are done.
 
-    wait: of the members that have jobs, those that are done with one. What a dead worker had is done once more by new
-    ones, each job alone with its worker so that it is known which one takes it down. A job is recorded as failed when
-    it has taken down `TRIES`. Raises what a worker raises.
+    wait: of the members that have jobs or are not ready, those that are done with one or have become ready. What a dead
+    worker had is done once more by new ones, each job alone with its worker so that it is known which one takes it
+    down. A job is recorded as failed when it has taken down `TRIES`. Raises what a worker raises.
     """
     crew = Crew(jobs, members)
     while True:
         crew.share_out()
-        if not crew.busy:
+        if not crew.left:
             return
-        for number in map(members.index, wait([members[number] for number in crew.busy])):
+        for number in map(members.index, wait(crew.awaited)):
             try:
                 outcome = members[number].result()
             except WorkerDied as death:
                 members[number].replace()
-                for job in crew.lost(number):
+                for job in crew.lost(number, death.idle):
                     if crew.deaths[job.record_id] < TRIES:
                         log.warning("%s: %s; the chunk is tried again", job.chunk.video.name, death)
                         crew.suspects.append(job)
@@ -120,12 +136,14 @@ def drive(
                         log.error("%s: %s, for the second time", job.chunk.video.name, death)
                         yield replace(given_up(settings, job, str(death)), worker=number)
             else:
-                crew.done(number, outcome)
-                yield replace(outcome, worker=number)
+                if outcome is not None:
+                    crew.done(number, outcome)
+                    yield replace(outcome, worker=number)
 
 
 class Crew(Generic[Kind]):
-    """Who has which jobs. A worker gets its next job while it is still at one, so that it can begin with it at once.
+    """Who has which jobs. A worker gets its next job while it is still at one, so that it can begin with it at once;
+    not the last jobs, which would wait for a slow worker while others have nothing to do, or are about to be ready.
 
     suspects: jobs of workers that died, to be done again. deaths: of workers, by the record id of the job to blame.
     """
@@ -140,12 +158,17 @@ class Crew(Generic[Kind]):
         self.deaths: Counter[str] = Counter()
 
     @property
-    def busy(self) -> list[int]:
-        """The members that have something to do."""
-        return [number for number, own in enumerate(self._at) if own]
+    def awaited(self) -> list[Kind]:
+        """The members that have something to do, or are not ready for it."""
+        return [member for member, own in zip(self._members, self._at, strict=True) if own or not member.ready]
+
+    @property
+    def left(self) -> bool:
+        """Whether anything is still to be done."""
+        return any(self._at) or bool(self.suspects) or len(self._waiting) > 0
 
     def share_out(self) -> None:
-        """Give every member its first job, then every member the one after it."""
+        """Give every member its first job, then every member the one after it, while there is one for each of them."""
         fresh = []
         for depth in range(AHEAD):
             for number, own in enumerate(self._at):
@@ -163,8 +186,12 @@ class Crew(Generic[Kind]):
     def _for(self, number: int) -> Job | None:
         """The next job for a member. A suspect is alone with its worker."""
         own = self._at[number]
+        if not self._members[number].ready:
+            return None
         if not own and self.suspects:
             return self.suspects.popleft()
+        if own and len(self._waiting) < len(self._members):
+            return None
         if any(job.record_id in self._alone for job in own):
             return None
         others = [job for n, each in enumerate(self._at) for job in each if n != number]
@@ -174,11 +201,12 @@ class Crew(Generic[Kind]):
         """A member is done with one of its jobs."""
         self._at[number] = [job for job in self._at[number] if job.record_id != outcome.record_id]
 
-    def lost(self, number: int) -> list[Job]:
-        """What a member had when it died. The death is counted for the first of them, which it was most likely at; each
-        is alone with its worker from now on."""
+    def lost(self, number: int, idle: bool) -> list[Job]:
+        """What a member had when it died. The death is counted for the first of them, which it was most likely at,
+        unless it was idle before it got that one; each is alone with its worker from now on."""
         jobs, self._at[number] = self._at[number], []
-        self.deaths[jobs[0].record_id] += 1
+        if jobs and not idle:
+            self.deaths[jobs[0].record_id] += 1
         self._alone.update(job.record_id for job in jobs)
         return jobs
 
@@ -189,5 +217,5 @@ def given_up(settings: Settings, job: Job, reason: str) -> Outcome:
     failures = tuple(Failure(video, clip, "worker", reason) for clip in clips)
     if settings.task not in ("track", "clip"):
         record = ChunkRecord(job.record_id, job.chunk.id, video, clips, (), (), failures)
-        Ledger(Layout.of(settings)).write(record)
+        Ledger(layout_of(settings)).write(record)
     return Outcome(job.record_id, len(clips), 0, failures, 0, 0, {})

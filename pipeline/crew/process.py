@@ -7,10 +7,12 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from logging.handlers import QueueHandler
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -28,6 +30,8 @@ NEW = multiprocessing.get_context("spawn")  # a forked process would inherit the
 class ProcessMember:
     """One worker. Its pipe carries jobs in, and log records and one outcome per job out, or an error, which ends it."""
 
+    ready = True  # it takes jobs while it starts
+
     def __init__(self, settings: Settings, threads: int, device: str | None) -> None:
         self._start = (settings, threads, device)
         self.replace()
@@ -36,11 +40,14 @@ class ProcessMember:
         self.pipe, theirs = NEW.Pipe()
         self._messages: deque[Outcome | BaseException] = deque()
         self._jobs = 0
+        self._died_idle = False
         self._process = NEW.Process(target=_serve, args=(theirs, *self._start), daemon=True, name="worker")
-        self._process.start()
+        with _no_interrupts():
+            self._process.start()
         theirs.close()  # so that its end is heard here
 
     def give(self, job: Job) -> None:
+        self._died_idle |= not self._jobs and not self._process.is_alive()
         self._jobs += 1
         with suppress(OSError):  # it died with nothing to do: `hear` finds out
             self.pipe.send(job)
@@ -51,7 +58,7 @@ class ProcessMember:
             message = self.pipe.recv()
         except (EOFError, OSError):
             self._process.join()
-            message = WorkerDied(_how(self._process.exitcode))
+            message = WorkerDied(_how(self._process.exitcode), self._died_idle)
         if isinstance(message, logging.LogRecord):
             logging.getLogger(message.name).handle(message)
             return False
@@ -66,14 +73,26 @@ class ProcessMember:
         return message
 
     def stop(self) -> None:
-        """End it: an idle one by itself, a busy one where it is, because nothing that is not committed counts."""
+        """Tell it to end: an idle one by itself, a busy one where it is, as nothing that is not committed counts."""
         self.pipe.close()
         if self._jobs and self._process.is_alive():
             self._process.terminate()
-        self._process.join(STOP_S)
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end, and kill it if it takes longer."""
+        self._process.join(seconds)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+
+
+def stop(members: Sequence[ProcessMember]) -> None:
+    """End them all at once: a worker may need some seconds to leave its window."""
+    deadline = time.monotonic() + STOP_S
+    for member in members:
+        member.stop()
+    for member in members:
+        member.join(max(0.0, deadline - time.monotonic()))
 
 
 def wait_for(members: Sequence[ProcessMember]) -> list[ProcessMember]:
@@ -85,9 +104,20 @@ def wait_for(members: Sequence[ProcessMember]) -> list[ProcessMember]:
     return done
 
 
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """What starts here never gets Ctrl-C, which reaches the whole group, not even before it has begun to ignore it. One
+    that arrives meanwhile comes after it."""
+    resource_tracker.ensure_running()  # multiprocessing starts it beside the first process, and lets signals through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Connection, settings: Settings, threads: int, device: str | None) -> None:
     """The worker's process: do what comes through the pipe until it closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the one who started us decides
     signal.signal(signal.SIGTERM, _leave)
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device

@@ -7,7 +7,8 @@ and its chunks are done again; there are two chunks per actor under way, so noth
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ from pipeline.executors.executor import executor
 if TYPE_CHECKING:
     from pipeline.job import Job, Outcome
     from pipeline.settings import Settings
+
+PATIENCE_S = 300.0  # for a first worker, where the cluster should have room for it
+ROUNDING = 1e-6
 
 
 @executor("ray")
@@ -42,53 +46,67 @@ class OnRay:
             raise ValueError(f"executor.cpus must be more than 0, got {self.cpus}")
         if self.gpus is not None and not 0 <= self.gpus < math.inf:
             raise ValueError(f"executor.gpus must be 0 or more, got {self.gpus}")
+        if self.gpus is not None and self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError(f"executor.gpus above 1 must be a whole number of GPUs, got {self.gpus}")
 
     def run(self, settings: Settings, jobs: Sequence[Job]) -> Iterator[Outcome]:
         if not jobs:
             return
-        from pipeline.crew.actor import ActorMember, Served, wait_for
+        from pipeline.crew.actor import ActorMember, Served, Waiting
         from pipeline.crew.drive import AHEAD, drive
 
-        ray = _ray()
+        ray = _ray(self.address)
         ours = not ray.is_initialized()
         if ours:
             _connect(ray, self.address)
         members: list[ActorMember] = []
         try:
-            room = ray.cluster_resources()
-            gpus = self._gpus(settings, room)
-            count = min(self.workers or self._fitting(room, gpus), len(jobs))
-            actor = ray.remote(num_cpus=self.cpus, num_gpus=gpus, max_concurrency=AHEAD)(Served)
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            gpus = self._gpus(settings, nodes)
+            count = min(self.workers or self._fitting(nodes, gpus), len(jobs))
+            actor = ray.remote(num_cpus=self.cpus, num_gpus=gpus, max_concurrency=AHEAD + 1)(Served)
             make = partial(actor.remote, settings, max(1, int(self.cpus)))
             for _ in range(count):
                 members.append(ActorMember(ray, make))
-            yield from drive(settings, jobs, members, partial(wait_for, ray))
+            wait = Waiting(ray, None if self.workers else PATIENCE_S, f"{self.cpus:g} CPUs and {gpus:g} GPUs")
+            yield from drive(settings, jobs, members, wait)
         finally:
             for member in members:
                 member.stop()
             if ours:
                 ray.shutdown()
 
-    def _gpus(self, settings: Settings, room: dict[str, float]) -> float:
+    def _gpus(self, settings: Settings, nodes: Sequence[Mapping[str, float]]) -> float:
         if self.gpus is not None:
             return self.gpus
         uses = getattr(settings.tracker, "device", "cpu") != "cpu"
-        return 1.0 if uses and room.get("GPU", 0) > 0 else 0.0
+        return 1.0 if uses and any(node.get("GPU", 0) > 0 for node in nodes) else 0.0
 
-    def _fitting(self, room: dict[str, float], gpus: float) -> int:
-        """How many workers the cluster has room for now."""
-        by_cores = room.get("CPU", 0) / self.cpus
-        fit = int(min(by_cores, room.get("GPU", 0) / gpus) if gpus else by_cores)
+    def _fitting(self, nodes: Sequence[Mapping[str, float]], gpus: float) -> int:
+        """How many workers the cluster has room for; each is on one node. nodes: what each has, free or not."""
+        fit = sum(_fitting(node, self.cpus, gpus) for node in nodes)
         if fit < 1:
+            has = ", ".join(sorted({f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes}))
             raise ConfigError(
-                f"the Ray cluster has {room.get('CPU', 0):g} CPUs and {room.get('GPU', 0):g} GPUs, too few for a "
-                f"worker with executor.cpus={self.cpus:g} and executor.gpus={gpus:g}: lower these, or say "
-                "executor.workers=N to wait for more nodes"
+                f"no node of the Ray cluster is large enough for a worker with executor.cpus={self.cpus:g} and "
+                f"executor.gpus={gpus:g} (they have {has}): lower these, or say executor.workers=N to wait for more "
+                "nodes"
             )
         return fit
 
 
-def _ray() -> Any:
+def _fitting(node: Mapping[str, float], cpus: float, gpus: float) -> int:
+    """How many workers a node has room for; a share of a GPU is a share of one."""
+    by_cores = int(node.get("CPU", 0) / cpus + ROUNDING)
+    if not gpus:
+        return by_cores
+    there = node.get("GPU", 0)
+    return min(by_cores, int(there) * int(1 / gpus + ROUNDING) if gpus < 1 else int(there / gpus))
+
+
+def _ray(address: str | None) -> Any:
+    if address is not None:
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")  # of half a minute each; Ray's own 20 take 13 minutes
     try:
         import ray
     except ModuleNotFoundError:
@@ -100,9 +118,9 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
-    local = {"include_dashboard": False} if address is None else {"address": address}
+    where = {"address": "local", "include_dashboard": False} if address is None else {"address": address}
     try:
-        ray.init(**local, log_to_driver=False, logging_level="error")
+        ray.init(**where, log_to_driver=False, logging_level="error")
     except (ConnectionError, RuntimeError, ValueError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(

@@ -38,7 +38,7 @@ class Processes:
 
     def run(self, settings: Settings, jobs: Sequence[Job]) -> Iterator[Outcome]:
         from pipeline.crew.drive import drive
-        from pipeline.crew.process import ProcessMember, wait_for
+        from pipeline.crew.process import ProcessMember, stop, wait_for
 
         places = self.places(devices_of(settings), len(jobs))
         threads = max(1, cores() // max(1, len(places)))
@@ -48,8 +48,7 @@ class Processes:
                 members.append(ProcessMember(settings, threads, device))
             yield from drive(settings, jobs, members, wait_for)
         finally:
-            for member in members:
-                member.stop()
+            stop(members)
 
     def places(self, devices: Sequence[str], jobs: int) -> list[str | None]:
         """The GPU of each process, one GPU after the other; None for a process without one. jobs: chunks to do."""

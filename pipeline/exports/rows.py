@@ -23,11 +23,13 @@ def each(rows: pa.Table) -> Iterator[dict[str, Any]]:
 
 
 def metadata(row: dict[str, Any], boxes: bool) -> dict[str, Any]:
-    """label (the class), source_video, recorded_at, the plain columns and the figures of a row of `samples.parquet`.
+    """label (the class), source_video, recorded_at, individual_id ("" where nothing was linked, as in `_time`), the
+    plain columns and the figures of a row of `samples.parquet`.
 
     boxes: also each frame's box and crop window, in source pixels.
     """
     line = {"label": row["class"], "source_video": row["video"], "recorded_at": _time(row["recorded_at"])}
+    line["individual_id"] = row["individual_id"] or ""
     line |= {column: row[column] for column in PLAIN + (GEOMETRY if boxes else ())}
     return line | {figure: round(float(row[figure]), 6) for figure in FIGURES}
 

@@ -1,22 +1,17 @@
-"""What a file of labels says, in one form for every format, and which format a file has.
+"""What a file of labels says, in one form for every format.
 
-A format is one file here with `understands` and `read`. It knows files alone: whether a crop, an individual or a video
-of that name exists, and whether two lines contradict one another, is the business of `pipeline.label_import`.
+It knows files alone: whether a crop, an individual or a video of that name exists, and whether two lines contradict one
+another, is the business of `pipeline.label_import`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ConfigError
-from pipeline.span_table import Line, lines_of
-
-HEAD = 4096
+from pipeline.span_table import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +38,3 @@ class Said:
     unit: str
     lines: tuple[Line, ...] = ()
     runs: tuple[Run, ...] = ()
-
-
-def read(path: Path) -> Said:
-    """What a file says, in whichever format it has. Raises ConfigError when it is in none, or damaged."""
-    from pipeline.label_formats import cvat, fiftyone, labelstudio
-
-    formats: tuple[ModuleType, ...] = (cvat, labelstudio, fiftyone)
-    try:
-        if path.is_dir():
-            raise ConfigError(f"labels={path} is a folder: name the file in it that holds the labels")
-        with path.open("rb") as file:
-            head = file.read(HEAD)
-    except OSError as error:
-        raise ConfigError(f"labels={path} cannot be read ({error.strerror or error})") from error
-    for each in formats:
-        if each.understands(path, head):
-            found = each.read(path)
-            assert isinstance(found, Said)
-            return found
-    if path.suffix.lower() in (".json", ".xml", ".zip"):
-        raise ConfigError(
-            f"labels={path} is in no format that is known: CVAT for video 1.1 (.xml, unpacked), Label Studio's JSON or "
-            "JSON-MIN, FiftyOne's samples.json, or a table (.csv, BORIS)"
-        )
-    return Said("line", tuple(lines_of(path, "labels")))

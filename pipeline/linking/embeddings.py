@@ -19,13 +19,14 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.linking.appearance import unit
 from pipeline.linking.vision_model import ModelName, VisionModel, open_model
 from pipeline.loader import decode
 from pipeline.records import ChunkRecord, Sample
 from pipeline.settings import LinkConfig
 from pipeline.tables import read_table, write_table
+from pipeline.writing import write_bytes
 
 log = logging.getLogger(__name__)
 U8 = NDArray[np.uint8]

@@ -168,10 +168,6 @@ def joined(index: Index, found: Individuals) -> Index:
     failed = pa.Table.from_pylist([asdict(failure) for failure in found.failures], schema=index.failures.schema)
     failures = pa.concat_tables([index.failures, failed])
     still_open = found.links["state"].to_pylist().count("open")
-    log.info(
-        "%d crops of %d individuals; %d links are doubtful and left open",
-        len(names),
-        len(set(samples["individual_id"].to_pylist())),
-        still_open,
-    )
+    left = f"; {still_open} links are doubtful and left open: see them in task=studio" if still_open else ""
+    log.info("%d crops of %d individuals%s", len(names), len(set(samples["individual_id"].to_pylist())), left)
     return replace(index, samples=samples, failures=failures)

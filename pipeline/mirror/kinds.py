@@ -25,7 +25,7 @@ class Kinds:
         self._labels = frozenset(map(own.relative, (own.labels, own.label_classes)))
         self._corrections = own.relative(own.corrections)
         self._plan = own.relative(own.plan)
-        self._stays = frozenset(map(own.relative, (own.lock, own.done)))
+        self._stays = frozenset(map(own.relative, (own.lock, own.done, own.tracks_seen)))
 
     def travels(self, path: str) -> bool:
         """Whether it is a file of the dataset and not one half-written, a lock, or what is noted of the files here."""

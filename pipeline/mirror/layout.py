@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.errors import ConfigError, DatasetError, DiskError
 from pipeline.layout import Layout
@@ -121,14 +121,27 @@ class MirroredLayout(Layout):
         own = super(MirroredLayout, self).has_tracks()
         return own or (self._is_ours(self.tracks) and any(self.mirror.sizes(self.tracks)))
 
+    def track_keys(self) -> set[str]:
+        own = super(MirroredLayout, self).track_keys()
+        there = self.mirror.sizes(self.tracks) if self._is_ours(self.tracks) else ()
+        return own | {PurePosixPath(name).stem for name in there if name.endswith(".parquet")}
+
+    def stamp(self, path: Path) -> tuple[int, int] | None:
+        found = super(MirroredLayout, self).stamp(path)
+        size = self.size(path) if found is None else None
+        return found if size is None else (size, TO_COME)
+
     def crop_paths(self) -> Iterator[str]:
-        return iter(self.crop_sizes())
+        own = super(MirroredLayout, self).crop_paths()
+        return iter(self.mirror.sizes(self.crops).keys() | set(own))
 
     def crop_times(self, clip_ids: Iterable[str]) -> list[int]:
         return [TO_COME for _ in clip_ids]  # a server's folders have no times: what it has is looked into each time
 
-    def crop_sizes(self) -> dict[str, int]:
-        return self.mirror.sizes(self.crops) | super(MirroredLayout, self).crop_sizes()
+    def crop_sizes(self, clip_ids: Iterable[str]) -> dict[str, int]:
+        names = list(clip_ids)
+        there = {path: size for name in names for path, size in self.mirror.sizes(self.crops / name).items()}
+        return there | super(MirroredLayout, self).crop_sizes(names)
 
     def _is_ours(self, path: Path) -> bool:
         return path.is_relative_to(self.root)

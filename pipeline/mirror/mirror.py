@@ -14,27 +14,29 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import BoundedSemaphore
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
 from pipeline.errors import DatasetError
-from pipeline.layout import Layout, writing
+from pipeline.layout import Layout
 from pipeline.mirror.kinds import RECORDS, Kinds
 from pipeline.mirror.manifest import UNWANTED, Entry, Manifest, changes, state_of
 from pipeline.mirror.shipping import Shipping
+from pipeline.writing import writing
 from video import store
-from video.connection import shown
+from video.connection import SSH, shown
 from video.errors import FetchError, NotThere, SourceError
 from video.remote import RemoteStat
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = {"sftp": 4, "ssh": 4}  # connections; a server may refuse more than ten that log in at once
-AT_ONCE_ELSEWHERE = 8
+AT_ONCE, AT_ONCE_OVER_SSH = 32, 16  # files; small ones wait for answers and hardly for the line
+LARGE_BYTES, LARGE_AT_ONCE = 4 << 20, 4  # parts of them are held in memory
 HELD = 1000  # waiting for a connection
 
 
@@ -47,7 +49,8 @@ class Mirror:
         self._room = room_bytes
         self._kinds = Kinds(Layout(root, root))
         self._manifest = Manifest(root.parent / "manifest.sqlite")
-        at_once = AT_ONCE.get(urlsplit(url).scheme, AT_ONCE_ELSEWHERE)
+        at_once = AT_ONCE_OVER_SSH if urlsplit(url).scheme in SSH else AT_ONCE
+        self._large = BoundedSemaphore(LARGE_AT_ONCE)
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="server")
         self._shipping: Shipping | None = None
         self._stale: list[str] = []
@@ -237,7 +240,8 @@ class Mirror:
         state = state_of(file)
         if state is None:  # removed meanwhile
             return
-        said = store.put(f"{self.url}/{path}", file)
+        with self._large if file.stat().st_size > LARGE_BYTES else nullcontext():
+            said = store.put(f"{self.url}/{path}", file)
         self._manifest.keep(path, said.size, said.stamp, state)
 
     def ship(self, made: Sequence[Path], record: Path) -> None:

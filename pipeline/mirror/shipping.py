@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from pathlib import Path
 
 from video.errors import FetchError, SourceError
@@ -41,15 +42,16 @@ class Shipping:
     def stop(self) -> None:
         """Send no more."""
         self._stopped.set()
+        with suppress(queue.Full):
+            self._queue.put_nowait(())  # it may wait for one
         self._thread.join(STOP_S)
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
+        while True:
+            steps = self._queue.get()
             try:
-                steps = self._queue.get(timeout=0.2)
-            except queue.Empty:
-                continue
-            try:
+                if self._stopped.is_set():
+                    return
                 for step in steps:
                     self._send(step)
                 self._sent()

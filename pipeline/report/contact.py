@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DatasetError
-from pipeline.layout import write_bytes
+from pipeline.writing import write_bytes
 
 Picture = NDArray[np.uint8]  # (H, W, 3), RGB
 

@@ -124,23 +124,29 @@ def histogram(
             if left <= value <= right
         ),
         summary=f"{summary}; {len(refused):,} refused",
-        choices=() if least is None else _choices(edges, kept, refused, unit, least),
+        choices=() if least is None else _choices(edges, tuple(thresholds.values()), kept, refused, unit, least),
     )
 
 
 def _choices(
-    edges: NDArray[np.float64], kept: NDArray[np.float64], refused: NDArray[np.float64], unit: str, least: bool
+    edges: NDArray[np.float64],
+    thresholds: tuple[float, ...],
+    kept: NDArray[np.float64],
+    refused: NDArray[np.float64],
+    unit: str,
+    least: bool,
 ) -> tuple[Choice, ...]:
-    """One threshold per edge, counted on the values themselves."""
+    """One threshold per edge and the ones that are set, counted on the values themselves."""
     ordered = np.sort(kept), np.sort(refused)
+    left, right = float(edges[0]), float(edges[-1])
     made = []
-    for n, edge in enumerate(edges.tolist()):
+    for edge in sorted({*edges.tolist(), *(value for value in thresholds if left <= value <= right)}):
         if least:
             passing = [len(group) - int(np.searchsorted(group, edge, side="left")) for group in ordered]
         else:
             passing = [int(np.searchsorted(group, edge, side="right")) for group in ordered]
         label = f"{'at least' if least else 'at most'} {number(edge)} {unit}".strip()
-        made.append(Choice(round(WIDTH * n / (len(edges) - 1), 2), label, *passing))
+        made.append(Choice(round(WIDTH * (edge - left) / (right - left), 2), label, *passing))
     return tuple(made)
 
 

@@ -18,12 +18,13 @@ import orjson
 import yaml  # type: ignore[import-untyped]
 
 from pipeline.errors import DatasetError
-from pipeline.layout import Layout, write_bytes, writing_folder
+from pipeline.layout import Layout
 from pipeline.near_duplicates import NEAR
 from pipeline.prompt_scores import HEAD, agreements, read, rows
 from pipeline.report import histogram
 from pipeline.report.contact import encoded, most_telling, spread_frames, strip
 from pipeline.report.stats import Pick, Statistics, read_statistics
+from pipeline.writing import write_bytes, writing_folder
 
 if TYPE_CHECKING:
     from pipeline.tasks.promised import Compared

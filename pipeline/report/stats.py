@@ -26,12 +26,16 @@ from pipeline.near_duplicates import LookAlikes, look_alikes
 from pipeline.records import FIGURES
 from pipeline.report.distributions import Extreme, distributions, extremes, floats
 from pipeline.report.histogram import Histogram, number
+from pipeline.report.splits import SplitTable, split_table
 from pipeline.thumbnails import there
 
 TOP = 25  # rows shown of a table that may be long
 ENDS = 3  # crops shown at either end of a figure
 SAMPLES = ("sample_id", "path", "split", "video", "clip_id", "object_id", "prompt", "start_frame", "num_frames", "size")
-MORE = ("fps", "size_bytes", "degraded", "tracker", "first_score", "label", "phash", "recorded_at", "timestamps_s")
+MORE = (
+    *("fps", "size_bytes", "degraded", "tracker", "first_score", "label", "phash", "recorded_at", "timestamps_s"),
+    "individual_id",
+)
 PICTURES = 6  # thumbnails shown of a reason
 
 
@@ -110,6 +114,7 @@ class Statistics:
     shapes: tuple[str, ...]
     hours: float
     megabytes: float
+    splits: SplitTable
     tables: tuple[Table, ...]
     reasons: tuple[Reason, ...]
     skipped: tuple[Mapping[str, Any], ...]
@@ -146,6 +151,7 @@ def read_statistics(root: Path, settings: Mapping[str, Any], shown: int) -> Stat
         shapes=_shapes(samples),
         hours=float(np.sum(floats(samples["num_frames"]) / floats(samples["fps"]))) / 3600,
         megabytes=float(np.sum(floats(samples["size_bytes"]))) / 1e6,
+        splits=split_table(samples),
         tables=_tables(samples, objects, failures),
         reasons=_reasons(objects, set(there(layout))),
         skipped=tuple(skipped.slice(0, TOP).to_pylist()),
@@ -231,7 +237,6 @@ def _tables(samples: pa.Table, refused: pa.Table, failures: pa.Table) -> tuple[T
     prompts = [table["prompt"].to_pylist() for table in (samples, refused)]
     made = [
         _table("Prompts", "Prompt", prompts),
-        _table("Splits", "Split", [samples["split"].to_pylist()]),
         _table("Labels", "Label", [[label for label in samples["label"].to_pylist() if label is not None]]),
         _table("Cameras", "Folder", cameras),
         _table("Hours", "Hour of recording", [_hours(samples)], by_name=True),

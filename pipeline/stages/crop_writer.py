@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from pipeline import thumbnails
 from pipeline.extractor import render_crop
 from pipeline.judge import Judge
-from pipeline.layout import Layout, writing
+from pipeline.layout import Layout
 from pipeline.near_duplicates import phash
 from pipeline.records import CropFile, Sample
 from pipeline.settings import Settings
 from pipeline.stages import colours
 from pipeline.stages.measure import Draft
 from pipeline.stages.quality import pixel_figures
+from pipeline.writing import writing
 from video.encoder import encode
 from video.types import Clip
 

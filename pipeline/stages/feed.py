@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from video.reader import shrink
+from video.readers.contract import shrink
 from video.types import Frame
 
 AHEAD_BYTES = 256 * 2**20

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 
 from pipeline.cache import Cache
 from pipeline.settings import Settings
-from video.reader import VideoReader, open_reader
+from video.reader import open_reader
+from video.readers.contract import VideoReader
 from video.types import Video
 
 

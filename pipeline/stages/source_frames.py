@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from sam.types import SessionFrames
 from video.errors import UnreadableVideo
-from video.reader import VideoReader, open_reader, shrink
+from video.reader import open_reader
+from video.readers.contract import VideoReader, shrink
 from video.source import find, probe
 from video.types import Frame, Grid, Video
 

@@ -27,9 +27,9 @@ class Stored:
     def __init__(self, settings: Settings, store: TrackStore, job: Job) -> None:
         self._settings = settings
         self._job = job
-        self._tracks = [store.read(key) if store.has(key) else {} for key in job.track_keys]
+        self._tracks = [store.known(key) for key in job.track_keys]
         self._bases = [
-            store.read(base) if base != key and store.has(base) else {}
+            store.known(base) if base != key else {}
             for key, base in zip(job.track_keys, job.base_keys or job.track_keys, strict=True)
         ]
 

@@ -23,13 +23,14 @@ from pipeline.errors import ConfigError, DatasetError
 from pipeline.executors.local import cores
 from pipeline.footage import survey
 from pipeline.job import Job
-from pipeline.layout import Layout, remove_stale_parts, write_bytes, writing
+from pipeline.layout import Layout
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.status import Status
 from pipeline.tasks.batch_metadata import metadata
 from pipeline.tasks.chosen import Chosen, ClipMasks, Part
 from pipeline.tasks.output_files import OutputFiles, Shown, write
+from pipeline.writing import remove_stale_parts, write_bytes, writing
 from video.connection import is_remote
 from video.errors import VideoError
 from video.reader import open_reader

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.settings import OutputsConfig
+from pipeline.task_options import OutputsConfig
 from pipeline.tasks.matte import even, styled, transparent, union
 from pipeline.tasks.overlay import paint, paint_prompts
 from sam.types import Mask, Prompt

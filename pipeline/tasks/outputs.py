@@ -30,15 +30,17 @@ from pipeline.errors import ConfigError, DatasetError
 from pipeline.executors.local import cores
 from pipeline.footage import Footage, survey
 from pipeline.job import Job
-from pipeline.layout import Layout, disk_errors, remove_stale_parts, write_bytes, writing, writing_folder
+from pipeline.layout import Layout
 from pipeline.progress import LINE_EVERY_S
 from pipeline.settings import Settings
 from pipeline.tables import read_table
 from pipeline.tasks.chosen import Chosen, Part, no_tracks
 from pipeline.tasks.output_files import FILES, KINDS, Item, OutputFiles, Shown, write
+from pipeline.writing import disk_errors, remove_stale_parts, write_bytes, writing, writing_folder
 from video.connection import shown
 from video.errors import VideoError
-from video.reader import VideoReader, open_reader
+from video.reader import open_reader
+from video.readers.contract import VideoReader
 from video.source import matches
 from video.types import Frame, Grid, Video, digest
 

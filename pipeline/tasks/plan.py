@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 
 from pipeline.build import Build
 from pipeline.corrections import CLICKS
 from pipeline.footage import Footage, survey
 from pipeline.job import Job
-from pipeline.layout import Layout
+from pipeline.layout_of import layout_of
 from pipeline.ledger import Ledger
 from pipeline.settings import SPLITS, Settings
+from pipeline.split import Splits
 from pipeline.status import clock
 from pipeline.tasks.trial import trial
+from pipeline.track_store import degraded_key
 from video.spread import Spread
+from video.types import Chunk
 
 SHOWN = 20  # videos whose prompts are listed
 LOOKED_AT = 200  # records that an estimate is made from
@@ -22,7 +25,7 @@ LOOKED_AT = 200  # records that an estimate is made from
 
 def plan(settings: Settings) -> tuple[int, str]:
     """The exit status of a build that stopped here, and the plan as text."""
-    layout = Layout.of(settings)
+    layout = layout_of(settings)
     build = Build(replace(settings, task="build"))
     ledger = Ledger(layout)
     footage = survey(settings, ledger, remember=False)
@@ -30,8 +33,9 @@ def plan(settings: Settings) -> tuple[int, str]:
     on_disk = layout.record_files()
     done = [job for job in jobs if job.record_id in on_disk]
     keys = {key: len(job.chunk.starts) for job in jobs for key in job.track_keys}
-    stored = {key for key in keys if build.store.has(key)}
-    again = _tracked_again(build, jobs, stored)
+    there = layout.track_keys()
+    stored = {key for key in keys if key in there or degraded_key(key) in there}
+    again = _tracked_again(jobs, stored, there)
     frames = sum(job.chunk.frames for job in jobs)
     length = clock(sum(video.duration for video in footage.videos))
     rows = [
@@ -64,12 +68,13 @@ def plan(settings: Settings) -> tuple[int, str]:
     return (0 if footage.videos else 2), "\n".join(lines)
 
 
-def _tracked_again(build: Build, jobs: Sequence[Job], stored: Set[str]) -> dict[str, int]:
-    """Of chunks whose tracks are stored without the corrections asked for: how many windows clicks track once more."""
+def _tracked_again(jobs: Sequence[Job], stored: Set[str], there: Set[str]) -> dict[str, int]:
+    """Of chunks whose tracks are stored without the corrections asked for: how many windows clicks track once more.
+    there: all track files."""
     again = {}
     for job in jobs:
         for p, (key, base) in enumerate(zip(job.track_keys, job.base_keys, strict=True)):
-            if key not in stored and base != key and build.store.has(base):
+            if key not in stored and base != key and (base in there or degraded_key(base) in there):
                 entries = job.corrector.entries[p].values()
                 again[key] = sum(any(entry.do in CLICKS for _, entry in each) for each in entries)
     return again
@@ -88,7 +93,8 @@ def _spread(spread: Spread) -> str:
     for place, many in enumerate(("cameras", "hours", "levels of activity")):
         found = {cell[place] for cell, taken in spread.taken.items() if taken}
         named.append(f"{len(found)} of {len({cell[place] for cell in spread.available})} {many}")
-    return f"{len(spread.chosen)} of {sum(spread.available.values())} clips: {', '.join(named)}"
+    clips = f"{sum(spread.taken.values())} of {sum(spread.available.values())} clips"
+    return f"{clips}: {', '.join(named)}"
 
 
 def _splits(settings: Settings, build: Build, footage: Footage) -> str:
@@ -98,15 +104,23 @@ def _splits(settings: Settings, build: Build, footage: Footage) -> str:
     splits = build.splits(footage)
     counts: dict[str | None, int] = dict.fromkeys(SPLITS, 0)
     for chunk in footage.chunks:
-        whole = splits.whole(chunk.video.name)
-        if whole is not None:
-            counts[whole] += chunk.clips
-            continue
-        for clip in (clip for window in chunk.windows for clip in window.clips):
-            span = (clip.grid.seconds(p, clip.video) for p in (clip.start, clip.stop - 1))
-            split = splits.of(clip.video.name, *span)
-            counts[split] = counts.get(split, 0) + 1
+        for split, clips in _clips_by_split(chunk, splits):
+            counts[split] = counts.get(split, 0) + clips
     return ", ".join(f"{split or 'embargo'} {count} clips" for split, count in counts.items())
+
+
+def _clips_by_split(chunk: Chunk, splits: Splits) -> Iterator[tuple[str | None, int]]:
+    """How many clips of a chunk go where; clip by clip only where it lies across a border or near to one."""
+
+    def split(first: int, last: int) -> str | None:
+        return splits.of(chunk.video.name, *(chunk.grid.seconds(p, chunk.video) for p in (first, last)))
+
+    length = chunk.num_frames - 1
+    whole = split(chunk.starts[0][0], chunk.starts[-1][-1] + length)
+    if whole is not None:
+        yield whole, chunk.clips
+    else:
+        yield from ((split(start, start + length), 1) for starts in chunk.starts for start in starts)
 
 
 def _measured(done: Sequence[Job], ledger: Ledger, clips: int) -> list[tuple[str, str]]:

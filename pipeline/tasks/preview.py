@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 
 from pipeline.cache import Cache
 from pipeline.footage import survey
-from pipeline.layout import Layout, write_bytes
+from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from pipeline.settings import Settings
 from pipeline.tasks.overlay import paint
+from pipeline.writing import write_bytes
 from sam.session import SAMSession
 from sam.tracker import Tracker
 from sam.types import Prompt, SessionFrames, Track
-from video.reader import VideoReader, open_reader, shrink
+from video.reader import open_reader
+from video.readers.contract import VideoReader, shrink
 from video.types import Frame, Video, Window
 
 log = logging.getLogger(__name__)
@@ -66,16 +68,19 @@ def preview(settings: Settings, layout: Layout) -> int:
             video = window.clips[0].video
             with cache.hold(video) as here:
                 rows.append(_row(window, here, tracker, settings, footage.prompts[video.name]))
+            found = ", ".join(f"{cell.prompt} {cell.objects}" for cell in rows[-1].cells)
+            log.info("%d of %d: %s from %.1f s: %s", len(rows), len(chosen), video.name, rows[-1].time_s, found)
     template = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline", "report"), autoescape=True, undefined=jinja2.StrictUndefined
     ).get_template("preview.html.j2")
     prompts = list(dict.fromkeys(cell.prompt for row in rows for cell in row.cells))
     columns = max(len(row.cells) for row in rows)
-    page = template.render(prompts=prompts, columns=columns, rows=rows, tracker=settings.tracker_name)
+    counts = {p: [cell.objects for row in rows for cell in row.cells if cell.prompt == p] for p in prompts}
+    totals = [f"{prompt}: {sum(asked)} objects in {len(asked)} windows" for prompt, asked in counts.items()]
+    page = template.render(prompts=prompts, totals=totals, columns=columns, rows=rows, tracker=settings.tracker_name)
     write_bytes(layout.preview, page.encode())
-    for prompt in prompts:
-        asked = [cell.objects for row in rows for cell in row.cells if cell.prompt == prompt]
-        log.info("%s: %d objects in %d windows", prompt, sum(asked), len(asked))
+    for total in totals:
+        log.info("%s", total)
     log.info("preview: %s", layout.preview)
     return 0
 

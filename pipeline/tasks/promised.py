@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pipeline.layout import Layout, write_bytes
-from pipeline.tasks.trial import Estimate, Trial, room, spent
+from pipeline.layout import Layout
+from pipeline.tasks.trial import Estimate, Trial, money, room, spent
+from pipeline.writing import write_bytes
 
 if TYPE_CHECKING:
     from pipeline.status import Status
@@ -68,12 +69,12 @@ def _rows(trial: Trial, runs: Sequence[Status]) -> Iterator[Compared]:
         planned = trial.hours.times(tracked / trial.to_track)
         yield _row("tracking", planned, hours, spent)
         if trial.price is not None:
-            yield _row("price", planned.times(trial.price), hours * trial.price, lambda e: e.text(2))
+            yield _row("price", planned.times(trial.price), hours * trial.price, money)
     if made:
         yield _row("disk", trial.gib.times(share), sum(run.size for run in runs) / 2**30, room)
     peak = max(run.memory for run in runs)
     if peak:
-        yield _row(f"memory {trial.memory_of}", trial.memory, peak / 2**30, room)
+        yield _row(f"memory {trial.memory_of}", trial.most, peak / 2**30, room)
 
 
 def _row(name: str, planned: Estimate, took: float, words: Callable[[Estimate], str]) -> Compared:

@@ -20,11 +20,12 @@ from pipeline.cache import Cache
 from pipeline.clicks import read_prompts
 from pipeline.errors import ConfigError
 from pipeline.executors.local import cores
-from pipeline.layout import Layout, writing_folder
+from pipeline.layout import Layout
 from pipeline.settings import Settings
 from pipeline.stages.source_frames import full_frames, last_frame, session_frames
 from pipeline.tasks.mask_files import MaskFiles
 from pipeline.tasks.output_files import KINDS, Item, OutputFiles, Shown, write
+from pipeline.writing import writing_folder
 from sam.errors import TrackingFailed, WrongPrompt
 from sam.session import SAMSession
 from sam.tracker import DialogueTracker, Tracker

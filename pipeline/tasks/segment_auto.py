@@ -25,13 +25,14 @@ from tqdm import tqdm
 from pipeline.cache import Cache
 from pipeline.errors import ConfigError
 from pipeline.executors.local import cores
-from pipeline.layout import Layout, writing_folder
+from pipeline.layout import Layout
 from pipeline.settings import Settings
 from pipeline.stages.source_frames import full_frames, session_frames
 from pipeline.tasks.mask_files import MaskFiles
 from pipeline.tasks.output_files import KINDS, Item, OutputFiles, Shown, write
 from pipeline.tasks.proposal_files import ProposalFiles
 from pipeline.tasks.segment import tracked_range
+from pipeline.writing import writing_folder
 from sam.errors import TrackingFailed
 from sam.proposals import ProposingTracker
 from sam.session import SAMSession

@@ -18,9 +18,9 @@ import orjson
 
 from pipeline.executors.local import cores
 from pipeline.job import Job
-from pipeline.layout import write_bytes
 from pipeline.settings import Settings
 from pipeline.stages.peak_memory import peak_memory, reset
+from pipeline.writing import write_bytes
 from video.types import Chunk, Window, digest
 
 if TYPE_CHECKING:
@@ -82,6 +82,12 @@ class Trial:
     def memory_of(self) -> str:
         return "of the GPU" if self.gpu else "of the process"
 
+    @property
+    def most(self) -> Estimate:
+        """What a run takes at most; without a band of the process, which decodes ahead and crops behind in a run, and
+        does a window at a time in a trial."""
+        return self.memory if self.gpu else Estimate(self.memory.mean, 0.0)
+
     def rows(self) -> list[tuple[str, str]]:
         """As lines of the plan."""
         failed = f", {self.failed} failed" if self.failed else ""
@@ -91,10 +97,13 @@ class Trial:
             ("crops", self.crops.text()),
             ("tracking", f"{spent(self.hours)} with one worker"),
             ("disk", f"{room(self.gib)} of crops and tracks"),
-            ("memory", f"{room(self.memory)} at most, {self.memory_of}"),
+            (
+                "memory",
+                f"{room(self.most)} at most, {self.memory_of}{'' if self.gpu else ' that does a window at a time'}",
+            ),
         ]
         if self.price is not None:
-            rows.append(("price", f"{self.hours.times(self.price).text(2)} at {self.price:g} an hour"))
+            rows.append(("price", f"{money(self.hours.times(self.price))} at {self.price:g} an hour"))
         return rows
 
     def write(self, path: Path) -> None:
@@ -122,6 +131,11 @@ def spent(hours: Estimate) -> str:
 def room(gib: Estimate) -> str:
     """A size, in GiB or MiB."""
     return f"{gib.text(1)} GiB" if gib.mean >= 1 else f"{gib.times(1024).text(1)} MiB"
+
+
+def money(sum_: Estimate) -> str:
+    """A price, which may be a small part of one."""
+    return sum_.text(2 if sum_.mean >= 1 else 4)
 
 
 @dataclass(frozen=True, slots=True)

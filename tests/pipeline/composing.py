@@ -11,7 +11,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.config import load, register
+from pipeline.config import load
+from pipeline.schema import register
 from pipeline.settings import Settings
 
 CONF = Path(__file__).parents[2] / "conf"

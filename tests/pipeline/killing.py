@@ -26,7 +26,7 @@ EXECUTORS: dict[str, tuple[str, ...]] = {
     "ray 2": ("executor=ray", "executor.cpus=1", "executor.workers=2"),
 }
 COMMANDS = {"worker": "spawn_main", "actor": "ray::Served"}  # what `ps` says of such a process
-LONGEST_S = 300.0
+LONGEST_S = 1800.0  # a run takes a minute, on a machine with nothing else to do
 Kill = tuple[str, str]  # the executor it happens under; who is hit: driver, worker or actor
 
 
@@ -50,12 +50,16 @@ def disturbed(words: Sequence[str], out: Path, kills: Sequence[Kill], files: int
         with open(out.parent / f"{out.name}.log", "w+") as said:
             command = [sys.executable, str(ROOT / "main.py"), *words, f"out={out}", *EXECUTORS[executor]]
             run = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
-            while left and left[0][0] == executor and _kill(run, left[0][1], out, chance, files):
-                hits[left.pop(0)[1]] += 1
-            if left and left[0][0] != executor and run.poll() is None:
+            try:
+                while left and left[0][0] == executor and _kill(run, left[0][1], out, chance, files):
+                    hits[left.pop(0)[1]] += 1
+                if left and left[0][0] != executor and run.poll() is None:
+                    run.kill()
+                    hits["driver"] += 1
+                status = run.wait(LONGEST_S)
+            finally:
                 run.kill()
-                hits["driver"] += 1
-            status = run.wait(LONGEST_S)
+                run.wait()
             said.seek(0)
             if status not in (0, 3, -signal.SIGKILL):  # 3: a chunk whose workers were hit twice
                 raise RuntimeError(f"{executor} ended with status {status}:\n{said.read()}")
@@ -70,7 +74,7 @@ def _kill(run: subprocess.Popen[bytes], whom: str, out: Path, chance: random.Ran
     moment = chance.randrange(there, max(files, there + 1))
     while run.poll() is None:
         if finished_files(out) >= moment:
-            victims = [run.pid] if whom == "driver" else _descendants(run.pid, COMMANDS[whom])
+            victims = [run.pid] if whom == "driver" else descendants(run.pid, COMMANDS[whom])
             if victims:
                 try:
                     os.kill(chance.choice(victims), signal.SIGKILL)
@@ -83,7 +87,7 @@ def _kill(run: subprocess.Popen[bytes], whom: str, out: Path, chance: random.Ran
     return False
 
 
-def _descendants(run: int, command: str) -> list[int]:
+def descendants(run: int, command: str) -> list[int]:
     """The processes below another one that run such a command."""
     rows = list(_processes())
     known = {run}

@@ -95,6 +95,14 @@ def test_crops_that_look_alike_are_counted_and_stop_nothing(caplog: pytest.LogCa
     assert "crops/c/s0.mp4 and crops/c/s1.mp4" in caplog.text
 
 
+def test_look_alikes_of_all_splits_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    rows: list[Row] = [(split, split, 0, 9, split) for split in ("train", "val", "test")]
+    check(table(*rows, phashes=["00000000000000f0"] * 3))
+    (said,) = [record.getMessage() for record in caplog.records]
+    for pair in ("test look like a crop of train", "of test like one of val", "of train like one of val"):
+        assert pair in said
+
+
 def test_labels_that_a_split_lacks_are_named(caplog: pytest.LogCaptureFixture) -> None:
     rows: list[Row] = [(split, f"v{n}", 0, 9, f"b{n}") for n, split in enumerate(("train", "train", "val", "test"))]
     labelled = table(*rows, labels=["lying", "walking", "lying", None])

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.build import Build, Summary
 from pipeline.errors import DatasetError
+from pipeline.layout import Layout
 from pipeline.ledger import Ledger
 from tests.pipeline.composing import loaded
 from tests.pipeline.dataset_fixture import write_crop
@@ -162,6 +163,32 @@ def test_what_changed_since_is_looked_into(change: str, build: Again, videos: Pa
             record.write_bytes(record.read_bytes()[:100])
     build()
     assert read and crop.read_bytes() == before
+
+
+def test_only_the_crops_of_changed_chunks_are_looked_for(
+    build: Again, videos: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are: a network drive answers slowly."""
+    out, listed = videos.parent / "out", list[str]()
+    write_crop(videos / "b.mp4", 64, 40, seed=2)
+    (videos.parent / "a.txt").rename(videos / "a.txt")
+    shutil.copyfile(videos / "a.txt", videos / "b.txt")
+    given = f"tracker.path={videos}"
+    build(given)
+    aged(out)
+    build(given)
+    read.clear()
+    one = Layout._crop_files
+    monkeypatch.setattr(Layout, "_crop_files", lambda self, clip: (listed.append(clip), one(self, clip))[1])
+    crop = min((out / "crops").rglob("*.mp4"))
+    before = crop.read_bytes()
+    crop.unlink()
+    monkeypatch.setattr(Build, "_finish", lambda self, *_: None)
+    build(given)
+    record = Ledger(Layout(out, out / "tracks")).read(read[0])
+    assert record is not None and crop.parent.name in record.clips
+    assert set(read) == {record.id} and sorted(listed) == sorted(record.clips)
+    assert crop.read_bytes() == before
 
 
 def test_a_filter_that_admits_more_is_not_taken_for_what_was_judged_before(build: Again, videos: Path) -> None:

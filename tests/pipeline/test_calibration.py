@@ -55,7 +55,7 @@ def test_too_few_pairs_give_no_curve(same: int, different: int) -> None:
     assert fitted(np.arange(same, dtype=float), np.arange(different, dtype=float)) is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(many, many)
 def test_more_likeness_never_speaks_against_and_bounds_hold(same: np.ndarray, different: np.ndarray) -> None:
     curve = fitted(same, different)
@@ -64,7 +64,7 @@ def test_more_likeness_never_speaks_against_and_bounds_hold(same: np.ndarray, di
     assert (np.diff(ratio) >= 0).all() and ratio.min() >= AT_LEAST and ratio.max() <= AT_MOST
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(many, many, st.floats(0.2, 5), st.floats(-3, 3), st.randoms())
 def test_units_and_order_do_not_matter(
     same: np.ndarray, different: np.ndarray, scale: float, shift: float, random: object

@@ -5,17 +5,27 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from subprocess import PIPE
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from hypothesis import given
 from hypothesis import strategies as st
 
+import main
 from pipeline.build import Summary
-from pipeline.cli import Interrupt, Statuses, addresses_hydra, explain, prepare_arguments
+from pipeline.cli import Interrupt, Statuses, addresses_hydra, dashed_key, explain, prepare_arguments
 from pipeline.errors import ConfigError, DatasetError, DiskError
+from pipeline.layout import Layout
 from pipeline.quoting import shell_word
+from pipeline.run import _name_failures, _say_why_none
 from sam.errors import TrackerUnavailable
 from tests.pipeline.composing import BASE, composed, loaded
 from video.errors import SourceError
@@ -126,6 +136,24 @@ def test_any_refused_value_has_a_form_that_works(text: str) -> None:
 def test_a_word_without_a_value_is_told_how_to_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert explain(refused("crop.size")) == 2
     assert "write key=value" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "works"),
+    [
+        (["--videos", "/data/my barn"], "'videos=/data/my barn'"),
+        (["prompt=cow", "--videos=/data"], "videos=/data"),
+        (["--crop.size", "112"], "crop.size=112"),
+        (["--prompt"], "prompt=..."),
+    ],
+)
+def test_a_key_written_like_a_flag_is_told_how_to_be_written(words: list[str], works: str) -> None:
+    message = dashed_key(words)
+    assert message is not None and message.endswith(f"write {works}")
+
+
+def test_flags_of_hydra_are_no_keys() -> None:
+    assert dashed_key(["-m", "--cfg", "job", "--multirun", "--shell-completion", "videos=--out", "-sc"]) is None
 
 
 # -- composing --------------------------------------------------------------------------------------------------------
@@ -247,6 +275,56 @@ def test_being_told_to_stop_ends_like_ctrl_c_and_is_put_back_afterwards() -> Non
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_told_to_stop_twice_it_ends_at_once() -> None:
+    script = """
+import sys, time
+from pipeline.cli import Interrupt
+with Interrupt():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("cleaning up", flush=True)
+        time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=PIPE, stderr=PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "cleaning up\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130 and "Stopped at once" in errors and "Traceback" not in errors
+
+
+def test_failures_that_are_alike_are_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    layout = Layout(tmp_path, tmp_path)
+    row = {"video": "a.mp4", "stage": "decode", "error": "the file ends early"}
+    others = [{"video": f"{n}.mp4", "stage": "probe", "error": "it is empty"} for n in range(10)]
+    pq.write_table(pa.Table.from_pylist([row, *others[:5], row, *others[5:], row]), layout.failures)
+    _name_failures(layout, 13)
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0] == "13 failures; a rerun tries them again"
+    assert said[1] == "failed: a.mp4 decode: the file ends early (3 times)" and len(said) == 12
+    assert said[2] == "failed: 0.mp4 probe: it is empty"
+    assert said[-1] == f"... and 1 more; all are in {layout.failures}"
+
+
+def test_a_dataset_without_crops_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    layout = Layout(tmp_path, tmp_path)
+    video = {"object_id": None, "reason": "duplicate of a.mp4"}
+    objects = [{"object_id": n, "reason": reason} for n, reason in enumerate(["size", "visible", "visible"])]
+    for rows, said in (
+        ([video, *objects], "refused: 2 visible, 1 size;"),
+        ([video], "nothing was found; task=preview"),
+    ):
+        schema = pa.schema({"object_id": pa.int64(), "reason": pa.string()})
+        pq.write_table(pa.Table.from_pylist(rows, schema), layout.rejected)
+        caplog.clear()
+        _say_why_none(layout)
+        assert said in caplog.text
+
+
 @pytest.mark.parametrize(
     "path", ["/data/cows", "/data/my cows (2)", "/data/crop.size=112", "~/cows", "/d/étable", "/it's", '/a"b']
 )
@@ -254,3 +332,9 @@ def test_a_path_can_be_typed_as_it_is_shown(path: str) -> None:
     (word,) = shlex.split(f"out={shell_word(path)}")
     (override,) = PARSER.parse_overrides([word])
     assert override.value() == path
+
+
+def test_the_version_is_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["main.py", "--version"])
+    assert main.main() == 0
+    assert capsys.readouterr().out.startswith(f"clipcrop {metadata.version('clipcrop')}, hydra-core ")

@@ -10,7 +10,7 @@ import pytest
 from pipeline.click_strings import from_strings, to_strings
 from pipeline.clicks import read_prompts
 from pipeline.errors import ConfigError
-from pipeline.settings import SegmentConfig
+from pipeline.task_options import SegmentConfig
 from sam.types import Prompt
 
 PROMPTS = (

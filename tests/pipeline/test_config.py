@@ -8,12 +8,12 @@ import pytest
 from hydra.errors import HydraException
 
 from pipeline.cli import explain
-from pipeline.config import keys_under
 from pipeline.errors import ConfigError
 from pipeline.exports.export import exports
 from pipeline.filters.filter import filters
 from pipeline.help import help_text
 from pipeline.run import BUILDS, MAKES, TELLS
+from pipeline.schema import keys_under
 from pipeline.task_table import TASKS
 from sam.tracker import trackers
 from tests.pipeline.composing import BASE, CONF, changed, loaded
@@ -56,7 +56,7 @@ def test_defaults_are_those_of_the_documentation() -> None:
     assert (settings.clip.num_frames, settings.clip.stride, settings.clip.hop, settings.clip.fps) == (20, 4, None, None)
     assert (settings.crop.size, settings.crop.margin, settings.crop.background) == (224, 0.1, "black")
     assert (settings.encode.crf, settings.encode.preset, settings.encode.lossless) == (18, "veryfast", False)
-    assert {n for n, f in settings.filters.items() if f.enabled} == {"roi", "size", "visible"}
+    assert {n for n, f in settings.filters.items() if f.enabled} == {"gap", "roi", "size", "visible"}
     assert (settings.split.by, list(settings.split.fractions)) == ("video", [0.8, 0.1, 0.1])
     assert list(settings.exports) == ["videofolder"]
     assert settings.out == Path.cwd() / "dataset" and settings.tracks == settings.out / "tracks"
@@ -80,6 +80,7 @@ def test_the_help_names_every_task_tracker_filter_and_export() -> None:
     text = help_text()
     for name in (*TASKS, *trackers(), *filters(), *exports()):
         assert f"\n  {name} " in text, name
+    assert "an earlier kept crop of the same video." in text, "whole sentences, however the docstring is wrapped"
 
 
 # -- wrong values -----------------------------------------------------------------------------------------------------
@@ -173,6 +174,8 @@ def test_an_out_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match=f"out={tmp_path}/file is a file"):
         changed(f"out={tmp_path}/file")
+    with pytest.raises(ConfigError, match=f"lies under {tmp_path}/file, which is a file"):
+        changed(f"out={tmp_path}/file/cows/1")
 
 
 def test_everything_missing_comes_in_one_message() -> None:

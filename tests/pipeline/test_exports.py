@@ -18,8 +18,9 @@ from pipeline.exports import videofolder, videomae
 from pipeline.exports.export import exports
 from pipeline.exports.videofolder import VideoFolder, video_slug
 from pipeline.exports.videomae import VideoMae
-from pipeline.layout import Layout, writing_folder
+from pipeline.layout import Layout
 from pipeline.loader import decode
+from pipeline.writing import writing_folder
 from tests.pipeline.dataset_fixture import FRAMES, PROMPTS, VIDEOS, make_dataset
 
 
@@ -79,6 +80,7 @@ def test_datasets_loads_the_videofolder(source: tuple[pa.Table, Path], tmp_path:
             assert HF_NAMES[sample["split"]] == split
             assert row["label"] == row["prompt"] == sample["prompt"]
             assert row["source_video"] == sample["video"]
+            assert (row["individual_id"] or None) == sample["individual_id"]
             assert Path(row["video"]["path"]).read_bytes() == (root / sample["path"]).read_bytes()
             assert Path(row["mask"]["path"]).read_bytes() == (root / sample["variants"][0]["path"]).read_bytes()
             assert row["timestamps_s"] == sample["timestamps_s"]

@@ -13,7 +13,7 @@ import pytest
 from pipeline.stages.feed import Budget, Fed, FrameFeed
 from tests.pipeline.making import a_video
 from video.errors import UnreadableVideo, VideoError
-from video.reader import VideoReader
+from video.readers.contract import VideoReader
 from video.types import Frame, Grid
 
 HEIGHT, WIDTH = 40, 60

@@ -18,6 +18,7 @@ from pipeline.filters.exposure import Exposure
 from pipeline.filters.filter import Filter, Refusal, filters
 from pipeline.filters.flicker import Flicker
 from pipeline.filters.foreign import Foreign
+from pipeline.filters.gap import Gap
 from pipeline.filters.jitter import Jitter
 from pipeline.filters.near_duplicate import NearDuplicate
 from pipeline.filters.roi import Roi
@@ -101,6 +102,15 @@ def test_a_filter_of_pixels_refuses_once_they_are_known(
     assert options.refuse(a_sample(pixels=None), 1.0) is None
 
 
+@pytest.mark.parametrize(
+    ("times", "value"),
+    [((0.0, 0.1, 0.2, 0.3), None), ((0.0, 0.1, 0.5, 0.6), None), ((0.0, 0.1, 0.55, 0.65), 4.5), ((7.0,), None)],
+)
+def test_a_hole_in_time_is_measured_in_the_usual_step(times: tuple[float, ...], value: float | None) -> None:
+    refusal = Gap(max_steps=4.0001).refuse(a_sample(timestamps_s=times), 1.0)
+    assert (refusal and refusal.value) == (value and pytest.approx(value))
+
+
 def test_the_score_is_the_trackers() -> None:
     assert Score(min_score=0.6).refuse(a_sample(first_score=0.5), 1.0) == Refusal("score", 0.5, 0.6)
     assert Score(min_score=0.5).refuse(a_sample(first_score=0.5), 1.0) is None
@@ -117,6 +127,7 @@ def test_the_score_is_the_trackers() -> None:
         (Drift, {"max_octaves": float("nan")}, "filters.drift.max_octaves must be 0 or more, got nan"),
         (Flicker, {"min_iou": 1.5}, "filters.flicker.min_iou must be from 0 to 1, got 1.5"),
         (Foreign, {"max_share": 2}, "filters.foreign.max_share must be from 0 to 1, got 2"),
+        (Gap, {"max_steps": 0.5}, "filters.gap.max_steps must be 1 or more, got 0.5"),
         (Blur, {"min_sharpness": -1}, "filters.blur.min_sharpness must be 0 or more, got -1"),
         (Exposure, {"max_clipped": 7}, "filters.exposure.max_clipped must be from 0 to 1, got 7"),
         (Still, {"min_motion": -1}, "filters.still.min_motion must be from 0 to 1, got -1"),
@@ -129,7 +140,7 @@ def test_an_impossible_threshold_is_refused_by_name(options: Any, values: dict[s
 
 
 def test_the_registry_holds_every_filter_of_the_folder() -> None:
-    always = {"roi": Roi, "size": Size, "visible": Visible}
+    always = {"gap": Gap, "roi": Roi, "size": Size, "visible": Visible}
     chosen = [Blur, Drift, Exposure, Flicker, Foreign, Jitter, Score, Still, Truncated]
     named = {options.__name__.lower(): options for options in chosen}
     assert filters() == always | named | {"near_duplicate": NearDuplicate}

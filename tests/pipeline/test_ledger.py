@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -76,7 +76,8 @@ KEYS = ("k1", "k2")
 
 def an_id(**changes: object) -> str:
     parts: dict = {"chunk": a_chunk(), "track_keys": KEYS, "crop": CropConfig(), "encode": EncodeConfig()}
-    return record_id(**(parts | changes))
+    parts |= changes
+    return record_id(**parts | {name: asdict(parts[name]) for name in ("crop", "encode")})
 
 
 @pytest.mark.parametrize(

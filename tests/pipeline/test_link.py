@@ -273,7 +273,7 @@ def of(herd: list[Tracklet], overlaps: list[tuple[int, int, float]]) -> tuple[li
     return one, pairs, link(one, pairs, CONFIG)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(herds())
 def test_nobody_is_two_at_once_and_every_link_is_one_to_one(
     case: tuple[list[Tracklet], list[tuple[int, int, float]]],
@@ -297,7 +297,7 @@ def test_nobody_is_two_at_once_and_every_link_is_one_to_one(
     assert all(0 <= x.score <= 1 and -1 <= x.margin <= 1 and x.first != x.second for x in found.links)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(herds(), st.randoms())
 def test_the_order_does_not_matter(case: tuple[list[Tracklet], list[tuple[int, int, float]]], random: object) -> None:
     herd, overlaps = case
@@ -362,7 +362,7 @@ def test_a_count_by_pattern() -> None:
             LinkConfig(individuals=wrong)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 7), st.integers(1, 8), st.integers(0, 10**6))
 def test_the_missing_links_are_the_likeliest_of_that_many(pieces: int, individuals: int, seed: int) -> None:
     """Against every set of as many one-to-one pairs as are missing."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -96,7 +96,6 @@ def test_the_judge_refuses_what_repeats() -> None:
 words = st.integers(0, 2**12 - 1).map(lambda n: f"{n * 0x0008_0040_0200_1003 % 2**64:016x}")
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["train", "val", "test"]), words), max_size=40))
 def test_every_pair_across_splits_is_compared(rows: list[tuple[str, str]]) -> None:
     samples = pa.table(

@@ -37,7 +37,7 @@ from tests.pipeline.composing import loaded
 from tests.pipeline.mortal import made
 from tests.running import ROOT, rows
 from video import clipper
-from video.reader import VideoReader
+from video.readers.contract import VideoReader
 from video.types import Frame, Video
 
 SMALL = ("prompt=cow", "crop.size=32", "filters.size.min_side=8", "clip.num_frames=5", "exports=[]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,11 +16,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as options
 from hypothesis import strategies as st
 
 from pipeline.build import Build
 from pipeline.crew.drive import Jobs, WorkerDied, drive
+from pipeline.crew.process import STOP_S, ProcessMember, stop, wait_for
 from pipeline.executors.processes import Processes, devices_of
 from pipeline.job import Job, Outcome
 from pipeline.settings import Settings
@@ -119,6 +120,57 @@ def test_workers_end_with_the_run_and_a_rerun_finishes(
     assert made(tmp_path) == alone
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_workers_start_is_the_runs_alone(footage: Path, tmp_path: Path) -> None:
+    """It reaches every process of the terminal; a worker would end with a traceback while it imports."""
+    command = [sys.executable, str(ROOT / "main.py"), f"videos={footage}", f"out={tmp_path}", *SMALL, *TWO]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    assert _until(lambda: len(_children(process.pid)) == 2)
+    os.killpg(process.pid, signal.SIGINT)
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Traceback" not in text, text
+
+
+def test_workers_are_told_to_end_before_any_is_waited_for() -> None:
+    """Each may need seconds to leave its window: eight of them in turn would need a minute."""
+    said: list[str] = []
+
+    class Ending:
+        def stop(self) -> None:
+            said.append("stop")
+
+        def join(self, seconds: float) -> None:
+            said.append("join" if 0 < seconds <= STOP_S else f"join {seconds}")
+
+    stop([Ending(), Ending()])  # type: ignore[list-item]
+    assert said == ["stop", "stop", "join", "join"]
+
+
+def test_a_worker_that_was_killed_while_it_had_nothing_to_do(chosen: Callable[..., Settings]) -> None:
+    member = ProcessMember(chosen(Missing), 1, None)
+    try:
+        (worker,) = _children(os.getpid())
+        os.kill(worker, signal.SIGKILL)
+        assert _until(lambda: not _runs(worker))
+        member.give(_job("a", 0))
+        assert wait_for([member]) == [member]
+        with pytest.raises(WorkerDied, match="SIGKILL") as death:
+            member.result()
+        assert death.value.idle, "no chunk is to blame"
+        member.replace()
+        member.give(_job("a", 0))
+        (worker,) = _children(os.getpid())
+        os.kill(worker, signal.SIGKILL)
+        assert wait_for([member]) == [member]
+        with pytest.raises(WorkerDied, match="SIGKILL") as death:
+            member.result()
+        assert not death.value.idle
+    finally:
+        stop([member])
+
+
 def test_a_worker_stays_with_its_video() -> None:
     jobs = [_job(video, chunk) for video in "abc" for chunk in range(3)]
     waiting = Jobs(jobs)
@@ -151,6 +203,8 @@ def test_each_worker_is_told_another_video_to_fetch_meanwhile() -> None:
 class FakeMember:
     """Does its jobs in their order, and dies at some of them as often as they say. had: its jobs at each outcome."""
 
+    ready = True
+
     def __init__(self, deadly: Counter[str]) -> None:
         self.deadly, self.jobs, self.had = deadly, list[Job](), list[list[str]]()
 
@@ -181,11 +235,98 @@ def _driven(
 
 def test_every_worker_has_its_next_job_while_it_is_at_one(tmp_path: Path) -> None:
     settings = loaded("videos=/data/barn", f"out={tmp_path}", *SMALL)
-    outcomes, had = _driven(settings, [_job(video, n) for video in "ab" for n in range(3)], 2)
-    assert had == [[["a0", "a1"], ["a1", "a2"], ["a2"]], [["b0", "b1"], ["b1", "b2"], ["b2"]]]
+    outcomes, had = _driven(settings, [_job(video, n) for video in "ab" for n in range(4)], 2)
+    assert had[0] == [["a0", "a1"], ["a1", "a2"], ["a2", "a3"], ["a3"]]
+    assert had[1] == [["b0", "b1"], ["b1", "b2"], ["b2"], ["b3"]], "the last one is for whoever is done first"
     assert [(o.record_id, o.worker) for o in outcomes][:4] == [("a0", 0), ("b0", 1), ("a1", 0), ("b1", 1)]
     _, had = _driven(settings, [_job("a", n) for n in range(3)], 2)
-    assert [each[0] for each in had] == [["a0", "a2"], ["a1"]], "nobody gets a second before everybody has a first"
+    assert [each[0] for each in had] == [["a0"], ["a1"]], "nobody gets a second before everybody has a first"
+
+
+class Timed(FakeMember):
+    """Takes a random time for each job, on a clock that all share. clock: the time, and when each is done."""
+
+    def __init__(self, clock: dict[object, float], chance: random.Random) -> None:
+        super().__init__(Counter())
+        self.clock, self.chance = clock, chance
+
+    def give(self, job: Job) -> None:
+        super().give(job)
+        if len(self.jobs) == 1:
+            self._begin()
+
+    def result(self) -> Outcome:
+        self.clock["now"] = self.clock[self]
+        outcome = super().result()
+        if self.jobs:
+            self._begin()
+        return outcome
+
+    def _begin(self) -> None:
+        self.clock[self] = self.clock["now"] + self.chance.uniform(1, 2)
+
+
+@given(st.integers(1, 40), st.integers(1, 8), st.randoms(use_true_random=False))
+def test_no_worker_holds_two_chunks_while_another_has_none(chunks: int, workers: int, chance: random.Random) -> None:
+    """As long as none takes more than twice as long as another."""
+    clock: dict[object, float] = {"now": 0.0}
+    members = [Timed(clock, chance) for _ in range(min(workers, chunks))]
+
+    def wait(busy: Sequence[Timed]) -> list[Timed]:
+        at = [len(member.jobs) for member in members]
+        assert not (min(at) == 0 and max(at) > 1), at
+        return [min(busy, key=clock.__getitem__)]
+
+    settings = loaded("videos=/data/barn", "prompt=cow", "tracker=motion")
+    outcomes = list(drive(settings, [_job("abc"[n % 3], n) for n in range(chunks)], members, wait))
+    assert len({outcome.record_id for outcome in outcomes}) == chunks
+
+
+class Late(FakeMember):
+    """Is ready when it is first waited for. idle: it ends before it was given anything."""
+
+    ready = False
+    idle = False
+
+    def result(self) -> Outcome | None:  # type: ignore[override]
+        if not self.ready:
+            self.ready = True
+            return None
+        if self.idle:
+            self.idle = False
+            raise WorkerDied("a worker was lost", idle=True)
+        return super().result()
+
+    def replace(self) -> None:
+        super().replace()
+        self.ready = False
+
+
+def test_a_worker_that_has_not_started_gets_no_job(tmp_path: Path) -> None:
+    settings = loaded("videos=/data/barn", f"out={tmp_path}", *SMALL)
+    early, late, never = (Late(Counter()) for _ in range(3))
+    waited = []
+
+    def wait(members: Sequence[Late]) -> list[Late]:
+        waited.append(list(members))
+        assert not never.jobs and (late.ready or not late.jobs)
+        return [late if early.ready and not late.ready else next(m for m in members if m is not never)]
+
+    jobs = [_job("a", n) for n in range(5)]
+    outcomes = list(drive(settings, jobs, [early, late, never], wait))
+    assert sorted(o.record_id for o in outcomes) == [job.record_id for job in jobs], "none waits for it"
+    assert waited[0] == [early, late, never] and late.had and not never.had
+
+
+def test_a_worker_that_ended_before_it_got_a_chunk_is_not_held_against_it(tmp_path: Path) -> None:
+    """A node goes with two workers; the chunk of the one is given to the other before anybody knows."""
+    settings = loaded("videos=/data/barn", f"out={tmp_path}", *SMALL)
+    first, second = Late(Counter(a0=1)), Late(Counter())
+    second.idle = True
+    turns = iter([first, second, first, second, second, second])
+    outcomes = list(drive(settings, [_job("a", 0)], [first, second], lambda members: [next(turns)]))
+    assert [(o.record_id, o.failures) for o in outcomes] == [("a0", 0)]
+    assert (first.had, second.had, next(turns, None)) == ([["a0"]], [["a0"]], None)
 
 
 def test_only_the_chunk_that_takes_its_worker_down_alone_is_blamed(tmp_path: Path) -> None:
@@ -199,7 +340,6 @@ def test_only_the_chunk_that_takes_its_worker_down_alone_is_blamed(tmp_path: Pat
     assert len(once) == 4 and not any(o.failed for o in once)
 
 
-@options(deadline=None)
 @given(st.lists(st.sampled_from("abcd"), max_size=12), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_every_chunk_is_taken_once(videos: list[str], workers: int, random: object) -> None:
     jobs = [_job(video, n) for n, video in enumerate(videos)]

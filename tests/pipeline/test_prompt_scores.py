@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.layout import Layout
@@ -63,7 +63,6 @@ boxes = st.tuples(*(st.integers(0, 20),) * 2, *(st.integers(1, 20),) * 2).map(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), boxes, st.sampled_from(["c1", "c2"])), max_size=20))
 def test_shares_are_shares_and_a_prompt_agrees_with_its_copy(found: list[tuple[str, tuple[int, ...], str]]) -> None:
     objects = [seen(name, box, clip=clip) for name, box, clip in found]  # type: ignore[arg-type]

@@ -131,7 +131,7 @@ def tracks(draw: st.DrawFn) -> dict[int, Mask]:
 
 
 @given(own=tracks(), other=tracks(), seed=st.integers(0, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_figure_stays_within_its_range(own: dict[int, Mask], other: dict[int, Mask], seed: int) -> None:
     others = [[other[n]] if n in other else [] for n in range(12)]
     found = figures(own, others, frames=12)

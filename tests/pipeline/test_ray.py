@@ -60,7 +60,9 @@ def test_footage_on_a_server_gives_the_bytes_of_files(footage: Path, tmp_path: P
 def one_gpu() -> Iterator[Any]:
     """A cluster of this machine that says that it has a GPU."""
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init(
+        address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="error"
+    )
     yield ray
     ray.shutdown()
 
@@ -107,6 +109,8 @@ def test_no_worker_has_more_chunks_than_it_may(tmp_path: Path) -> None:
 class Idle:
     """A worker that is done at once. most: the jobs it had at one time."""
 
+    ready = True
+
     def __init__(self) -> None:
         self.jobs: list[Job] = []
         self.most = 0
@@ -139,6 +143,7 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, footage
         ({"workers": 0}, r"executor\.workers must be at least 1.*got 0"),
         ({"cpus": 0}, r"executor\.cpus must be more than 0, got 0"),
         ({"gpus": -1}, r"executor\.gpus must be 0 or more, got -1"),
+        ({"gpus": 1.5}, r"executor\.gpus above 1 must be a whole number of GPUs, got 1\.5"),
     ],
 )
 def test_options_out_of_range(options: dict[str, float], message: str) -> None:
@@ -146,12 +151,17 @@ def test_options_out_of_range(options: dict[str, float], message: str) -> None:
         OnRay(**options)  # type: ignore[arg-type]
 
 
-def test_workers_fit_the_cluster() -> None:
+def test_workers_fit_the_nodes() -> None:
     settings = loaded("videos=/a", "prompt=cow", "tracker=sam3_hf")
-    room = {"CPU": 16.0, "GPU": 2.0}
-    assert OnRay()._gpus(settings, room) == 1 and OnRay()._fitting(room, 1.0) == 2
-    assert OnRay(gpus=0.5)._fitting(room, 0.5) == 4
-    assert OnRay()._gpus(loaded("videos=/a", "prompt=cow", "tracker=motion"), room) == 0
-    assert OnRay(cpus=4)._fitting(room, 0.0) == 4
-    with pytest.raises(ConfigError, match="16 CPUs and 2 GPUs, too few"):
-        OnRay(cpus=32)._fitting(room, 0.0)
+    one = [{"CPU": 16.0, "GPU": 2.0}]
+    assert OnRay()._gpus(settings, one) == 1 and OnRay()._fitting(one, 1.0) == 2
+    assert OnRay()._gpus(settings, [{"CPU": 4.0}]) == 0
+    assert OnRay(gpus=0.5)._fitting(one, 0.5) == 4
+    assert OnRay(gpus=0.4)._fitting(one, 0.4) == 4, "a share is of one GPU"
+    assert OnRay()._gpus(loaded("videos=/a", "prompt=cow", "tracker=motion"), one) == 0
+    assert OnRay(cpus=4)._fitting(one, 0.0) == 4
+    assert OnRay(cpus=0.1)._fitting([{"CPU": 0.3}], 0.0) == 3
+    assert OnRay()._fitting([{"CPU": 3.0}, {"CPU": 3.0}, {}], 0.0) == 2, "a worker is on one node"
+    assert OnRay()._fitting([*one, {"CPU": 64.0}], 1.0) == 2
+    with pytest.raises(ConfigError, match=r"large enough .*cpus=32.*they have 16 CPUs and 2 GPUs, 4 CPUs and 0 GPUs"):
+        OnRay(cpus=32)._fitting([*one, {"CPU": 4.0}], 0.0)

@@ -24,6 +24,7 @@ from pipeline.report.distributions import SHOWN as SHOWN_FIGURES
 from pipeline.report.distributions import extremes
 from pipeline.report.histogram import histogram
 from pipeline.report.render import SHOWN, write_report
+from pipeline.report.splits import split_table
 from pipeline.report.stats import Statistics, pick, read_statistics
 from tests.pipeline.dataset_fixture import PROMPTS, SETTINGS, VIDEOS, make_dataset, write_crop, write_tables
 
@@ -99,8 +100,30 @@ def test_every_address_exists_and_none_is_remote(root: Path) -> None:
 def test_balance_by_split_prompt_label_camera_video_and_hour(root: Path) -> None:
     """The fixture's clips were recorded at six, but for those of val."""
     tables = {table.title: table for table in statistics(root).tables}
-    assert {"Prompts", "Splits", "Cameras", "Hours", "Videos"} == set(tables), "labels as soon as there are any"
+    assert {"Prompts", "Cameras", "Hours", "Videos"} == set(tables), "labels as soon as there are any"
     assert [(row.name, row.kept) for row in tables["Hours"].rows] == [("06:00", 12), ("unknown", 4)]
+
+
+def test_the_splits_say_what_a_model_would_be_trained_and_judged_on() -> None:
+    def sample(split: str, who: str | None, label: str | None) -> dict[str, str | None]:
+        return {"split": split, "individual_id": who, "label": label, "clip_id": f"c{who}", "video": "a.mp4"}
+
+    schema = pa.schema([(name, pa.string()) for name in sample("", "", "")])
+    rows = [sample("train", "ann", "lying"), sample("train", "ann", "lying"), sample("train", "bea", "eating")]
+    made = split_table(pa.Table.from_pylist([*rows, sample("test", "cat", None)], schema))
+    assert made.labels == ("eating", "lying") and made.more == 0
+    said = [(row.name, row.crops, row.individuals, row.clips, row.videos, row.labels) for row in made.rows]
+    assert said == [("train", 3, 2, 2, 1, (1, 2)), ("val", 0, 0, 0, 0, (0, 0)), ("test", 1, 1, 1, 1, (0, 0))]
+    alone = split_table(pa.Table.from_pylist([sample("train", None, str(n)) for n in range(10)], schema))
+    assert alone.rows[0].individuals is None, "nothing was linked"
+    assert len(alone.labels) == 8 and alone.more == 2
+
+
+def test_a_threshold_that_is_set_can_be_chosen_exactly() -> None:
+    values = np.array([10.0, 30, 31, 33, 60])
+    drawn = histogram("Size", "px", "", values, np.array([]), (0.0, 80.0), {"limit": 32.0}, bins=4, least=True)
+    assert drawn is not None and drawn.choices[drawn.chosen].label == "at least 32 px"
+    assert drawn.choices[drawn.chosen].kept == 2
 
 
 def test_every_threshold_says_what_it_would_keep() -> None:

@@ -185,6 +185,7 @@ def test_nothing_half_done_stays(video: Path, tmp_path: Path, caplog: pytest.Log
 WRONG = {
     "segment.points=[[161,5]]": "the point [161, 5] lies outside the frame of 161x97 source pixels",
     "segment.points=[[5]]": "segment.points: [x, y] are 2 numbers in source pixels, got [5]",
+    "segment.points=[480,200]": "2 numbers in source pixels, got 480; one point is a list too: [[x,y]]",
     "segment.points=5": "segment.points must be a list, got 5",
     "segment.points=[[5,5],[6,6]] segment.labels=[1]": "every point needs a label, got 2 points and 1 labels",
     "segment.points=[[5,5]] segment.labels=[2]": "a label is 1 (in the object) or 0 (not in it), got 2",

@@ -10,7 +10,7 @@ import pytest
 from pipeline.stages import source_frames
 from pipeline.stages.source_frames import BLOCK, SourceFrames, last_frame
 from tests.video import footage as make
-from video.reader import VideoReader
+from video.readers.contract import VideoReader
 from video.source import Found, probe
 from video.types import Video
 

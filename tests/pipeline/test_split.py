@@ -56,6 +56,17 @@ def test_shares_are_kept_as_well_as_whole_groups_allow(weights: list[int]) -> No
     assert all(held[s] <= share * sum(weights) + max(weights) for s, share in zip(SPLITS, (0.8, 0.1, 0.1), strict=True))
 
 
+@given(heavy=st.lists(st.integers(1, 9), min_size=1, max_size=6), idle=st.integers(0, 6))
+def test_groups_without_a_clip_fill_no_split(heavy: list[int], idle: int) -> None:
+    """A budget of clips may leave videos out: then val must not be what holds none of them."""
+    weights = {f"g{n}": weight for n, weight in enumerate(heavy)} | {f"a{n}": 0 for n in range(idle)}
+    placed = assign(weights, SplitConfig(), {}, {g: [g] for g in weights})
+    assert set(placed) == set(weights)
+    assert sum(many > 0 for many in counts(placed, weights).values()) == min(3, len(heavy))
+    alone = {group: weight for group, weight in weights.items() if weight}
+    assert assign(alone, SplitConfig(), {}, {g: [g] for g in alone}).items() <= placed.items()
+
+
 def test_a_hundred_equal_groups_meet_the_shares_exactly() -> None:
     weights = {f"g{n}": 10 for n in range(100)}
     assert counts(assign(weights, SplitConfig(), {}, {g: [g] for g in weights}), weights) == {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,8 +16,10 @@ from pipeline import progress
 from pipeline.build import Build
 from pipeline.errors import DatasetError, DiskError
 from pipeline.job import Outcome
+from pipeline.layout import Layout
 from pipeline.progress import Progress
-from pipeline.status import Status, clock, status
+from pipeline.status import Status, clock, rivals_of
+from pipeline.tasks.status import status
 from tests.pipeline.composing import loaded
 from tests.pipeline.making import a_chunk
 from tests.running import Done, run
@@ -30,6 +34,15 @@ def a_status(**changes: object) -> Status:
 
 def an_outcome(clips: int = 10) -> Outcome:
     return Outcome("record", clips, 12, (), clips, 0, {"track": 30.0, "decode": 2.0})
+
+
+def test_the_page_names_all_that_a_run_says_of_itself(tmp_path: Path) -> None:
+    """Other programs read it."""
+    page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text()
+    section = page[page.index("## Watching a long run") : page.index("## When something dies")]
+    firsts = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    Status("build", "", 1, 1).write(tmp_path / "status.json")
+    assert set(re.findall("`([a-z_]+)`", "".join(firsts))) == set(orjson.loads((tmp_path / "status.json").read_bytes()))
 
 
 def test_the_figures_follow_from_what_was_counted() -> None:
@@ -117,6 +130,25 @@ def test_a_full_disk_stops_no_run_for_its_status(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("pipeline.status.write_bytes", full)
     a_status().write(tmp_path / "status.json")
     assert Status.read(tmp_path / "status.json") is None
+
+
+def test_another_run_on_the_same_share_is_noticed(tmp_path: Path) -> None:
+    mine, layout = a_status(started=1000.0, host="here", pid=os.getpid()), Layout(tmp_path, tmp_path)
+    runs = {
+        "rival": {"updated": 990.0, "pid": os.getppid()},
+        "elsewhere": {"updated": 800.0, "host": "there", "pid": 7},
+        "silent": {"updated": 600.0, "host": "there", "pid": 8},
+        "finished": {"updated": 990.0, "state": "finished", "pid": os.getppid()},
+        "of another shard": {"updated": 990.0, "shard": "1 of 2", "pid": os.getppid()},
+        "killed": {"updated": 990.0, "pid": 2**22 + 1},  # above the largest number a process can have
+        "mine": {"updated": 1000.0, "pid": os.getpid()},
+    }
+    for name, changes in runs.items():
+        a_status(**{"host": "here", "started": 500.0} | changes).write(layout.runs / name / "status.json")
+    assert rivals_of(mine, layout) == [
+        "task=build on there, process 7, 0:03:20 ago",
+        f"task=build on here, process {os.getppid()}, 0:00:10 ago",
+    ]
 
 
 def test_a_run_that_went_silent_is_named(tmp_path: Path) -> None:

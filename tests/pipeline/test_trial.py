@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.layout import Layout
-from pipeline.settings import PlanConfig
 from pipeline.status import Status
+from pipeline.task_options import PlanConfig
 from pipeline.tasks.promised import compared
 from pipeline.tasks.trial import Estimate, Trial
 from tests.running import Done, rows, run
@@ -47,7 +47,9 @@ def test_a_trial_tells_what_a_build_then_makes(footage: Path, tmp_path: Path, go
     assert done.status == 0, done.text
     said = {line.split(":")[0]: line.partition(":")[2].strip() for line in done.text.splitlines() if ":" in line}
     assert said["tried"].startswith("30 windows of 3 videos; ready after"), "there are no more"
-    assert said["price"].endswith("at 2.5 an hour") and said["memory"].endswith("iB at most, of the process")
+    assert said["price"].endswith("at 2.5 an hour") and said["memory"].endswith(
+        "iB at most, of the process that does a window at a time"
+    )
     assert [p.name for p in (tmp_path / "out").rglob("*") if p.is_file()] == ["plan.json"], "nothing else is left"
     promised = Trial.read(tmp_path / "out" / "runs" / "plan.json")
     assert promised is not None and promised.hours.mean > 0 and promised.failed == 0
@@ -114,6 +116,15 @@ def test_tracking_alone_is_compared_by_what_it_made(layout: Layout) -> None:
     a_trial(price=2.0).write(layout.plan)
     names = [each.name for each in compared(layout, [a_run(task="track")])]
     assert names == ["tracking", "price", "memory of the GPU"]
+
+
+def test_a_process_that_did_a_window_at_a_time_promises_no_peak_and_small_prices_are_told(layout: Layout) -> None:
+    small = a_trial(price=0.001, gpu=False, memory=Estimate(2.0, 0.1), hours=Estimate(10.0, 2.0))
+    small.write(layout.plan)
+    found = {each.name: each for each in compared(layout, [a_run()])}
+    assert str(found["price"]) == "price: planned 0.0025 ± 0.0005, took 0.0025 (within)"
+    assert str(found["memory of the process"]) == "memory of the process: planned 2.0 GiB, took 3.0 GiB"
+    assert dict(small.rows())["price"] == "0.0100 ± 0.0020 at 0.001 an hour"
 
 
 def test_windows_that_fail_are_said(footage: Path, tmp_path: Path, go: Callable[..., Done]) -> None:

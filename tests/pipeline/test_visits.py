@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.audit import COLUMNS, check
@@ -126,7 +126,6 @@ def test_a_herd_in_one_group_is_said(one_row: dict[str, Any], layout: Layout, ca
     assert layout.splits.exists()
 
 
-@settings(deadline=None)
 @given(
     seen=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 8), st.integers(0, 900)), min_size=1, max_size=30),
     embargo=st.integers(0, 60),

@@ -52,6 +52,7 @@ def test_webdataset_reads_every_sample(source: tuple[pa.Table, Layout], tmp_path
             assert index["classes"][row["prompt"]] == int(sample["cls"])
             said = json.loads(sample["json"])
             assert (said["label"], said["source_video"]) == (row["prompt"], row["video"])
+            assert said["individual_id"] == (row["individual_id"] or "")
             assert said["boxes"] == row["boxes"] and said["sharpness"] == pytest.approx(row["sharpness"])
             seen.add(sample["__key__"])
     assert seen == set(expected)

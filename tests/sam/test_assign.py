@@ -42,7 +42,7 @@ def check(scores: np.ndarray, boxes: np.ndarray, overlap: float) -> float:
     return float(sum(pairs))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(BOXES, st.integers(0, 4), st.sampled_from([0.0, 0.3, 0.5, 0.9]), st.data())
 def test_no_choice_is_better(boxes: np.ndarray, phrases: int, overlap: float, data: st.DataObject) -> None:
     values = st.integers(-2, 10).map(lambda tenths: tenths / 10)
@@ -94,7 +94,7 @@ def test_many_phrases_and_boxes_are_quick(size: int, overlap: float, equal: int)
     corners = rng.uniform(0, 100, (100, 2))
     boxes = np.hstack([corners, corners + rng.uniform(size / 2, size, (100, 2))])
     scores = np.repeat(rng.uniform(0, 1, (20 // equal, 100)), equal, axis=0)
-    began = time.perf_counter()
+    began = time.process_time()
     total = check(scores, boxes, overlap)
-    assert time.perf_counter() - began < 20  # a second at most on a machine that does nothing else
+    assert time.process_time() - began < 20  # a second at most
     assert total > 0

@@ -43,7 +43,7 @@ boxes = st.tuples(st.integers(0, W - 2), st.integers(0, H - 2), st.integers(1, 3
 
 
 @given(st.lists(st.tuples(boxes, st.sampled_from([0.2, 0.5, 0.9])), max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_is_shared_and_nothing_lost(objects: list[tuple[tuple[int, int, int, int], float]]) -> None:
     before = seen(*((n, block(*box), score) for n, (box, score) in enumerate(objects))) if objects else None
     if before is None:

@@ -59,6 +59,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[Scene]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # half a minute of a processor, drawing the scenes included
 @pytest.mark.parametrize(("kind", "floor"), [("box", 0.65), ("click", 0.5)])
 def test_floors_on_held_out_scenes(scenes: list[Scene], kind: str, floor: float) -> None:
     each = [ious(scene, kind) for scene in scenes]

@@ -26,6 +26,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[Scene]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # half a minute of a processor, drawing the scenes included
 def test_floors_on_held_out_scenes(scenes: list[Scene]) -> None:
     scores = []
     for scene in scenes:

@@ -84,7 +84,7 @@ def test_rules_out_of_range_are_refused() -> None:
 RECTANGLES = st.tuples(st.integers(0, 150), st.integers(0, 90), st.integers(5, 50), st.integers(5, 30))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(RECTANGLES, st.floats(0, 1)), max_size=8), st.integers(1, 4))
 def test_every_proposal_is_kept_or_has_a_reason(drawings: list[tuple[tuple[int, ...], float]], most: int) -> None:
     masks = [ImageMask(drawn((x, y, x + w, y + h)), score) for (x, y, w, h), score in drawings]
@@ -121,7 +121,7 @@ def test_the_frames_border_counts_as_the_masks() -> None:
     assert x >= 10 and y >= 10
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(RECTANGLES, min_size=1, max_size=4), st.integers(1, 5), st.sampled_from([0.0, 5.0, 25.0]))
 def test_seeds_lie_inside_and_apart(rectangles: list[tuple[int, ...]], count: int, apart: float) -> None:
     mask = drawn(*((x, y, x + w, y + h) for x, y, w, h in rectangles))

@@ -1,8 +1,9 @@
-"""experiment=batch_segmentation as a user types it, with the real models, tiny, as processes of their own."""
+"""experiment=batch_segmentation as a user types it, with the real models, tiny; once as a process of its own."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.running import Done, run_process
+from tests.running import Done, run, run_process
 from tests.sam3.footage import HEIGHT, WIDTH, blobs
 from tests.sam3.test_main import ALONE
 from video.encoder import EncodeConfig, encode
@@ -24,6 +25,7 @@ GUIDE: dict[str, Any] = {
     "video_info": {"fps": 30, "width": 1280, "height": 720, "frame_count": 150},
     "parameters": {"box_threshold": 0.5, "text_threshold": 0.3, "prompt_type": "box"},
 }
+Run = Callable[..., Done]
 SHOWS = {"score", "object_id", "frame"}
 FRAMES = 12
 
@@ -45,16 +47,15 @@ def add(root: Path, name: str, backward: bool) -> None:
 
 
 @pytest.fixture
-def go(prompted: dict[str, Path], grounding: Path) -> Any:
-    def run(root: Path, *more: str, preset: str = "batch_segmentation") -> Done:
-        return run_process(
-            *(f"experiment={preset}", f"videos={root}/videos", f"prompts_file={root}/prompts.txt", f"out={root}/out"),
-            *("tracker.device=cpu", f"tracker.weights={prompted['sam2']}", f"tracker.grounding={grounding}"),
-            *(f"tracker.max_side={WIDTH}", *more),
-            **ALONE,
-        )
+def words(videos: Path, prompted: dict[str, Path], grounding: Path) -> list[str]:
+    inputs = (f"videos={videos}/videos", f"prompts_file={videos}/prompts.txt", f"out={videos}/out")
+    models = (f"tracker.weights={prompted['sam2']}", f"tracker.grounding={grounding}")
+    return ["experiment=batch_segmentation", *inputs, "tracker.device=cpu", *models, f"tracker.max_side={WIDTH}"]
 
-    return run
+
+@pytest.fixture
+def go(words: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    return lambda *more: run(capfd, monkeypatch, *words, *more)
 
 
 LAX = ("tracker.box_threshold=0", "tracker.text_threshold=0")
@@ -74,8 +75,8 @@ def colourful(path: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.slow
-def test_a_folder_and_a_prompts_file_become_overlays_and_metadata(videos: Path, go: Any) -> None:
-    done = go(videos, *LAX)
+def test_a_folder_and_a_prompts_file_become_overlays_and_metadata(videos: Path, words: list[str], go: Run) -> None:
+    done = run_process(*words, *LAX, **ALONE)
     assert done.status == 0, done.text
     assert "Loading weights" not in done.text
     assert done.text.count("finds boxes with GroundingDINO from") == 1, "one load for the whole batch"
@@ -106,15 +107,15 @@ def test_a_folder_and_a_prompts_file_become_overlays_and_metadata(videos: Path, 
     before = {p: p.stat().st_mtime_ns for p in (videos / "out").rglob("*_*.*") if p.suffix in (".mp4", ".json")}
     add(videos, "c.mp4", backward=False)
     (videos / "prompts.txt").write_text("red cow, calf\nkoala, koala\ncow\n")
-    done = go(videos, *LAX)
+    done = go(*LAX)
     assert done.status == 0 and "3 videos: 1 made, 2 were there, 0 failed" in done.text, done.text
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert len(documents(videos)["c_metadata.json"]["detections"]) == 1  # one phrase, one object
 
 
 @pytest.mark.slow
-def test_nothing_found_is_a_warning_and_the_batch_goes_on(videos: Path, go: Any) -> None:
-    done = go(videos, "tracker.prompt_type=mask", "tracker.box_threshold=1")
+def test_nothing_found_is_a_warning_and_the_batch_goes_on(videos: Path, go: Run) -> None:
+    done = go("tracker.prompt_type=mask", "tracker.box_threshold=1")
     assert done.status == 0, done.text
     for name, text in (("a/v.mp4", "red cow, calf"), ("b/v.mp4", "koala, koala")):
         assert f"{name}: nothing found for {text!r} on frame 0; the best score is 1.00 for a" in done.text
@@ -124,28 +125,31 @@ def test_nothing_found_is_a_warning_and_the_batch_goes_on(videos: Path, go: Any)
     assert len(colourful(videos / "out/a/v_segmented.mp4")) == FRAMES
 
 
-def test_what_does_not_fit_is_said_before_a_model_is_loaded(videos: Path, go: Any) -> None:
+def test_what_does_not_fit_is_said_before_a_model_is_loaded(videos: Path, go: Run) -> None:
     (videos / "prompts.txt").write_text("cow\n")
-    done = go(videos)
+    done = go()
     assert done.status == 2 and "Traceback" not in done.text and "GroundingDINO" not in done.text
     assert "has 1 line and there are 2 videos: the first video without a line is b/v.mp4" in done.text
-    done = go(videos, "prompt=cow")
+    done = go("prompt=cow")
     assert done.status == 2 and "both say what to track" in done.text
-    done = run_process("experiment=batch_segmentation", f"videos={videos}/out", "prompts_file=x.txt", **ALONE)
+    done = go("prompts_file=x.txt")
     assert done.status == 2 and "x.txt cannot be read: No such file" in done.text
-    done = go(videos, "tracker.weights=checkpoints/sam2.1_hiera_large.pt")
+    done = go("tracker.weights=checkpoints/sam2.1_hiera_large.pt")
     assert done.status == 2 and "facebook/sam2.1-hiera-tiny" in done.text and "original SAM2 package" in done.text
 
 
 @pytest.mark.slow
-def test_sam3_takes_a_prompts_file_too(videos: Path, checkpoint: Path) -> None:
+def test_sam3_takes_a_prompts_file_too(
+    videos: Path, checkpoint: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A phrase at a time; asked twice, it finds all once."""
     (videos / "prompts.txt").write_text("cow, red\ncow, cow\n")
-    done = run_process(
+    done = run(
+        capfd,
+        monkeypatch,
         *("task=batch", "clip.whole=true", "clip.stride=1", "tracker=sam3_hf", "tracker.device=cpu"),
         *(f"videos={videos}/videos", f"prompts_file={videos}/prompts.txt", f"out={videos}/out"),
         *(f"tracker.weights={checkpoint}", f"tracker.max_side={WIDTH}"),
-        **ALONE,
     )
     assert done.status == 0, done.text
     found = documents(videos)

@@ -19,10 +19,9 @@ from sam.errors import TrackerUnavailable, TrackingFailed, UnknownPrompt
 from sam.session import SAMSession
 from sam.types import FrameMasks, Prompt, SessionFrames
 from tests.pipeline.composing import loaded
-from tests.running import rows, run_process
+from tests.running import rows, run
 from tests.sam3.footage import blobs
 from tests.sam3.prompting import MODELS
-from tests.sam3.test_main import ALONE
 from tests.sam3.test_segment_main import video  # noqa: F401 - a fixture
 
 MOT = "1,4,108,60,40,40,0.9\n2,4,1,1,20,20,0.9\n4,7,6,10,40,36,0.4\n"  # frames from 1: x, y, width, height
@@ -105,15 +104,21 @@ def test_the_content_of_the_file_is_in_the_identity(prompted: dict[str, Path], t
 
 
 @pytest.mark.slow
-def test_boxes_become_crops(video: Path, prompted: dict[str, Path], tmp_path: Path) -> None:  # noqa: F811
+def test_boxes_become_crops(
+    video: Path,  # noqa: F811
+    prompted: dict[str, Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     (tmp_path / "boxes.txt").write_text("1,5,216,120,80,80\n11,6,12,20,80,72\n")
     words = (f"videos={video}", "prompt=thing", "tracker.device=cpu", f"tracker.weights={prompted['sam2']}")
     words += ("tracker=sam2", "clip.num_frames=10", "clip.stride=1", "crop.size=32", "filters.size.enabled=false")
-    done = run_process(*words, f"out={tmp_path}/out", f"tracker.boxes={tmp_path}/boxes.txt", **ALONE)
+    done = run(capfd, monkeypatch, *words, f"out={tmp_path}/out", f"tracker.boxes={tmp_path}/boxes.txt")
     assert done.status == 0, done.text
     found = rows(tmp_path / "out" / "samples.parquet") + rows(tmp_path / "out" / "rejected.parquet")
     assert {row["object_id"] for row in found} == {5, 6}
-    done = run_process(*words, f"out={tmp_path}/other", **ALONE)
+    done = run(capfd, monkeypatch, *words, f"out={tmp_path}/other")
     assert done.status == 2 and "or name them with tracker.boxes=FILE" in done.text
 
 

@@ -10,7 +10,7 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from tests.running import Done, rows, run_process
+from tests.running import Done, rows, run, run_process
 from tests.sam3.footage import HEIGHT, WIDTH, blobs
 from video.encoder import EncodeConfig, encode
 
@@ -50,20 +50,14 @@ def without_packages(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path)}
 
 
-def build(*words: str, video: Path, out: Path, weights: Path, **environment: str) -> Done:
-    return run_process(
-        *words,
-        f"videos={video}",
-        f"out={out}",
-        "tracker=sam3_hf",
-        f"tracker.weights={weights}",
-        f"tracker.max_side={WIDTH}",
-        "clip.num_frames=10",
-        "clip.stride=1",
-        "filters.size.enabled=false",
-        **ALONE,
-        **environment,
-    )
+def words(video: Path, out: Path, weights: Path) -> list[str]:
+    tracker = ("tracker=sam3_hf", f"tracker.weights={weights}", f"tracker.max_side={WIDTH}")
+    clips = ("clip.num_frames=10", "clip.stride=1", "filters.size.enabled=false")
+    return [f"videos={video}", f"out={out}", *tracker, *clips]
+
+
+def build(*more: str, video: Path, out: Path, weights: Path, **environment: str) -> Done:
+    return run_process(*more, *words(video, out, weights), **ALONE, **environment)
 
 
 def test_a_video_becomes_crops_of_what_the_prompt_names(video: Path, out: Path, checkpoint: Path) -> None:
@@ -145,13 +139,18 @@ def test_a_sweep_loads_once_and_tracks_once_for_each_prompt(video: Path, checkpo
 
 
 @pytest.mark.slow
-def test_prompts_tracked_together_are_stored_as_if_alone(video: Path, checkpoint: Path, tmp_path: Path) -> None:
-    alone = build("task=track", "prompt=cow", video=video, out=tmp_path / "alone", weights=checkpoint)
-    assert alone.status == 0, alone.text
-    both = build("task=track", "prompt=[cow,calf]", video=video, out=tmp_path / "both", weights=checkpoint)
-    assert tracked(both) == (4, 0), both.text
+def test_prompts_tracked_together_are_stored_as_if_alone(
+    video: Path, checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def track(prompt: str, name: str) -> tuple[int, int]:
+        rest = words(video, tmp_path / name, checkpoint)
+        done = run(capfd, monkeypatch, "task=track", f"prompt={prompt}", *rest, "tracker.device=cpu")
+        assert done.status == 0, done.text
+        return tracked(done)
+
+    assert track("cow", "alone") == (2, 0)
+    assert track("[cow,calf]", "both") == (4, 0)
     cow, calf = (tracks(tmp_path / "both" / "tracks")[prompt] for prompt in ("cow", "calf"))
     assert tracks(tmp_path / "alone" / "tracks") == {"cow": cow}
-    more = build("task=track", "prompt=[calf,cow]", video=video, out=tmp_path / "alone", weights=checkpoint)
-    assert tracked(more) == (2, 2), "a stored prompt is reused beside a new one"
+    assert track("[calf,cow]", "alone") == (2, 2), "a stored prompt is reused beside a new one"
     assert tracks(tmp_path / "alone" / "tracks") == {"cow": cow, "calf": calf}

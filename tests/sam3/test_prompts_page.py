@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pipeline.clicks import read_prompts
-from pipeline.settings import SegmentConfig
+from pipeline.task_options import SegmentConfig
 from sam.backends.grounded_sam2 import GroundedSam2Config
 from sam.backends.grounding import phrases_of
 from sam.backends.sam2 import Sam2Config

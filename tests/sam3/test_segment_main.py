@@ -1,4 +1,4 @@
-"""task=segment as a user types it, with the real models of sam2 and sam3_tracker, tiny, as processes of their own."""
+"""task=segment as a user types it, with real models of sam2 and sam3_tracker, tiny; once as a process of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import Done, run_process
+from tests.running import Done, run, run_process
 from tests.sam3.footage import HEIGHT, WIDTH, blobs
 from tests.sam3.test_main import ALONE, HIDE_PACKAGES
 from video.encoder import EncodeConfig, encode
@@ -50,9 +50,12 @@ def test_clicks_become_masks_overlay_and_export(video: Path, sam2: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_sam3s_own_tracker_does_it_too(video: Path, checkpoint: Path, tmp_path: Path) -> None:
-    words = ("tracker=sam3_tracker", f"tracker.weights={checkpoint}", "segment.box=[12,20,92,92]", "segment.end=3")
-    done = follow(*words, video=video, out=tmp_path)
+def test_sam3s_own_tracker_does_it_too(
+    video: Path, checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = ("task=segment", f"videos={video}", f"out={tmp_path}")
+    tracker = ("tracker=sam3_tracker", "tracker.device=cpu", f"tracker.weights={checkpoint}")
+    done = run(capfd, monkeypatch, *inputs, *tracker, "segment.box=[12,20,92,92]", "segment.end=3")
     assert done.status == 0, done.text
     assert len(json.loads((tmp_path / "segment/blobs/masks.json").read_text())["images"]) == 4
 

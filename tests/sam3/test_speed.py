@@ -352,7 +352,8 @@ def test_masks_cleaned_on_the_device_are_the_same(checkpoint: Path, apart: list[
     assert not isinstance(library.cv_utils_kernel, OnDevice)
 
 
-@pytest.mark.slow  # compiling takes a minute
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # compiling takes a minute
 def test_a_compiled_encoder_gives_the_same_masks(checkpoint: Path, loaded: Sam3HfTracker) -> None:
     from sam.backends.sam3_hf import Sam3HfConfig
 

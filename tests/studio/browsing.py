@@ -29,7 +29,7 @@ def browser() -> Iterator[Any]:
     """Chromium, without a window. Skips the test where it or playwright is missing; FAIL_WITHOUT_BROWSER=1 fails it."""
     lacking = "there is no chromium on this machine: apt-get install chromium" if CHROMIUM is None else ""
     if find_spec("playwright") is None:
-        lacking = "playwright is not installed: make setup EXTRAS=dev"
+        lacking = "playwright is not installed: make dev"
     if lacking and os.environ.get("FAIL_WITHOUT_BROWSER") == "1":
         pytest.fail(f"FAIL_WITHOUT_BROWSER=1, and {lacking}")
     if lacking:

@@ -443,4 +443,4 @@ def test_failed_windows_doubtful_links_and_bad_crops_come_first(out: Path) -> No
         by_time = [each["window"] for each in windows(served)]
         assert [by_time.index(each["window"]) for each in listed] == [2, 1, 3, 0]
         assert listed[0]["why"][0] == "failed: the model broke" and "1 doubtful link" in listed[1]["why"]
-        assert "worst crop: truncated 1.00" in listed[2]["why"]
+        assert "worst crop: cut off 100 %" in listed[2]["why"]

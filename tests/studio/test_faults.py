@@ -188,17 +188,22 @@ def test_an_upload_that_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_sessions_that_nobody_uses_end_and_free_everything(tmp_path: Path, cows: Path) -> None:
-    with serving(tmp_path, ttl=1.5) as studio:
+    with serving(tmp_path, ttl=20) as studio:
         idle, used = studio.upload(cows), studio.upload(cows)
         studio.ask("POST", f"/annotate-frame/{idle}", json=CLICK)
         studio.ask("GET", f"/frame/{idle}/3")
-        until = time.monotonic() + 20
+        for session in (idle, used):
+            studio.rooms._sessions[session].used -= 15
+        studio.ask("GET", f"/sessions/{used}")
+        assert time.time() - studio.rooms._sessions[used].used < 15
+        studio.rooms._sessions[idle].used -= 15
+        until = time.monotonic() + 60
         while any(s["session_id"] == idle for s in studio.ask("GET", "/sessions")["sessions"]):
             studio.ask("GET", f"/sessions/{used}")
             assert time.monotonic() < until
             time.sleep(0.1)
         assert studio.ask("GET", f"/sessions/{used}")["frames"] == 40
-        while studio.rooms._tracking:
+        while studio.rooms._tracking or len(list(studio.rooms.uploads.iterdir())) > 1:
             assert time.monotonic() < until
             time.sleep(0.05)
         assert [p.name for p in studio.rooms.outputs.iterdir()] == [used]

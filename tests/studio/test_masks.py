@@ -19,7 +19,7 @@ CHANGES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=CHANGES, after=CHANGES)
 def test_every_state_comes_back(
     before: list[tuple[int, dict[int, int | None]]],

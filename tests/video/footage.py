@@ -35,7 +35,7 @@ def picture(number: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np
     """(height, width) uint8 grey: the number in the two upper rows of cells, their complement, and the upright row."""
     bits = [number >> k & 1 for k in range(2 * COLUMNS)]
     cells = np.array([bits[:COLUMNS], bits[COLUMNS:], [1 - b for b in bits[:COLUMNS]], UPRIGHT])
-    y, x = np.mgrid[:height, :width]
+    y, x = np.ogrid[:height, :width]
     flat = np.where(cells[y * ROWS // height, x * COLUMNS // width] == 1, LIGHT, DARK)
     texture = 20 * np.sin((x + 3 * number) / 5) * np.cos((y - 2 * number) / 7)
     return (flat + texture).astype(np.uint8)

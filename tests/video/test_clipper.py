@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.video import plainly
 from video.clipper import ClipConfig, plan, starts_of_span
 from video.errors import UnreadableVideo
 from video.types import MAX_WINDOWS_PER_CHUNK, Chunk, Clip, Grid, Video, Window
@@ -47,7 +48,6 @@ def test_overlapping_clips_share_positions() -> None:
     assert found[0].stop > found[1].start
 
 
-@settings(deadline=None)
 @given(
     frames=st.integers(1, 5000),
     num_frames=st.integers(1, 50),
@@ -71,6 +71,36 @@ def test_every_clip_fits_and_chunks_hold_them_all(
     assert all((c.stop - 1) * stride < frames for c in found)
     assert all(len(chunk.windows) <= MAX_WINDOWS_PER_CHUNK for chunk in chunks)
     assert all(len(w.clips) == per_window for chunk in chunks for w in chunk.windows[:-1])
+
+
+HOURS = st.one_of(st.none(), st.tuples(st.floats(0, 24), st.floats(0, 24)))
+SPANS = st.lists(st.tuples(st.floats(0, 5000), st.floats(0.1, 60)).map(lambda at: (at[0], sum(at))), max_size=30)
+
+
+@settings(max_examples=60)
+@given(
+    seconds=st.integers(540, 9000),
+    rate=st.sampled_from([Fraction(1), Fraction(2000, 1001)]),
+    recorded_at=st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 31)),
+    clip=st.tuples(st.integers(1, 60), st.integers(1, 9), st.one_of(st.none(), st.integers(1, 80))),
+    way=st.sampled_from(["all", "windows", "random", "spans"]),
+    hours=HOURS,
+    spans=SPANS,
+)
+def test_chunks_are_those_of_the_plain_way(
+    seconds: int,
+    rate: Fraction,
+    recorded_at: datetime,
+    clip: tuple[int, int, int | None],
+    way: str,
+    hours: tuple[float, float] | None,
+    spans: list[tuple[float, float]],
+) -> None:
+    video = replace(VIDEO, fps=rate, frames=int(seconds * rate), duration=float(seconds), recorded_at=recorded_at)
+    options: dict[str, Any] = {"windows": {"per_window": 3, "lead": 2}, "random": {"sampling": "random"}}.get(way, {})
+    config = ClipConfig(num_frames=clip[0], stride=clip[1], hop=clip[2], **options)
+    asked = spans if way == "spans" else None
+    assert plan(video, config, hours, asked) == plainly.chunks_of(video, config, hours, asked)
 
 
 def test_windows_reach_beyond_their_clips_by_the_lead() -> None:

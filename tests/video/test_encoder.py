@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -15,6 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.running import ROOT
 from video.encoder import PRESETS, EncodeConfig, encode
 
 Picture = NDArray[np.uint8]
@@ -59,6 +63,60 @@ def test_bytes_depend_on_nothing_but_the_input(tmp_path: Path) -> None:
     assert together == alone * 3
     assert len(set(alone)) == 4
     assert b" threads=1 lookahead_threads=1 " in (tmp_path / "0-0.tmp").read_bytes()  # x264's note on its settings
+
+
+@pytest.mark.parametrize("preset", ["veryfast", "medium"])
+def test_bytes_do_not_depend_on_what_the_memory_held_before(tmp_path: Path, preset: str) -> None:
+    """glibc fills what is allocated with the complement of MALLOC_PERTURB_: x264 once took it for its own."""
+    noise = np.random.default_rng(0).normal(0, 5, (20, 224, 224, 3))
+    np.save(tmp_path / "clip.npy", np.clip(clip(frames=20, size=224) + noise, 0, 255).astype(np.uint8))
+    script = f"""
+import numpy as np
+from video.encoder import EncodeConfig, encode
+frames = np.load({str(tmp_path / "clip.npy")!r})
+path = {str(tmp_path / "again.mp4")!r}
+print(encode(path, frames, 6, EncodeConfig(preset={preset!r}), size=(224, 224)).sha256)
+"""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script], env=os.environ | {"MALLOC_PERTURB_": fill}, check=True, capture_output=True
+        ).stdout
+        for fill in ("0", "1", "85")
+    }
+    assert len(found) == 1
+
+
+NARROW = """
+import sys
+from fractions import Fraction
+from pathlib import Path
+from tests.video.test_encoder import moving
+from video.encoder import EncodeConfig, encode
+for seed in range(12):
+    print(encode(Path(sys.argv[1]), moving(seed), Fraction(25), EncodeConfig(), size=(64, 64)).sha256)
+"""
+
+
+def moving(seed: int, size: int = 64, frames: int = 5) -> Picture:
+    """A soft texture that is pushed about, from one picture to the next and back."""
+    numbers = np.random.default_rng(seed)
+    texture = cv2.GaussianBlur(numbers.integers(0, 256, (3 * size, 3 * size, 3), dtype=np.uint8), (0, 0), 2 + seed % 4)
+    texture = cv2.normalize(texture, None, 20, 250, cv2.NORM_MINMAX)
+    places = size + numbers.integers(-6, 7, (frames, 2))
+    return np.stack([texture[y : y + size, x : x + size] for y, x in places])
+
+
+def test_narrow_videos_do_not_depend_on_what_was_in_memory(tmp_path: Path) -> None:
+    """On processors with AVX-512, x264's own way does."""
+
+    def hashes(filled: int) -> list[str]:
+        environment = os.environ | {"MALLOC_PERTURB_": str(filled)}  # glibc then fills what it gives
+        command = [sys.executable, "-c", NARROW, str(tmp_path / f"{filled}.mp4")]
+        return subprocess.run(command, cwd=ROOT, env=environment, stdout=-1, check=True, text=True).stdout.split()
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(hashes, (85, 170))
+    assert one == other and len(set(one)) == 12
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.video import plainly
 from tests.video.test_clipper import VIDEO
 from video.activity import activity
-from video.clipper import ClipConfig, keep_clips, plan
+from video.clipper import ClipConfig, Places, chunks, places
 from video.errors import UnreadableVideo
-from video.spread import cells_of, fair_shares, spread
-from video.types import Clip, Video
+from video.spread import Spread, fair_shares, spread
+from video.types import Video
 
 SPREAD = ClipConfig(num_frames=20, stride=5, sampling="spread", total=10)  # clips of 4 s
 
@@ -29,8 +30,12 @@ def video(name: str, hours: float = 1.0, recorded: datetime | None = None) -> Vi
     return replace(VIDEO, name=name, fingerprint=f"{name:_<16}", recorded_at=recorded, **length)
 
 
-def clips_in(*videos: Video) -> list[Clip]:
-    return [c for v in videos for chunk in plan(v, SPREAD) for window in chunk.windows for c in window.clips]
+def clips_in(*videos: Video) -> list[Places]:
+    return [places(v, SPREAD) for v in videos]
+
+
+def names(found: Spread) -> set[str]:
+    return {name for each in found.chosen for chunk in chunks(each, SPREAD) for name in chunk.clip_ids}
 
 
 def flat(*videos: Video) -> dict[str, np.ndarray]:
@@ -52,7 +57,7 @@ def test_cameras_and_hours_get_equal_parts_however_much_they_filmed() -> None:
 def test_what_one_camera_lacks_goes_to_the_others() -> None:
     long, tiny = video("a/1.mp4"), video("b/1.mp4", hours=8 / 3600)
     found = spread(clips_in(long, tiny), flat(long, tiny), 20, 0)
-    assert sum(found.taken.values()) == len(found.chosen) == 20
+    assert sum(found.taken.values()) == len(names(found)) == 20
     assert [sum(n for (camera, *_), n in found.taken.items() if camera == c) for c in "ab"] == [18, 2]
 
 
@@ -73,36 +78,89 @@ def test_quiet_and_lively_moments_get_equal_parts() -> None:
 
 def test_the_seed_decides_and_a_larger_budget_takes_more_of_the_same() -> None:
     one = video("a/1.mp4")
-    clips, rates = clips_in(one), flat(one)
-    assert spread(clips, rates, 20, 0).chosen == spread(clips[::-1], rates, 20, 0).chosen
-    assert spread(clips, rates, 20, 0).chosen != spread(clips, rates, 20, 1).chosen
-    assert spread(clips, rates, 20, 0).chosen < spread(clips, rates, 60, 0).chosen
-    assert len(spread(clips, rates, 10**6, 0).chosen) == len(clips)
+    two = video("b/1.mp4", 2)
+    clips, rates = clips_in(one, two), flat(one, two)
+    assert names(spread(clips, rates, 20, 0)) == names(spread(clips[::-1], rates, 20, 0))
+    assert names(spread(clips, rates, 20, 0)) != names(spread(clips, rates, 20, 1))
+    assert names(spread(clips, rates, 20, 0)) < names(spread(clips, rates, 60, 0))
+    assert len(names(spread(clips, rates, 10**6, 0))) == sum(len(each.starts) for each in clips)
 
 
 def test_without_recording_times_hours_count_from_the_start() -> None:
     one = video("a/1.mp4", 2)
-    assert {cell.hour for cell in cells_of(clips_in(one), flat(one))} == {"0 h after the start", "1 h after the start"}
+    hours = {hour for _, hour, _ in spread(clips_in(one), flat(one), 5, 0).available}
+    assert hours == {"0 h after the start", "1 h after the start"}
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), max_size=12), st.integers(0, 300))
 def test_shares_are_max_min_fair(wanted: list[int], budget: int) -> None:
     shares = fair_shares(wanted, budget)
     assert sum(shares) == min(budget, sum(wanted)) and all(s <= w for s, w in zip(shares, wanted, strict=True))
     unmet = [s for s, w in zip(shares, wanted, strict=True) if s < w]
     assert not unmet or max(shares) <= min(unmet) + 1
+    most = max(unmet, default=0)
+    assert [s < most for s, w in zip(shares, wanted, strict=True) if s < w] == sorted(s < most for s in unmet), (
+        "the first get the odd ones"
+    )
 
 
 def test_chunks_keep_their_boundaries() -> None:
-    one = video("a/1.mp4")
-    chunks = plan(one, SPREAD)
-    every = clips_in(one)
-    some = {clip.id for clip in every[::40]}
-    kept = keep_clips(chunks, some)
-    assert {w.clips[0].id for chunk in kept for w in chunk.windows} == some
-    less = keep_clips(chunks, some - {every[0].id})
+    one = places(video("a/1.mp4"), SPREAD)
+    some = one.starts[::40]
+    assert isinstance(some, range)
+    kept = chunks(replace(one, starts=tuple(some)), SPREAD)
+    assert [start for chunk in kept for (start,) in chunk.starts] == list(some)
+    less = chunks(replace(one, starts=tuple(some)[1:]), SPREAD)
     assert [c.id for c in less][-len(kept) + 1 :] == [c.id for c in kept][1:], "one clip less changes one chunk"
+
+
+VIDEOS = st.builds(
+    lambda camera, number, seconds, fps, at: replace(
+        VIDEO,
+        name=f"{camera}{number}.mp4",
+        fingerprint=f"{camera}{number}{seconds:_<32}",
+        fps=fps,
+        frames=int(seconds * fps),
+        duration=float(seconds),
+        recorded_at=at,
+    ),
+    st.sampled_from(["", "a/", "b/", "b/c/"]),
+    st.integers(0, 3),
+    st.integers(300, 9000),
+    st.sampled_from([Fraction(2), Fraction(3000, 1001)]),
+    st.one_of(st.none(), st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 31))),
+)
+
+
+@settings(max_examples=60)
+@given(
+    found=st.lists(VIDEOS, min_size=1, max_size=5, unique_by=lambda v: v.name),
+    clip=st.tuples(st.integers(10, 60), st.integers(1, 5), st.one_of(st.none(), st.integers(10, 90))),
+    fps=st.one_of(st.none(), st.sampled_from([0.7, 1.5])),
+    total=st.integers(1, 300),
+    seed=st.integers(0, 3),
+)
+def test_clips_taken_are_those_of_the_plain_way(
+    found: list[Video],
+    clip: tuple[int, int, int | None],
+    fps: float | None,
+    total: int,
+    seed: int,
+) -> None:
+    length, stride, hop = clip
+    grid = {"stride": stride} if fps is None else {"fps": fps}
+    config = ClipConfig(num_frames=length, hop=hop, sampling="spread", total=total, seed=seed, **grid)  # type: ignore[arg-type]
+    found = [each for each in found if config.grid.positions(each) >= length]
+    rates = {
+        v.fingerprint: np.random.default_rng(n).gamma(2, 1000, round(v.duration) + n - 2) for n, v in enumerate(found)
+    }
+    every = [places(each, config) for each in found]
+    chosen = {each.video.name: each for each in spread(every, rates, total, seed).chosen} if every else {}
+    clips = [c for v in found for chunk in plainly.chunks_of(v, config) for w in chunk.windows for c in w.clips]
+    expected = plainly.taken(clips, rates, total, seed)
+    for each in found:
+        made = chunks(chosen[each.name], config) if each.name in chosen else []
+        assert made == plainly.chunks_of(each, config, chosen=expected)
 
 
 @pytest.mark.parametrize(

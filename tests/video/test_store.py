@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import pytest
 
 from tests.serving import Served
 from tests.serving_sftp import serving_sftp
-from video import connection, store
+from video import connection, ssh, store
 from video.errors import FetchError, NotThere
 
 SIZE = 300_007
@@ -126,6 +127,26 @@ def test_folders_are_made_once_and_again_when_they_are_removed(server: Served, s
     (shelf / "a" / "b").rmdir()
     store.put(f"{server.url}/a/b/9", file)
     assert everything(shelf) == ["a/b/9"]
+
+
+def test_threads_share_connections(server: Served, shelf: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session each, three of a connection; where the server gives fewer, there are more connections."""
+    monkeypatch.setattr(ssh, "SESSIONS", 3)
+    together = threading.Barrier(7)
+    for most in (9, 1):
+        server.faults.sessions = most
+        monkeypatch.setattr(ssh, "_hosts", {})
+        server.logins = 0
+
+        def send(n: int) -> None:
+            connection.connect(server.url)
+            together.wait(20)
+            store.put(f"{server.url}/a/{n}", file)
+
+        with ThreadPoolExecutor(7) as pool:
+            list(pool.map(send, range(7)))
+        assert server.logins == (3 if most == 9 else 7)
+        assert all((shelf / "a" / f"{n}").read_bytes() == file.read_bytes() for n in range(7))
 
 
 def test_what_a_killed_run_left_is_known_by_its_name_and_age(server: Served, shelf: Path) -> None:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from video.container import AV_ERRORS, exact, open_container, video_stream
-from video.reader import ReadStats
+from video.readers.contract import ReadStats
 
 
 class Interrupted(Exception):

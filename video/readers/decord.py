@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from video.container import AV_ERRORS, exact, opened
 from video.errors import UnreadableVideo, VideoError
-from video.reader import VideoReader
+from video.readers.contract import VideoReader
 from video.readers.pyav import PyavReader
 from video.readers.wanted import Wanted
 from video.types import Frame, Grid, Video

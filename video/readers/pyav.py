@@ -17,7 +17,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from video.color import to_rgb
-from video.reader import VideoReader, shrink
+from video.readers.contract import VideoReader, shrink
 from video.readers.counted import CountedFrames
 from video.readers.decoder import Decoder, Interrupted
 from video.readers.facts import facts_of

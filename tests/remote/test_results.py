@@ -16,57 +16,16 @@ import fsspec
 import orjson
 import pytest
 
-from pipeline.build import Build, Summary
+from pipeline.build import Build
 from pipeline.crew.actor import Served
 from pipeline.errors import DatasetError, DiskError
 from pipeline.footage import survey
 from pipeline.mirror.layout import close
-from pipeline.run import run as run_task
 from tests.pipeline.composing import loaded
+from tests.remote.making import LEAN, OF_A_FOLDER, SMALL, STABLE, build
 from tests.running import ROOT, contents, rows, run
 from tests.serving import Served as Server
 from tests.serving_sftp import serving_sftp
-from video import connection, store
-from video.scenes import render_scene
-
-STABLE = (
-    "crops",
-    "tracks",
-    "samples.parquet",
-    "rejected.parquet",
-    "failures.parquet",
-    "splits.parquet",
-    "links.parquet",
-)
-OF_A_FOLDER = ("records/index.lock", "records/done.json")  # what stays on a machine
-SMALL = ("prompt=cow", "tracker=motion", "crop.size=64", "filters.size.min_side=8", "clip.num_frames=5")
-LEAN = (*SMALL, "exports=[]")
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(connection, "BACK_OFF_S", 0.005)
-    monkeypatch.setattr(store, "_folders", set())
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two videos of 2 s, of which every second shard takes one."""
-    folder = tmp_path_factory.mktemp("footage")
-    for n, name in enumerate(("cam1.mp4", "cam 2.mp4")):
-        render_scene(folder / name, seed=50 + 2 * n, seconds=2, width=160, height=96, cows=1, people=1)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def local(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dataset as a folder of this machine."""
-    out = tmp_path_factory.mktemp("local") / "cows"
-    assert (
-        Build(loaded(f"videos={footage}", f"out={out}", *SMALL, "exports=[videofolder,webdataset]")).run().status == 0
-    )
-    return out
 
 
 @pytest.fixture
@@ -111,12 +70,6 @@ def memory(tmp_path: Path) -> Iterator[Memory]:
     made = Memory(tmp_path.name)
     yield made
     made.fs.rm(f"memory://{tmp_path.name}", recursive=True)
-
-
-def build(*words: str) -> Summary:
-    status, summary = run_task(loaded(*words), words)
-    assert status == 0 and summary is not None
-    return summary
 
 
 def mirror_in(cache: Path) -> Path:

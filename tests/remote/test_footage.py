@@ -20,16 +20,11 @@ from tests.pipeline.composing import loaded
 from tests.running import ROOT, contents, rows, run
 from tests.serving import Served, serving_http
 from tests.serving_sftp import serving_sftp
-from video import connection, remote
+from video import remote
 from video.scenes import render_scene
 
 STABLE = ("crops", "tracks", "samples.parquet", "rejected.parquet", "failures.parquet", "splits.parquet")
 SMALL = ("prompt=cow", "tracker=motion", "crop.size=64", "filters.size.min_side=8", "clip.num_frames=5", "exports=[]")
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "BACK_OFF_S", 0.01)
 
 
 @pytest.fixture(scope="module")
