@@ -5,7 +5,6 @@ Files lie in a folder of the system's temporary folder and are made once.
 
 from __future__ import annotations
 
-import tempfile
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -15,13 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.table import FOLDER
 from sam.types import Mask
 
 U8 = NDArray[np.uint8]
 OBJECTS = 5
 FPS = 30
 PERIOD = 60 * FPS  # frames after which a long video repeats itself
-FOLDER = Path(tempfile.gettempdir()) / "clipcrop-benchmarks"
 
 
 @cache

@@ -20,9 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.footage import FOLDER
 from benchmarks.process import Cost, cost
-from benchmarks.table import Result, arguments, publish
+from benchmarks.table import FOLDER, Result, arguments, publish
 from pipeline import audit
 from pipeline import index as indexing
 from pipeline.derive import with_classes

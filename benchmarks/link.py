@@ -28,9 +28,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.footage import FOLDER
 from benchmarks.given import settings
-from benchmarks.table import Result, arguments, publish
+from benchmarks.table import FOLDER, Result, arguments, publish
 from pipeline.build import Build
 from pipeline.footage import survey
 from pipeline.linking.embeddings import Embeddings

@@ -20,8 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.footage import FOLDER
-from benchmarks.table import Result, arguments, interleaved, publish, ratio
+from benchmarks.table import FOLDER, Result, arguments, interleaved, publish, ratio
 from sam.backends.motion import MotionConfig
 from sam.metrics import Score, total
 from sam.types import SessionFrames

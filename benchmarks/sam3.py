@@ -24,8 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.footage import FOLDER
-from benchmarks.table import Result, arguments, interleaved, publish, ratio
+from benchmarks.table import FOLDER, Result, arguments, interleaved, publish, ratio
 from sam.memory import release_cuda
 from sam.session import SAMSession
 from sam.types import Prompt, SessionFrames

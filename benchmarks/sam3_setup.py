@@ -28,7 +28,7 @@ SWITCHES: Mapping[str, Mapping[str, Any]] = {
 @dataclass(frozen=True)
 class Plan:
     """What is run. objects: numbers of objects, ascending. peak: TFLOP/s of the device, or None where nothing is known
-    about it. windows: for memory. cases: names of `SWITCHES`."""
+    about it. windows: for memory. cases: names of `SWITCHES`. minutes: after so many nothing new begins."""
 
     device: str
     dtype: str
@@ -41,6 +41,7 @@ class Plan:
     peak: float | None = None
     cases: tuple[str, ...] = tuple(SWITCHES)
     official: bool = False
+    minutes: float = 60.0
 
     @property
     def bench(self) -> sam3.Bench:

@@ -7,12 +7,14 @@ import json
 import os
 import platform
 import statistics
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+FOLDER = Path(tempfile.gettempdir()) / "clipcrop-benchmarks"  # what benchmarks make once and keep
 LIBRARIES = ("av", "opencv-python-headless", "numpy", "pyarrow", "hydra-core")
 
 
@@ -39,8 +41,16 @@ def machine() -> str:
     if info.is_file():
         names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model na")]
         cpu = names[0] if names else cpu
-    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    return f"{cpu}, {cores()} cores, Python {platform.python_version()}, {libraries}, {date.today().isoformat()}"
+    there = [f"{name} {found}" for name in LIBRARIES if (found := _version(name))]
+    return ", ".join([cpu, f"{cores()} cores", f"Python {platform.python_version()}", *there, date.today().isoformat()])
+
+
+def _version(name: str) -> str:
+    """Of an installed library; empty where it is not, since no benchmark needs all of them."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -62,6 +72,11 @@ def markdown(result: Result) -> str:
 def publish(result: Result, json_file: Path | None) -> None:
     """Print the table with its machine line, and write the values where asked to."""
     print(markdown(result))
+    write(result, json_file)
+
+
+def write(result: Result, json_file: Path | None) -> None:
+    """The values into a file, where one was asked for."""
     if json_file is not None:
         json_file.write_text(json.dumps({"machine": machine(), **asdict(result)}, indent=2) + "\n")
 

@@ -105,6 +105,11 @@ def open_model(name: ModelName, device: str) -> VisionModel:
     chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"link.device={device}: this machine has no GPU that torch can use; use link.device=cpu")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"link.device={device} does not exist: this machine shows {torch.cuda.device_count()} GPUs, the first is "
+            "cuda:0"
+        )
     try:
         opened = (_timm if name.library == "timm" else _transformers)(name)
     except (OSError, RuntimeError, ValueError, KeyError) as error:

@@ -20,8 +20,11 @@ class PeakMemory:
 def peak_memory() -> PeakMemory:
     """Since the process began, or since `reset` where a GPU is used."""
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return PeakMemory(True, int(torch.cuda.max_memory_allocated()))
+    if torch is not None and torch.cuda.is_available():
+        # Of whichever GPU it is: tracker.device may name another than the first.
+        most = max(int(torch.cuda.max_memory_allocated(n)) for n in range(torch.cuda.device_count()))
+        if most:
+            return PeakMemory(True, most)
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024
@@ -32,4 +35,5 @@ def reset() -> None:
     """Count the GPU's memory from now on; main memory's peak cannot be reset."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.reset_peak_memory_stats()
+        for number in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(number)

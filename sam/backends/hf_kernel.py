@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sam.backends.transfer import onto
 from sam.errors import TrackerUnavailable
 
 _wrong = threading.local()  # error: what the kernel of this thread failed with, until somebody looks
@@ -53,30 +54,32 @@ class Local:
         """Greedy non-maximum suppression: (n, n) IoU, (n,) scores -> kept indices, best first, int64."""
         if not use_iou_matrix:
             raise ValueError("this kernel suppresses by an IoU matrix only")
-        overlap = ious.float().cpu().numpy() > threshold
-        order = scores.float().argsort(descending=True, stable=True).cpu().tolist()
+        import torch
+
+        both = torch.cat([ious.float(), scores.float()[None]]).cpu()  # a device is waited for once
+        overlap = both[:-1].numpy() > threshold
+        order = both[-1].argsort(descending=True, stable=True).tolist()
         kept: list[int] = []
         for candidate in order:
             if not overlap[candidate, kept].any():
                 kept.append(candidate)
-        return ious.new_tensor(kept).long()
+        return onto(np.array(kept, np.int64), ious.device)
 
     @staticmethod
     @_kept
     def cc_2d(mask: Any, get_counts: bool = True) -> Any:
         """8-connected regions of (n, 1, h, w) uint8: labels from 1, and each pixel's region area, both int32."""
-        import torch
-
-        planes = mask.cpu().numpy()[:, 0]
-        labels = np.zeros(planes.shape, np.int32)
-        areas = np.zeros(planes.shape, np.int32)
-        for n, plane in enumerate(planes):
-            _, labels[n], stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=8, ltype=cv2.CV_32S)
+        planes = mask.cpu().numpy()
+        both = np.zeros((2, *planes.shape), np.int32)  # labels, areas: one copy to the device
+        for n, plane in enumerate(planes[:, 0]):
+            _, labels, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=8, ltype=cv2.CV_32S)
             area = stats[:, cv2.CC_STAT_AREA]
             area[0] = 0
-            areas[n] = area[labels[n]]
-        found = torch.from_numpy(labels[:, None]).to(mask.device)
-        return (found, torch.from_numpy(areas[:, None]).to(mask.device)) if get_counts else found
+            both[:, n, 0] = labels, area[labels]
+        if not get_counts:
+            return onto(both[0], mask.device)
+        found, areas = onto(both, mask.device)
+        return found, areas
 
 
 class OnDevice(Local):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sam.backends import hf_kernel
 from sam.backends.hf_features import Features, Texts
 from sam.backends.hf_masks import Found, leave_device
+from sam.backends.transfer import onto
 from sam.errors import TrackingFailed
 
 STATE = ("maskmem_features", "maskmem_pos_enc")  # an object's memory of one frame
@@ -42,10 +43,8 @@ class Pictures(Mapping[int, Any]):
         self._engine = engine
 
     def __getitem__(self, frame: int) -> Any:
-        import torch
-
         engine = self._engine
-        image = torch.from_numpy(np.require(self._images[frame], requirements=["C", "W"])).to(engine.device)
+        image = onto(self._images[frame], engine.device)
         done = engine.processor.video_processor(  # bytes go to the device, all arithmetic is done there
             videos=image.permute(2, 0, 1)[None],
             device=engine.device,
@@ -91,12 +90,13 @@ class Window:
         self._features, self._batch = features, batch
         self._state_device = "cpu" if state_on_cpu else engine.device
         self._session = engine.processor.init_video_session(
-            inference_device=engine.device, inference_state_device=self._state_device, dtype=engine.dtype
+            inference_device=engine.device, inference_state_device=engine.device, dtype=engine.dtype
         )
         self._session.processed_frames = Pictures(images, engine)
         self._session.video_height, self._session.video_width = images[0].shape[:2]
         self._add(texts)
         self.most_objects = 0  # tracked at once so far
+        self._places: Any = None  # the position encoding of a frame's memory, the same for all objects and frames
 
     def _add(self, texts: Sequence[str]) -> None:
         longest = self._engine.model.config.detector_config.text_config.max_position_embeddings
@@ -176,10 +176,12 @@ class Window:
 
     def _thin(self, entry: dict[str, Any], keep: bool) -> None:
         """Of one object's state of one frame: masks are never read again, memory only if `keep`."""
-        entry.pop("high_res_masks", None)
-        entry.pop("pred_masks", None)
-        for name in STATE:
-            if not keep:
-                entry.pop(name, None)
-            elif name in entry and entry[name].device.type != self._state_device.partition(":")[0]:
-                entry[name] = entry[name].to(self._state_device)
+        for name in ("high_res_masks", "pred_masks", *(() if keep else STATE)):
+            entry.pop(name, None)
+        memory, places = (entry.get(name) for name in STATE)
+        if memory is not None and memory.device.type != self._state_device.partition(":")[0]:
+            entry[STATE[0]] = memory.to(self._state_device)
+        if places is not None:
+            if self._places is None:
+                self._places = places.to(self._engine.device, copy=True)  # of a batch, which a view would hold
+            entry[STATE[1]] = self._places

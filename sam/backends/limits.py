@@ -16,6 +16,9 @@ from typing import Any
 from sam.errors import TrackerError, TrackerUnavailable, TrackingFailed
 from sam.memory import RELEASES, OutOfMemory, is_out_of_memory
 
+NO_COMPILER = "Failed to find C compiler"  # what triton says, also through torch.compile
+COMPILER = "triton compiles them when they first run, with a C compiler: install gcc and Python's headers, or set CC"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -72,7 +75,7 @@ def fewer(tracked: int, limit: int | None) -> int:
 
 
 def failure(error: Exception, tracker: str, video: str) -> TrackerError:
-    """What an exception of a model means for a window: out of memory, this window alone, or a GPU that stopped.
+    """What an exception of a model means for a window: out of memory, this window alone, or no window any more.
 
     Empties the frames of the exception's traceback, which would hold the window's tensors while it is handled.
     """
@@ -90,6 +93,8 @@ def failure(error: Exception, tracker: str, video: str) -> TrackerError:
             f"tracker={tracker}: the GPU stopped working ({_first_line(error)}); nothing more can be tracked in this "
             "process. Run the same command again to continue; if it happens again, try tracker.device=cpu"
         )
+    if NO_COMPILER in str(error):
+        return TrackerUnavailable(f"tracker={tracker} cannot compile its GPU kernels: {COMPILER}")
     return TrackingFailed(f"{video}: tracker={tracker} failed: {reason}")
 
 

@@ -6,6 +6,7 @@ to Hugging Face, and none where the weights are here or HF_HUB_OFFLINE is set.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sam.backends import access, device, weights
+from sam.backends.limits import COMPILER
 from sam.checks import Check, look
 
 SECONDS = 10  # that a hub may take to answer
@@ -49,6 +51,12 @@ def transformers_model(
     on, dtype = device.resolve(options.device, options.dtype)
     yield look("device", lambda: device.usable(tracker, options.device, on, dtype))
     yield from weights_there(options.weights, tracker, extra, ("config.json", "model*.safetensors"), fits)
+
+
+def compiler() -> Iterator[Check]:
+    """A note where triton would find no C compiler, which kernels need that were not compiled here before."""
+    if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
+        yield Check("compiler", "note", f"this machine has none for GPU kernels; {COMPILER}")
 
 
 def wishes(who: str, requirements: Iterable[str], fix: str) -> Iterator[Check]:

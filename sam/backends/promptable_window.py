@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sam.backends.found import gather
 from sam.backends.hf_window import Engine, Pictures
 from sam.backends.promptable_object import PromptedObject, Seen
+from sam.backends.transfer import onto
 from sam.types import FrameMasks, Prompt, SessionFrames
 
 JUST_INSIDE = 0.1  # the logit of a filled cell
@@ -174,7 +175,7 @@ def without_holes(logits: Any, largest: int) -> Any:
     small[0] = False  # the mask itself
     if not small.any():
         return logits
-    return logits.masked_fill(logits.new_tensor(small[labels]).bool()[None, None], JUST_INSIDE)
+    return logits.masked_fill(onto(small[labels][None, None], logits.device), JUST_INSIDE)
 
 
 def _joined(a: FrameMasks, b: FrameMasks) -> FrameMasks:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from sam.backends import access, device, official, preflight, weights
 from sam.backends.found import gather, nothing
 from sam.backends.limits import Limits, check_limits, failure
+from sam.backends.need import Need
 from sam.backends.official_need import official_need
 from sam.backends.room import Fit, Room, check_memory
 from sam.checks import Check, look
@@ -106,6 +107,7 @@ class Sam3Config:
             yield from preflight.wishes(f"sam3 {package.label}", package.requirements(), fix)
             if packages.state == "ok":
                 yield look("import", lambda: package.importable(self.version))
+            yield from preflight.compiler()
             yield look("vocabulary", lambda: str(official.vocabulary(self.vocabulary, package)))
         yield from preflight.weights_there(self.where, name, official.EXTRA, ("*.pt",), self.checkpoint_in)
 
@@ -156,6 +158,8 @@ class Sam3Tracker:
         with ExitStack() as stack:
             stack.callback(release_cuda)
             self._predictor = self._load(stack)
+            if self._config.version == "3.0":
+                self._room.admit(self._need)
             self._thread = threading.get_ident()
             self._stack = stack.pop_all()
         return self
@@ -184,8 +188,6 @@ class Sam3Tracker:
             raise TrackerUnavailable(
                 f"sam3 {package.label} cannot keep its state in main memory: leave tracker.state_on_cpu=false"
             )
-        if self._config.version == "3.0":
-            self._room.admit(lambda careful: official_need(predictor.model))
         stack.callback(official.hush())
         log.info("tracker=sam3 %s runs on %s, weights from %s", self._config.version, self._device, file)
         return predictor
@@ -233,6 +235,10 @@ class Sam3Tracker:
 
     def keep(self, frames: SessionFrames | None, last: int | None = None) -> None:
         """The package keeps nothing between prompts: a text starts its session anew."""
+
+    def _need(self, careful: bool) -> Need:
+        """What the loaded model takes. It holds nothing of the model, which is to be freed when the tracker is left."""
+        return official_need(self._predictor.model)
 
     def _run(self, frames: SessionFrames, prompts: Sequence[Prompt], fit: Fit) -> Iterator[FrameMasks]:
         if self._predictor is None:

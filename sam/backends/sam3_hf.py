@@ -100,6 +100,8 @@ class Sam3HfConfig:
     def preflight(self) -> Iterator[Check]:
         """See `sam.checks.Preflight`; imports torch and transformers where they are installed."""
         yield from preflight.transformers_model(Sam3HfTracker.name, EXTRA, self, _importable, _fits)
+        if self.compile:
+            yield from preflight.compiler()
 
     def memory(self, frames: int) -> Iterator[Check]:
         """See `sam.checks.Budgeted`; makes the model's shape from its config, without weights."""

@@ -29,7 +29,7 @@ def require(*packages: str) -> None:
     if lacking and os.environ.get("FAIL_WITHOUT_SAM3") == "1":
         pytest.fail(f"FAIL_WITHOUT_SAM3=1, and {', '.join(lacking)} cannot be imported")
     if lacking:
-        pytest.skip(f"needs {', '.join(lacking)}")
+        pytest.skip(f"needs {', '.join(lacking)}", allow_module_level=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

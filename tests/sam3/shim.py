@@ -46,8 +46,8 @@ def on_cpu() -> Iterator[None]:
 
 
 @contextmanager
-def small() -> Iterator[None]:
-    """While entered, sam3's builders make a small network, on the CPU, that downloads nothing."""
+def small(device: str = "cpu") -> Iterator[None]:
+    """While entered, sam3's builders make a small network, on the CPU or another device, that downloads nothing."""
     import sam3.model_builder as builder
     import sam3.perflib.connected_components as regions
     from sam3.model.text_encoder_ve import VETextEncoder
@@ -100,7 +100,7 @@ def small() -> Iterator[None]:
     build, label = made["build_sam3_video_model"], regions.connected_components
 
     def build_here(**options: Any) -> Any:
-        return build(**{**options, "device": "cpu", "load_from_HF": False})
+        return build(**{**options, "device": device, "load_from_HF": False})
 
     def label_some(masks: Any) -> Any:  # the CPU version cannot label no mask
         return label(masks) if len(masks) else (masks.long(), masks.long())

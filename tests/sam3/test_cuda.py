@@ -16,7 +16,7 @@ from sam.errors import TrackingFailed
 from sam.session import SAMSession
 from sam.types import Prompt
 from tests.sam3.conformance import run
-from tests.sam3.footage import COLOURS, Footage, blobs
+from tests.sam3.footage import COLOURS, HEIGHT, WIDTH, Footage, blobs
 from tests.sam3.test_hf_tracking import GOOD, find, masks
 from tests.sam3.test_speed import alike
 
@@ -82,23 +82,22 @@ def test_regions_are_measured_on_the_gpu_as_on_the_processor(cuda: str) -> None:
 
 
 def test_memory_that_runs_out_is_noticed_and_comes_back(on_gpu: Sam3HfTracker) -> None:
-    """The process may have 4 MiB more than it holds: the window does not fit, and the one after it is whole again."""
+    """The process may have 4 MiB more than it holds: the window does not fit, and the one after it is whole again.
+
+    A picture of 1920 x 1344 in float32 is 31 MB: more than torch's allocator may have left over in the blocks it holds.
+    """
     import torch
 
-    frames = blobs(8).session()
+    frames = blobs(3, scale=12).session(12 * WIDTH, 12 * HEIGHT)
     whole = masks(find(on_gpu, frames, "cow"))
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 4 * 2**20) / total)
     try:
-        with SAMSession(on_gpu, frames) as session:
+        with SAMSession(on_gpu, frames) as session, pytest.raises(TrackingFailed, match="out of memory") as raised:
             session.add_prompt(Prompt(text="cow"))
-            try:
-                session.tracks()
-                assert session.degraded
-            except TrackingFailed as error:
-                assert "out of memory" in str(error)
-                assert "tracker.max_objects" in str(error)
+            session.tracks()
+        assert "tracker.max_objects" in str(raised.value)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert masks(find(on_gpu, frames, "cow")) == whole

@@ -275,3 +275,16 @@ def test_the_whole_table_without_the_packages(tmp_path: Path) -> None:
         assert f"make setup EXTRAS={extra} (or pip install '.[{extra}]')" in text
     assert "tracker=sam3 cannot run here yet" in text
     assert "Traceback" not in text
+
+
+def test_a_compiler_is_looked_for_as_triton_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from sam.backends.preflight import compiler
+
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (check,) = compiler()
+    assert check.state == "note" and "install gcc and Python's headers, or set CC" in check.detail
+    found = tmp_path / "clang"
+    found.write_text("")
+    found.chmod(0o755)
+    assert list(compiler()) == []

@@ -134,6 +134,22 @@ def test_models_of_transformers(save: Callable[[Path], None], tmp_path: Path) ->
     assert model.weights == open_model(ModelName.of(f"transformers:{tmp_path}"), "cpu").weights
 
 
+def test_a_gpu_sees_the_same(tmp_path: Path) -> None:
+    """A pretend one, which refuses what CUDA refuses."""
+    require("torch", "transformers")
+    from tests.sam3.pretend_cuda import pretend
+
+    vit(tmp_path)
+    name, shown = ModelName.of(f"transformers:{tmp_path}"), pictures(3)
+    here = open_model(name, "cpu")
+    with pretend(count=2):
+        there = open_model(name, "cuda:1")
+        assert np.allclose(there.embed(shown), here.embed(shown), atol=1e-6)
+        assert there.weights == here.weights
+        with pytest.raises(ConfigError, match="device=cuda:2 does not exist: this machine shows 2 GPUs"):
+            open_model(name, "cuda:2")
+
+
 def test_other_weights_have_another_digest(tmp_path: Path) -> None:
     require("torch", "torchvision", "transformers")
     names = []

@@ -164,6 +164,14 @@ def test_a_gpu_that_stopped_ends_the_run(loaded: Sam3HfTracker, monkeypatch: pyt
         opened.tracks()
 
 
+def test_a_machine_without_a_compiler_ends_the_run(loaded: Sam3HfTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every window would fail alike."""
+    says = "Failed to find C compiler. Please specify via CC environment variable"
+    fail(loaded, monkeypatch, [0], lambda: RuntimeError(says))
+    with pytest.raises(TrackerUnavailable, match="install gcc and Python's headers, or set CC"), session(loaded) as one:
+        one.tracks()
+
+
 @pytest.mark.parametrize(("release", "times"), [("window", 1), ("never", 0)])
 def test_release_is_an_option(checkpoint: Path, monkeypatch: pytest.MonkeyPatch, release: str, times: int) -> None:
     from sam.backends.sam3_hf import Sam3HfConfig
@@ -194,16 +202,20 @@ def test_leaving_the_tracker_frees_the_model(checkpoint: Path) -> None:
 
 
 def test_cuda_memory_returns_to_its_level(cuda: str, checkpoint: Path) -> None:
-    """Reserved memory after each of 200 windows is within 32 MB of its level after the first."""
+    """Reserved memory after each of 100 windows is within 32 MB of its level after the first, and a second model that
+    was loaded and left holds no more than the first: what CUDA's libraries keep (cuBLAS 32 MB) is there by then."""
     import torch
 
     from sam.backends.sam3_hf import Sam3HfConfig
 
-    with Sam3HfConfig(device=cuda, weights=str(checkpoint)).build() as tracker:
-        levels = []
-        for _ in range(200):
-            with session(tracker) as opened:
-                assert len(opened.tracks()) == 2
-            levels.append(torch.cuda.memory_reserved())
-    assert max(levels) - levels[0] <= 32 * 2**20
-    assert torch.cuda.memory_allocated() < 2**20
+    left = []
+    for windows in (100, 1):
+        with Sam3HfConfig(device=cuda, weights=str(checkpoint)).build() as tracker:
+            levels = []
+            for _ in range(windows):
+                with session(tracker) as opened:
+                    assert len(opened.tracks()) == 2
+                levels.append(torch.cuda.memory_reserved())
+        assert max(levels) - levels[0] <= 32 * 2**20
+        left.append(torch.cuda.memory_allocated())
+    assert left[1] <= left[0] + 2**20

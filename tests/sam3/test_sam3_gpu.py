@@ -38,6 +38,50 @@ def test_it_measures_every_case_with_the_same_masks() -> None:
     assert result.values["a window that shares half its frames, of one that shares none"] > 0
 
 
+def test_it_measures_on_a_gpu_that_is_none() -> None:
+    """The lines that only a GPU has: where the model is made, peaks, levels; with the tests' model."""
+    require(*HF)
+    from tests.sam3.pretend_cuda import pretend
+
+    with pretend():
+        result = sam3_gpu.run(replace(PLAN, device="cuda", cases=("sam3_hf",), objects=(1,), frames=2), "none", "2")
+    assert "failed" not in result.note and "No time" not in result.note
+    assert result.values["sam3_hf: same_masks"] == 1
+    assert 16 < result.values["memory_mib_at_the_end"] < result.values["sam3_hf: peak_mib"] < 64
+
+
+def test_waits_are_counted_per_frame_and_object(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    require(*HF)
+    from benchmarks import sam3_waits
+
+    monkeypatch.setattr(sam3_waits, "CASES", {"sam3_hf": {}})
+    result = sam3_waits.run(tmp_path / "sam3", 3)
+    assert result.values["sam3_hf: own waits per frame"] == pytest.approx(4)
+    assert result.values["sam3_hf: own waits per object"] == 0
+    assert result.values["sam3_hf: waits per object"] > 0
+    assert [len(row) for row in result.rows] == [len(result.head)]
+
+
+def test_what_was_measured_is_written_before_the_rest_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A case that fails and a time that runs out are said, and lose nothing."""
+    require(*HF)
+    written: list[sam3_gpu.Result] = []
+
+    def fails(*given: Any) -> None:
+        raise RuntimeError("no C compiler\nand more")
+
+    clock = iter(range(0, 10**6, 1))
+    monkeypatch.setattr(sam3_gpu, "overlap", fails)
+    monkeypatch.setattr("benchmarks.sam3_report.time.monotonic", lambda: float(next(clock)))
+    plan = replace(PLAN, cases=("sam3_hf",), objects=(1,), frames=1, windows=10**6, minutes=1.0)
+    result = sam3_gpu.run(plan, "a processor", "2", written.append)
+    assert "shared frames failed: no C compiler." in result.note
+    assert "No time was left to finish many windows." in result.note
+    assert result.values["memory_mib_at_the_end"] > 0
+    assert [row[0] for row in written[1].rows] == ["sam3_hf", sam3_gpu.LIBRARY]
+    assert written[-1] == result and "many windows" not in written[1].note
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     require(*HF)
@@ -50,7 +94,7 @@ def test_each_case_cleans_masks_in_its_own_way(monkeypatch: pytest.MonkeyPatch, 
 
     calls, real = list[int](), OnDevice.cc_2d
     monkeypatch.setattr(OnDevice, "cc_2d", lambda *given, **options: calls.append(1) or real(*given, **options))  # type: ignore[func-returns-value]
-    with sam3_gpu.cases(replace(PLAN, cases=("clean_on_device", "sam3_hf")), small) as each:
+    with sam3_gpu.cases(PLAN, small, ("clean_on_device", "sam3_hf")) as each:
         each["sam3_hf"](1)
         assert not calls
         each["clean_on_device"](1)
@@ -113,10 +157,11 @@ def test_the_command_writes_a_table_and_values(monkeypatch: pytest.MonkeyPatch, 
     require(*HF)
     made = sam3_gpu.Result("title", ("a", "b"), (("1", "2"),), {"value": 3.0}, "note")
     plans: list[sam3_setup.Plan] = []
-    monkeypatch.setattr(sam3_gpu, "run", lambda plan, device, version: plans.append(plan) or made)  # type: ignore[func-returns-value]
+    monkeypatch.setattr(sam3_gpu, "run", lambda plan, *rest: plans.append(plan) or rest[-1](made) or made)  # type: ignore[func-returns-value]
     files = ["--markdown", str(tmp_path / "a.md"), "--json", str(tmp_path / "a.json")]
     monkeypatch.setattr(sys, "argv", ["sam3_gpu", "--tiny", *files])
     sam3_gpu.main()
+    assert plans[0].minutes == 8
     assert "| 1 | 2 |" in (tmp_path / "a.md").read_text()
     assert '"value": 3.0' in (tmp_path / "a.json").read_text()
     assert plans[0].tiny and plans[0].peak is None and not plans[0].official
