@@ -10,53 +10,15 @@ comes from the JPEG files. Overlays show the masks of two objects. Milliseconds 
 from __future__ import annotations
 
 import random
-import signal
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.footage import FPS, short_video
+from benchmarks.served import served, summary, timed
 from benchmarks.table import Result, arguments, publish
 from studio.client import Refused, Studio
 
 WIDTH, HEIGHT = 1920, 1080
-ROOT = Path(__file__).parents[1]
-
-
-def started(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], float]:
-    """A running server and the seconds until it answered."""
-    words = [sys.executable, "main.py", "task=studio", f"studio.port={port}", f"studio.folder={folder}"]
-    began = time.perf_counter()
-    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL)
-    import httpx2
-
-    while True:
-        try:
-            httpx2.get(f"http://127.0.0.1:{port}/health", timeout=5).raise_for_status()
-            return process, time.perf_counter() - began
-        except (httpx2.TransportError, httpx2.HTTPStatusError):
-            if process.poll() is not None:
-                raise RuntimeError(f"the studio ended with {process.returncode}") from None
-            time.sleep(0.02)
-
-
-def stopped(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGINT)
-    process.wait(timeout=60)
-
-
-def timed(ask: Callable[[int], object], numbers: Iterable[int]) -> list[float]:
-    """Milliseconds of each request."""
-    taken = []
-    for number in numbers:
-        began = time.perf_counter()
-        ask(number)
-        taken.append(1000 * (time.perf_counter() - began))
-    return taken
 
 
 def measured(address: str, video: Path, frames: int) -> dict[str, list[float]]:
@@ -102,24 +64,16 @@ def main() -> None:
     taken: dict[str, list[float]] = {}
     for _ in range(options.rounds):
         with TemporaryDirectory() as folder:
-            process, seconds = started(Path(folder), options.port)
-            start.append(1000 * seconds)
             try:
-                for name, values in measured(f"http://127.0.0.1:{options.port}", video, options.frames).items():
-                    taken.setdefault(name, []).extend(values)
+                with served(Path(folder), options.port) as (address, seconds):
+                    start.append(1000 * seconds)
+                    for name, values in measured(address, video, options.frames).items():
+                        taken.setdefault(name, []).extend(values)
             except Refused as refused:
                 raise SystemExit(f"the studio refused: {refused}") from refused
-            finally:
-                stopped(process)
-    taken = {"start-up, until it answers": start, **taken}
-    rows: list[tuple[str, ...]] = []
-    found: dict[str, float] = {}
-    for name, each in taken.items():
-        middle, worst = statistics.median(each), sorted(each)[min(len(each) - 1, int(0.99 * len(each)))]
-        rows.append((name, f"{middle:.1f}", f"{worst:.1f}", str(len(each))))
-        found |= {f"{name}, median": middle, f"{name}, p99": worst}
+    rows, found = summary({"start-up, until it answers": start, **taken})
     note = f"{WIDTH} x {HEIGHT}, {FPS} frames a second, {options.seconds} s, a keyframe every 250 frames."
-    publish(Result("The studio", ("what", "median ms", "99 % below", "asked"), tuple(rows), found, note), options.json)
+    publish(Result("The studio", ("what", "median ms", "99 % below", "asked"), rows, found, note), options.json)
 
 
 if __name__ == "__main__":

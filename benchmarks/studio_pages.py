@@ -13,18 +13,14 @@ from __future__ import annotations
 
 import random
 import shutil
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import requests
 
-from benchmarks.studio import ROOT, stopped
+from benchmarks.served import served, summary, timed
 from benchmarks.synthetic_dataset import synthetic_dataset
 from benchmarks.table import Result, arguments, publish
 from pipeline.labels import LabelStore, anchored
@@ -43,15 +39,6 @@ def say_before(layout: Layout, many: int) -> None:
     LabelStore(layout).append(
         [anchored(CLASSES[row % 3], "before", when, table.slice(row, 1).to_pylist()[0]) for row in rows]
     )
-
-
-def timed(ask: Callable[[int], Any], many: int) -> list[float]:
-    taken = []
-    for number in range(many):
-        began = time.perf_counter()
-        ask(number)
-        taken.append(1000 * (time.perf_counter() - began))
-    return taken
 
 
 def of_server(address: str, presses: int) -> dict[str, list[float]]:
@@ -77,8 +64,8 @@ def of_server(address: str, presses: int) -> dict[str, list[float]]:
         limits = {"side": {"least": 30 + number, "below": 60 + number}}
         post("/dataset/counts", {"filter": {"prompt": ["cow"], "figures": limits}})
 
-    return {"said, on disk": timed(say, presses), "a page of crops": timed(page, presses // 4),
-            "all histograms, filtered": timed(counts, presses // 4)}  # fmt: skip
+    return {"said, on disk": timed(say, range(presses)), "a page of crops": timed(page, range(presses // 4)),
+            "all histograms, filtered": timed(counts, range(presses // 4))}  # fmt: skip
 
 
 def of_browser(address: str, presses: int) -> list[float]:
@@ -114,40 +101,18 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         layout = synthetic_dataset(Path(folder) / "dataset", options.samples)
         say_before(layout, options.labels)
-        words = [f"out={layout.root}", f"studio.port={options.port}", f"studio.folder={folder}/studio"]
-        address = f"http://127.0.0.1:{options.port}"
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "main.py", "task=studio", *words, f"studio.classes=[{','.join(CLASSES)}]"],
-            cwd=ROOT,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            while True:
-                try:
-                    requests.get(f"{address}/health", timeout=5).raise_for_status()
-                    break
-                except requests.RequestException:
-                    if process.poll() is not None:
-                        raise SystemExit(f"the studio ended with {process.returncode}") from None
-                    time.sleep(0.02)
-            taken = {"start-up, until it answers": [1000 * (time.perf_counter() - began)]}
-            taken |= of_server(address, options.presses)
-            taken["key to next crop on screen"] = of_browser(address, min(options.presses, 120))
-        finally:
-            stopped(process)
-    rows: list[tuple[str, ...]] = []
-    values: dict[str, float] = {}
-    for name, each in taken.items():
-        if not each:
-            print("without playwright and chromium there is no time from key to crop", file=sys.stderr)
-            continue
-        middle, worst = statistics.median(each), sorted(each)[min(len(each) - 1, int(0.99 * len(each)))]
-        rows.append((name, f"{middle:.1f}", f"{worst:.1f}", str(len(each))))
-        values |= {f"{name}, median": middle, f"{name}, p99": worst}
+        words = [f"out={layout.root}", f"studio.classes=[{','.join(CLASSES)}]"]
+        with served(Path(folder) / "studio", options.port, *words) as (address, seconds):
+            taken = {"start-up, until it answers": [1000 * seconds]} | of_server(address, options.presses)
+            shown = of_browser(address, min(options.presses, 120))
+    if shown:
+        taken["key to next crop on screen"] = shown
+    else:
+        print("without playwright and chromium there is no time from key to crop", file=sys.stderr)
+    rows, values = summary(taken)
     note = f"{options.samples:,} crops of 16 frames, {options.labels:,} labels said before."
     title = "The studio's pages"
-    publish(Result(title, ("what", "median ms", "99 % below", "asked"), tuple(rows), values, note), options.json)
+    publish(Result(title, ("what", "median ms", "99 % below", "asked"), rows, values, note), options.json)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from typing import Any
 import requests
 
 from benchmarks.footage import FPS, short_video
-from benchmarks.studio import HEIGHT, ROOT, WIDTH, stopped
+from benchmarks.served import ROOT, served, summary
+from benchmarks.studio import HEIGHT, WIDTH
 from benchmarks.table import Result, arguments, publish
 
 GO = """async (n) => {
@@ -86,39 +87,18 @@ def main() -> None:
 
     with TemporaryDirectory() as folder:
         out = built(Path(folder), options.windows, options.frames)
-        words = [f"out={out}", f"studio.port={options.port}", f"studio.folder={folder}/studio"]
-        process = subprocess.Popen(
-            [sys.executable, "main.py", "task=studio", *words], cwd=ROOT, stderr=subprocess.DEVNULL
-        )
-        address = f"http://127.0.0.1:{options.port}"
-        try:
-            while True:
-                try:
-                    requests.get(f"{address}/health", timeout=5).raise_for_status()
-                    break
-                except requests.RequestException:
-                    if process.poll() is not None:
-                        raise SystemExit(f"the studio ended with {process.returncode}") from None
-                    time.sleep(0.05)
-            with sync_playwright() as started:
-                opened = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-                tab = opened.new_page(viewport={"width": 1600, "height": 1000})
-                tab.set_default_timeout(120_000)
-                taken = measured(tab, address, options.windows, options.jumps)
-                opened.close()
-        finally:
-            stopped(process)
-    rows: list[tuple[str, ...]] = []
-    values: dict[str, float] = {}
-    for name, each in taken.items():
-        middle, worst = statistics.median(each), sorted(each)[min(len(each) - 1, int(0.99 * len(each)))]
-        rows.append((name, f"{middle:.0f}", f"{worst:.0f}", str(len(each))))
-        values |= {f"{name}, median": middle, f"{name}, p99": worst}
+        with served(Path(folder) / "studio", options.port, f"out={out}") as (address, _), sync_playwright() as started:
+            opened = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            tab = opened.new_page(viewport={"width": 1600, "height": 1000})
+            tab.set_default_timeout(120_000)
+            taken = measured(tab, address, options.windows, options.jumps)
+            opened.close()
+    rows, values = summary(taken, digits=0)
     steps = taken["a step, then"]
     rate, filled = 1000 * len(steps) / sum(steps), 1000 * options.frames / statistics.median(taken["whole window"])
     values |= {"frames a second, stepping": rate, "frames a second, loading": filled}
     note = f"{rate:.0f} frames a second while stepping; {filled:.0f} a second come in while the window loads."
-    publish(Result("Scrubbing", ("what", "median ms", "99 % below", "times"), tuple(rows), values, note), options.json)
+    publish(Result("Scrubbing", ("what", "median ms", "99 % below", "times"), rows, values, note), options.json)
 
 
 if __name__ == "__main__":
