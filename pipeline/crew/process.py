@@ -149,6 +149,10 @@ def _serve(pipe: Connection, settings: Settings, threads: int, device: str | Non
         pass
     finally:
         tracking.leave()
+        if settings.url is not None:  # what is not sent yet stays here for the one who started us
+            from pipeline.mirror.layout import close
+
+            close(settings.url, settings.out)
 
 
 def _jobs(pipe: Connection) -> Iterator[Job]:
