@@ -262,7 +262,7 @@ def _where() -> str:
     if frame is None:
         return "<unknown>"
     path = Path(frame.f_code.co_filename)
-    if path.is_relative_to(OWN):
+    if path.is_relative_to(OWN) and "site-packages" not in path.parts:  # an environment may lie in the checkout
         return f"{path.relative_to(OWN).as_posix()}:{frame.f_lineno}"
     library = path.parts[path.parts.index("site-packages") + 1] if "site-packages" in path.parts else path.parts[-2]
     return f"<{library}> {path.name}:{frame.f_lineno}"
