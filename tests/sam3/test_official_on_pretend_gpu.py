@@ -1,4 +1,4 @@
-"""tracker=sam3 with the official package itself on a pretend GPU; apart from the tests that move it to the processor."""
+"""tracker=sam3 with the official package itself on a pretend GPU; apart from the tests that move it to the CPU."""
 
 from __future__ import annotations
 
