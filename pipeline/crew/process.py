@@ -123,7 +123,7 @@ def _serve(pipe: Connection, settings: Settings, threads: int, device: str | Non
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # else every worker's torch takes all cores
     outbox = _Outbox(pipe)
-    teller = QueueHandler(outbox)  # type: ignore[arg-type]
+    teller = _Teller(outbox)  # type: ignore[arg-type]
     teller.setFormatter(logging.Formatter("%(message)s"))  # the log that hears it adds time and level
     logging.basicConfig(level=logging.INFO, handlers=[teller], force=True)
     import cv2
@@ -169,6 +169,14 @@ def _jobs(pipe: Connection) -> Iterator[Job]:
 
 def _leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
+
+
+class _Teller(QueueHandler):
+    """Tells what is logged to the one who started us, as long as there is one."""
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):  # the other end is closed, and threads of this process end after it
+            super().enqueue(record)
 
 
 class _Outbox:
