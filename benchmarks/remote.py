@@ -99,8 +99,8 @@ def server_of(kind: str, folder: Path, rtt_s: float) -> Iterator[str]:
             return
         os.environ["AWS_ENDPOINT_URL" if kind == "s3" else "STORAGE_EMULATOR_HOST"] = f"http://127.0.0.1:{far}"
         if kind == "s3":
-            connect("s3://farm")[0].mkdir("farm")
-        yield f"{kind}://farm/cows"
+            connect("s3://footage")[0].mkdir("footage")
+        yield f"{kind}://footage/cows"
 
 
 def seconds(kind: str, crops: int, kb: int, rtt_s: float) -> tuple[float, float]:
